@@ -1,0 +1,97 @@
+"""Checks of constructor arguments: what a layer was given, or a clear error.
+
+Each function returns the value that the layer keeps, or raises a `TypeError`
+or `ValueError` that names the argument, what was received and what is allowed.
+"""
+
+import math
+import numbers
+import operator
+
+import keras
+
+
+def positive_integer(name, value):
+    """`value` as a positive `int`; NumPy integers count, booleans do not."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"`{name}` must be a positive integer. {_received(name, value)}"
+        )
+    value = operator.index(value)
+    if value < 1:
+        raise ValueError(
+            f"`{name}` must be a positive integer. {_received(name, value)}"
+        )
+    return value
+
+
+def odd_integer(name, value):
+    """`value` as a positive odd `int`."""
+    value = positive_integer(name, value)
+    if value % 2 == 0:
+        raise ValueError(
+            f"`{name}` must be odd: an even kernel has no middle and would "
+            f"change the number of channels. {_received(name, value)} "
+            f"Use {value - 1} or {value + 1}."
+        )
+    return value
+
+
+def finite_number(name, value, positive=False):
+    """`value` as a finite `int` or `float`, above zero if `positive`."""
+    allowed = "a finite number" + (" above zero" if positive else "")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"`{name}` must be {allowed}. {_received(name, value)}")
+    if isinstance(value, numbers.Integral):
+        value = operator.index(value)
+    else:
+        value = float(value)
+    if not math.isfinite(value) or (positive and value <= 0):
+        raise ValueError(
+            f"`{name}` must be {allowed}. {_received(name, value)}"
+        )
+    return value
+
+
+def boolean(name, value):
+    """`value`, which has to be `True` or `False` itself."""
+    if not isinstance(value, bool):
+        raise TypeError(
+            f"`{name}` must be True or False. {_received(name, value)}"
+        )
+    return value
+
+
+def one_of(name, value, allowed):
+    """`value`, which has to be one of the words in `allowed`."""
+    if not isinstance(value, str):
+        raise TypeError(
+            f"`{name}` must be one of {allowed}. {_received(name, value)}"
+        )
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {allowed}. {_received(name, value)}"
+        )
+    return value
+
+
+def resolved(name, value, get):
+    """`get(value)`, `get` being one of Keras' own such as `activations.get`.
+
+    Keras' errors do not say which of several arguments was wrong.
+    """
+    if value is None and get is keras.initializers.get:
+        # Keras would take its default for a kernel, also for a bias.
+        raise ValueError(f"`{name}` must be an initializer. Received: None.")
+    try:
+        return get(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`{name}` is not something that Keras can resolve: {error} "
+            f"{_received(name, value)} Pass the name of a built-in, an "
+            "object, or a callable."
+        ) from error
+
+
+def _received(name, value):
+    return f"Received: {name}={value!r} (of type {type(value).__name__})."

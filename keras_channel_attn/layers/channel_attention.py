@@ -1,0 +1,215 @@
+"""What all mechanisms of channel attention share."""
+
+import keras
+from keras import ops
+
+from keras_channel_attn.arguments import boolean, one_of, resolved
+from keras_channel_attn.ops import rescale, squeeze
+
+_POOLINGS = ("avg", "max", "avg_max")
+_DATA_FORMATS = ("channels_last", "channels_first")
+
+
+class ChannelAttention(keras.layers.Layer):
+    """Base class of the channel attention layers.
+
+        y = x * gate(excite(squeeze(x)))
+
+    with one gate per sample and channel. A mechanism is a subclass that
+    creates its weights in `build_excitation` and says its formula in `excite`.
+    Everything else is here: data formats, masks, precision, shapes, the
+    attention scores and the configuration.
+
+    Use it to find attention in a model: `isinstance(layer, ChannelAttention)`.
+
+    Args:
+        gate_activation: Name or callable, applied elementwise to what `excite`
+            returns. Defaults to `"sigmoid"`.
+        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both: how
+            the spatial positions are squeezed. Defaults to `"avg"`.
+        identity_start: Boolean. If `True`, the layer returns its input exactly
+            until it has been trained: `excite` starts at zero, and the gates
+            are divided by `gate(0)` (0.5 for a sigmoid, so that they lie
+            between 0 and 2). Defaults to `False`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: `keras.config.image_data_format()` at construction.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more. Integers are cast to the compute
+            dtype.
+        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
+            do not enter the squeeze, whatever they hold; the gates still
+            multiply them. Taken from the input where Keras carries one, and
+            passed on.
+        return_attention_scores: Boolean, whether to return the gates too.
+            Defaults to `False`.
+
+    Input shape:
+        `(batch, *spatial, channels)` or, with
+        `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
+        or more spatial axes. All but `channels` may be `None`.
+
+    Output shape:
+        The input's. With `return_attention_scores=True` a pair: that, and
+        `(batch, channels)`.
+
+    Raises:
+        TypeError, ValueError: For an argument that is not one of the above;
+            if `identity_start` is combined with a gate that is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
+            input has a rank below 3 or an unknown or changed number of
+            channels, or the mask another shape.
+
+    Example:
+
+    >>> class Variance(ChannelAttention):
+    ...     "A gate on the descriptor itself, no weights."
+    ...     def excite(self, descriptor):
+    ...         return descriptor
+    >>> Variance()(np.ones((1, 4, 4, 8))).shape == (1, 4, 4, 8)
+    True
+    """
+
+    def __init__(
+        self,
+        gate_activation="sigmoid",
+        pooling="avg",
+        identity_start=False,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.gate_activation = resolved(
+            "gate_activation", gate_activation, keras.activations.get
+        )
+        self.pooling = one_of("pooling", pooling, _POOLINGS)
+        self.identity_start = boolean("identity_start", identity_start)
+        if data_format is None:
+            data_format = keras.config.image_data_format()
+        self.data_format = one_of("data_format", data_format, _DATA_FORMATS)
+        self._channel_axis = 1 if data_format == "channels_first" else -1
+        self._neutral_gate = None
+        if identity_start:
+            self._neutral_gate = _gate_at_zero(self.gate_activation)
+
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} needs an input of rank 3 or more: "
+                "batch, one or more spatial axes, and channels. Received: "
+                f"input_shape={tuple(input_shape)}. It squeezes spatial axes; "
+                "for (batch, channels) add one with `keras.layers.Reshape`."
+            )
+        channels = input_shape[self._channel_axis]
+        if channels is None:
+            raise ValueError(
+                f"{type(self).__name__} needs a known number of channels. "
+                f"Received: input_shape={tuple(input_shape)} with "
+                f"data_format={self.data_format!r}, so the channels are axis "
+                f"{self._channel_axis}. Give `keras.Input` that dimension, or "
+                "pass the other `data_format`."
+            )
+        # Any rank may follow: the weights depend on the channels alone.
+        self.input_spec = keras.layers.InputSpec(
+            min_ndim=3, axes={self._channel_axis: channels}
+        )
+        self.build_excitation(channels)
+
+    def build_excitation(self, channels):
+        """Create the weights that `excite` needs; by default there are none.
+
+        Args:
+            channels: Integer, number of channels of the input.
+        """
+
+    def excite(self, descriptor):
+        """The mechanism's own formula, before the gate.
+
+        Args:
+            descriptor: Tensor `(batch, channels)`, the squeezed input.
+
+        Returns:
+            Tensor `(batch, channels)`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `excite`."
+        )
+
+    def call(self, inputs, mask=None, return_attention_scores=False):
+        self._check_mask(inputs, mask)
+        if keras.backend.standardize_dtype(inputs.dtype) != self.compute_dtype:
+            inputs = ops.cast(inputs, self.compute_dtype)
+        scores = self._attention_scores(inputs, mask)
+        outputs = rescale(inputs, scores, self.data_format)
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def _attention_scores(self, inputs, mask):
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+        descriptor = squeeze(inputs, self.data_format, self.pooling, mask)
+        scores = self.gate_activation(self.excite(descriptor))
+        if self.identity_start:
+            # A division: a number divided by itself is one in any precision.
+            scores = ops.divide(scores, self._neutral_gate)
+        return scores
+
+    def _check_mask(self, inputs, mask):
+        if mask is None:
+            return
+        expected = list(inputs.shape)
+        del expected[self._channel_axis]
+        received = list(mask.shape)
+        if len(received) != len(expected) or any(
+            None not in (a, b) and a != b for a, b in zip(received, expected)
+        ):
+            raise ValueError(
+                "`mask` must have the shape of the input without its "
+                f"channels, {tuple(expected)}. Received: a mask of shape "
+                f"{tuple(received)} for an input of shape "
+                f"{tuple(inputs.shape)} with "
+                f"data_format={self.data_format!r}."
+            )
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def compute_output_spec(
+        self, inputs, mask=None, return_attention_scores=False
+    ):
+        self._check_mask(inputs, mask)
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return outputs
+        shape = (inputs.shape[0], inputs.shape[self._channel_axis])
+        return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "gate_activation": keras.activations.serialize(
+                self.gate_activation
+            ),
+            "pooling": self.pooling,
+            "identity_start": self.identity_start,
+            "data_format": self.data_format,
+        }
+
+
+def _gate_at_zero(gate):
+    """`gate(0)` as a float, if a gate can be divided by it."""
+    pair, triple = (
+        ops.convert_to_numpy(gate(ops.zeros((1, channels), "float32")))[0]
+        for channels in (2, 3)
+    )
+    value = float(pair[0])
+    if value == 0.0 or (triple != value).any():
+        raise ValueError(
+            "`identity_start=True` divides each gate by gate(0), so "
+            "`gate_activation` must be elementwise and not zero at zero. "
+            f"Received: gate_activation={gate!r}, which maps two zeros to "
+            f"{pair.tolist()} and three to {triple.tolist()}. Use 'sigmoid' "
+            "or 'hard_sigmoid', or leave identity_start=False."
+        )
+    return value

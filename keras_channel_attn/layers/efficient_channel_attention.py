@@ -1,0 +1,157 @@
+"""Efficient Channel Attention."""
+
+import keras
+
+from keras_channel_attn.arguments import (
+    finite_number,
+    odd_integer,
+    one_of,
+    resolved,
+)
+from keras_channel_attn.layers.channel_attention import ChannelAttention
+from keras_channel_attn.ops import adaptive_kernel_size, channel_convolution
+
+_PADDINGS = ("zeros", "circular")
+
+
+@keras.saving.register_keras_serializable(package="keras_channel_attn")
+class EfficientChannelAttention(ChannelAttention):
+    """Efficient Channel Attention: gates from each channel's neighbours.
+
+        y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
+
+    One kernel of `k` taps slides along the channel axis, without a bias and
+    without narrowing the channels: `k` weights in all. From
+    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020), eq. 7.
+
+    Args:
+        kernel_size: Positive odd integer, the number of taps. Defaults to
+            `None`: chosen from the channels by the rule of the paper's fig. 3,
+            `t = int(abs((log2(channels) + b) / gamma))`, then `t` if odd, else
+            `t + 1`. The rule gives 1 for up to 7 channels, 3 up to 127, 5 up
+            to 2047, 7 above; some libraries clamp it at 3, this one does not.
+        gamma: Number above zero, slope of the rule. Defaults to `2`.
+        b: Number, offset of the rule. Defaults to `1`.
+        padding: `"zeros"`, or `"circular"`, which takes the first and the last
+            channel for neighbours. Defaults to `"zeros"`.
+        gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
+        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both.
+            Defaults to `"avg"`.
+        identity_start: Boolean. If `True`, the layer returns its input exactly
+            until it has been trained: the kernel starts at zero, and the gates
+            are divided by `gate(0)`. Made for putting attention into a network
+            that is trained already. Defaults to `False`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `None`: `keras.config.image_data_format()` at construction.
+        kernel_initializer: Initializer of the kernel. Defaults to
+            `"glorot_uniform"`.
+        kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
+        kernel_constraint: Constraint on the kernel. Defaults to `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more. Integers are cast to the compute
+            dtype.
+        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
+            do not enter the squeeze, whatever they hold; the gates still
+            multiply them. Taken from the input where Keras carries one, and
+            passed on.
+        return_attention_scores: Boolean, whether to return the gates too.
+            Defaults to `False`.
+
+    Input shape:
+        `(batch, *spatial, channels)` or, with
+        `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
+        or more spatial axes. All but `channels` may be `None`.
+
+    Output shape:
+        The input's. With `return_attention_scores=True` a pair: that, and
+        `(batch, channels)`.
+
+    Weights:
+        `kernel` `(kernel_size, 1, 1)`, the layout of `keras.layers.Conv1D`.
+
+    Raises:
+        TypeError, ValueError: For an argument that is not one of the above;
+            if `identity_start` is combined with a gate that is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
+            input has a rank below 3 or an unknown or changed number of
+            channels, or the mask another shape.
+
+    Example:
+
+    >>> x = np.random.normal(size=(2, 56, 56, 64))
+    >>> layer = EfficientChannelAttention()
+    >>> y, scores = layer(x, return_attention_scores=True)
+    >>> tuple(y.shape), tuple(scores.shape), layer.count_params()
+    ((2, 56, 56, 64), (2, 64), 3)
+    """
+
+    def __init__(
+        self,
+        kernel_size=None,
+        gamma=2,
+        b=1,
+        padding="zeros",
+        gate_activation="sigmoid",
+        pooling="avg",
+        identity_start=False,
+        data_format=None,
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        kernel_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            gate_activation, pooling, identity_start, data_format, **kwargs
+        )
+        self.kernel_size = kernel_size
+        if kernel_size is not None:
+            self.kernel_size = odd_integer("kernel_size", kernel_size)
+        self.gamma = finite_number("gamma", gamma, positive=True)
+        self.b = finite_number("b", b)
+        self.padding = one_of("padding", padding, _PADDINGS)
+        self.kernel_initializer = resolved(
+            "kernel_initializer", kernel_initializer, keras.initializers.get
+        )
+        self.kernel_regularizer = resolved(
+            "kernel_regularizer", kernel_regularizer, keras.regularizers.get
+        )
+        self.kernel_constraint = resolved(
+            "kernel_constraint", kernel_constraint, keras.constraints.get
+        )
+
+    def build_excitation(self, channels):
+        size = self.kernel_size or adaptive_kernel_size(
+            channels, self.gamma, self.b
+        )
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(size, 1, 1),
+            initializer=(
+                "zeros" if self.identity_start else self.kernel_initializer
+            ),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+
+    def excite(self, descriptor):
+        return channel_convolution(descriptor, self.kernel, self.padding)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "gamma": self.gamma,
+            "b": self.b,
+            "padding": self.padding,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+            "kernel_constraint": keras.constraints.serialize(
+                self.kernel_constraint
+            ),
+        }

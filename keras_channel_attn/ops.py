@@ -1,0 +1,222 @@
+"""The maths of channel attention, as pure functions on tensors.
+
+    y = rescale(x, gate(excite(squeeze(x))))
+
+Everything here is written with `keras.ops` and has no state. The functions
+take arguments that the layers have checked already, and check nothing again.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+
+def bottleneck_width(channels, reduction=16, divisor=1):
+    """Number of units between the two maps of Squeeze-and-Excitation.
+
+    `channels // reduction`, at least 1. With `divisor > 1` it is
+    `channels / reduction` rounded to the nearest multiple of `divisor` (ties
+    go up), at least `divisor`: the rule that timm calls `make_divisible`.
+
+    Args:
+        channels: Integer, number of channels of the input.
+        reduction: Integer, the factor by which the bottleneck is narrower.
+            Defaults to `16`.
+        divisor: Integer of which the width is to be a multiple. Defaults
+            to `1`.
+
+    Returns:
+        Integer, the width of the bottleneck.
+
+    Example:
+
+    >>> bottleneck_width(64, reduction=16), bottleneck_width(64, 16, divisor=8)
+    (4, 8)
+    """
+    if divisor == 1:
+        return max(1, channels // reduction)
+    # In integers, so that no width depends on how a division was rounded.
+    step = reduction * divisor
+    return max(1, (2 * channels + step) // (2 * step)) * divisor
+
+
+def adaptive_kernel_size(channels, gamma=2, b=1):
+    """Kernel size of Efficient Channel Attention for a number of channels.
+
+    `t = int(abs((log2(channels) + b) / gamma))`, then `t` if it is odd, else
+    `t + 1` (fig. 3 of [ECA-Net](https://arxiv.org/abs/1910.03151)). Nothing
+    clamps it: up to 7 channels the size is 1.
+
+    Args:
+        channels: Integer, number of channels of the input.
+        gamma: Positive number, slope of the rule. Defaults to `2`.
+        b: Number, offset of the rule. Defaults to `1`.
+
+    Returns:
+        Integer, an odd kernel size.
+
+    Example:
+
+    >>> [adaptive_kernel_size(channels) for channels in (4, 64, 256, 2048)]
+    [1, 3, 5, 7]
+    """
+    size = int(abs((math.log2(channels) + b) / gamma))
+    return size if size % 2 else size + 1
+
+
+def squeeze(inputs, data_format, pooling="avg", mask=None):
+    """Descriptor of each channel: one number over all spatial positions.
+
+    Args:
+        inputs: Floating-point tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`, with one or more spatial axes.
+        data_format: `"channels_last"` or `"channels_first"`.
+        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both.
+            Defaults to `"avg"`.
+        mask: Boolean tensor `(batch, *spatial)`: only positions that are
+            `True` enter, whatever the others hold. Where a sample has none,
+            its descriptor is zero. Defaults to `None`, all positions.
+
+    Returns:
+        Tensor `(batch, channels)` of the dtype of `inputs`.
+
+    Example:
+
+    >>> x = np.array([[[1.0, 5.0], [3.0, 7.0]]])
+    >>> keras.ops.convert_to_numpy(squeeze(x, "channels_last")).tolist()
+    [[2.0, 6.0]]
+    """
+    axes = _spatial_axes(inputs, data_format)
+    if mask is not None:
+        mask = ops.expand_dims(mask, _channel_axis(data_format))
+    if pooling == "avg":
+        return _average(inputs, axes, mask)
+    if pooling == "max":
+        return _maximum(inputs, axes, mask)
+    # Halved before they are added: the sum of two float16 can overflow. With
+    # `+`: on TensorFlow `ops.add` takes an empty batch for a bias and fails.
+    average = ops.multiply(_average(inputs, axes, mask), 0.5)
+    return average + ops.multiply(_maximum(inputs, axes, mask), 0.5)
+
+
+def _average(inputs, axes, mask):
+    if mask is None:
+        return ops.mean(inputs, axis=axes)
+    # `ops.mean` adds up float16 in float32; `ops.sum` has to be told to.
+    dtype = keras.backend.result_type(inputs.dtype, "float32")
+    kept = ops.cast(ops.where(mask, inputs, 0), dtype)
+    count = ops.sum(ops.cast(mask, dtype), axis=axes)
+    mean = ops.divide(ops.sum(kept, axis=axes), ops.maximum(count, 1))
+    return ops.cast(mean, inputs.dtype)
+
+
+def _maximum(inputs, axes, mask):
+    if mask is None:
+        return _largest(inputs, axes)
+    largest = _largest(ops.where(mask, inputs, -math.inf), axes)
+    return ops.where(ops.any(mask, axis=axes), largest, 0)
+
+
+def _largest(inputs, axes):
+    # Keras refuses the maximum of an empty batch, each backend in its own way:
+    # torch has a maximum that does not refuse, the others want a first value.
+    if keras.config.backend() == "torch":
+        return ops.amax(inputs, axis=axes)
+    return ops.max(inputs, axis=axes, initial=-math.inf)
+
+
+def bottleneck(
+    descriptor,
+    reduce_kernel,
+    reduce_bias,
+    expand_kernel,
+    expand_bias,
+    activation,
+):
+    """Excitation of SENet: `activation(z W1 + b1) W2 + b2`.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        reduce_kernel: Tensor `(channels, units)`.
+        reduce_bias: Tensor `(units,)` or `None`.
+        expand_kernel: Tensor `(units, channels)`.
+        expand_bias: Tensor `(channels,)` or `None`.
+        activation: Callable, between the two maps.
+
+    Returns:
+        Tensor `(batch, channels)`.
+    """
+    hidden = ops.matmul(descriptor, reduce_kernel)
+    if reduce_bias is not None:
+        hidden = ops.add(hidden, reduce_bias)
+    logits = ops.matmul(activation(hidden), expand_kernel)
+    if expand_bias is not None:
+        logits = ops.add(logits, expand_bias)
+    return logits
+
+
+def channel_convolution(descriptor, kernel, padding="zeros"):
+    """Excitation of ECA-Net: a 1-D convolution along the channel axis.
+
+    `out[c] = sum(kernel[j] * z[c + j - (k - 1) / 2] for j in range(k))`, a
+    correlation like every convolution of Keras and torch.
+
+    Written as k shifted copies, added up, it depends on no data format.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        kernel: Tensor `(k, 1, 1)`, `k` odd.
+        padding: `"zeros"`, or `"circular"`: the channels form a ring. Defaults
+            to `"zeros"`.
+
+    Returns:
+        Tensor `(batch, channels)`.
+    """
+    size, channels = kernel.shape[0], descriptor.shape[1]
+    before = size // 2
+    if padding == "zeros":
+        padded = ops.pad(descriptor, ((0, 0), (before, before)))
+    else:
+        padded = _wrap(descriptor, channels, before)
+    total = ops.multiply(padded[:, :channels], kernel[0])
+    for tap in range(1, size):
+        shifted = padded[:, tap : tap + channels]
+        # `+` and not `ops.add`, for an empty batch: see `squeeze`.
+        total = total + ops.multiply(shifted, kernel[tap])
+    return total
+
+
+def _wrap(descriptor, channels, before):
+    # A kernel may reach around the ring more than once.
+    turns = -(-before // channels)
+    start = turns * channels - before
+    ring = ops.concatenate([descriptor] * (2 * turns + 1), axis=1)
+    return ring[:, start : start + channels + 2 * before]
+
+
+def rescale(inputs, scores, data_format):
+    """Multiply each channel of each sample by its own gate.
+
+    Args:
+        inputs: Tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`.
+        scores: Tensor `(batch, channels)` of the dtype of `inputs`.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        Tensor of the shape and dtype of `inputs`.
+    """
+    axes = _spatial_axes(inputs, data_format)
+    return ops.multiply(inputs, ops.expand_dims(scores, axes))
+
+
+def _channel_axis(data_format):
+    return -1 if data_format == "channels_last" else 1
+
+
+def _spatial_axes(inputs, data_format):
+    rank = len(inputs.shape)
+    if data_format == "channels_last":
+        return tuple(range(1, rank - 1))
+    return tuple(range(2, rank))

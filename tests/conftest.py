@@ -1,0 +1,74 @@
+"""What every test shares: the backend, the device, and what is skipped."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+BACKEND = keras.config.backend()
+
+
+def visible_gpus():
+    """How many GPUs the backend of this run sees."""
+    if BACKEND == "tensorflow":
+        import tensorflow
+
+        return len(tensorflow.config.list_physical_devices("GPU"))
+    if BACKEND == "torch":
+        import torch
+
+        return torch.cuda.device_count()
+    if BACKEND == "jax":
+        import jax
+
+        return sum(device.platform == "gpu" for device in jax.devices())
+    return 0
+
+
+def pytest_configure(config):
+    """Fail at once where a run was asked for a GPU and would not use one."""
+    wanted = os.environ.get("TEST_DEVICE", "cpu")
+    if wanted not in ("cpu", "gpu"):
+        raise pytest.UsageError(f"TEST_DEVICE is {wanted!r}, not cpu or gpu")
+    if wanted == "gpu" and visible_gpus() == 0:
+        raise pytest.UsageError(
+            f"TEST_DEVICE=gpu, but the {BACKEND} backend sees no GPU"
+        )
+
+
+def pytest_report_header():
+    return (
+        f"keras {keras.__version__}, backend {BACKEND}, "
+        f"device {os.environ.get('TEST_DEVICE', 'cpu')}"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what belongs to another backend: not a skip, it cannot run."""
+    kept, left = [], []
+    for item in items:
+        only = item.get_closest_marker("backend")
+        trains = item.get_closest_marker("training")
+        other = only is not None and BACKEND not in only.args
+        inference_only = trains and BACKEND in ("numpy", "openvino")
+        (left if other or inference_only else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras():
+    """No test sees the names, seeds, policies or formats of another."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    data_format = keras.config.image_data_format()
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_image_data_format(data_format)
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

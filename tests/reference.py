@@ -1,0 +1,98 @@
+"""The truth, once, in NumPy and float64. Every backend is held to it.
+
+Written from the papers' formulas, with loops where a loop is plainer, and
+without a look at the package: it shares no code with it.
+"""
+
+import math
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def hard_sigmoid(x):
+    return np.clip(x + 3, 0, 6) / 6
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def swish(x):
+    return x * sigmoid(x)
+
+
+def channels_last(x, data_format):
+    """`x` with its channels on the last axis."""
+    return x if data_format == "channels_last" else np.moveaxis(x, 1, -1)
+
+
+def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
+    """One descriptor per sample and channel, position by position."""
+    x = channels_last(np.asarray(x, "float64"), data_format)
+    batch, channels = x.shape[0], x.shape[-1]
+    positions = x.reshape(batch, -1, channels)
+    if mask is None:
+        kept = np.ones(positions.shape[:2], bool)
+    else:
+        kept = np.asarray(mask, bool).reshape(batch, -1)
+    z = np.zeros((batch, channels))
+    for sample in range(batch):
+        valid = positions[sample][kept[sample]]
+        if len(valid) == 0:
+            continue
+        average, maximum = valid.mean(axis=0), valid.max(axis=0)
+        z[sample] = {
+            "avg": average,
+            "max": maximum,
+            "avg_max": (average + maximum) / 2,
+        }[pooling]
+    return z
+
+
+def bottleneck(z, weights, use_bias=False, activation=relu):
+    """SENet, eq. 3: W2 act(W1 z + b1) + b2."""
+    weights = [np.asarray(w, "float64") for w in weights]
+    if use_bias:
+        w1, b1, w2, b2 = weights
+    else:
+        (w1, w2), b1, b2 = weights, 0, 0
+    return activation(z @ w1 + b1) @ w2 + b2
+
+
+def channel_convolution(z, kernel, padding="zeros"):
+    """ECA-Net, eq. 7: each channel sees k neighbours, tap by tap."""
+    kernel = np.asarray(kernel, "float64").reshape(-1)
+    size, channels = len(kernel), z.shape[1]
+    out = np.zeros_like(z)
+    for channel in range(channels):
+        for tap in range(size):
+            neighbour = channel + tap - size // 2
+            if padding == "circular":
+                neighbour %= channels
+            if 0 <= neighbour < channels:
+                out[:, channel] += kernel[tap] * z[:, neighbour]
+    return out
+
+
+def rescale(x, scores, data_format="channels_last"):
+    """y = x * gate, the same gate at every position."""
+    last = channels_last(np.asarray(x, "float64"), data_format)
+    gates = scores.reshape(len(scores), *[1] * (last.ndim - 2), -1)
+    y = last * gates
+    return y if data_format == "channels_last" else np.moveaxis(y, -1, 1)
+
+
+def adaptive_kernel_size(channels, gamma=2, b=1):
+    """ECA-Net, fig. 3, as its authors wrote it."""
+    t = int(abs((math.log(channels, 2) + b) / gamma))
+    return t if t % 2 else t + 1
+
+
+def make_divisible(value, divisor, round_limit):
+    """The rule of timm, torchvision and keras.applications."""
+    new = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return new + divisor if new < round_limit * value else new
