@@ -4,6 +4,10 @@
 
 Everything here is written with `keras.ops` and has no state. The functions
 take arguments that the layers have checked already, and check nothing again.
+
+Arithmetic is written with operators, on tensors that have been brought to one
+dtype: on torch `ops.matmul` and its like compute float64 in float32, and on
+TensorFlow `ops.add` takes an empty batch for a bias and fails.
 """
 
 import math
@@ -94,28 +98,33 @@ def squeeze(inputs, data_format, pooling="avg", mask=None):
         return _average(inputs, axes, mask)
     if pooling == "max":
         return _maximum(inputs, axes, mask)
-    # Halved before they are added: the sum of two float16 can overflow. With
-    # `+`: on TensorFlow `ops.add` takes an empty batch for a bias and fails.
-    average = ops.multiply(_average(inputs, axes, mask), 0.5)
-    return average + ops.multiply(_maximum(inputs, axes, mask), 0.5)
+    # Halved before they are added: the sum of two float16 can overflow.
+    average = _average(inputs, axes, mask)
+    return 0.5 * average + 0.5 * _maximum(inputs, axes, mask)
 
 
 def _average(inputs, axes, mask):
-    if mask is None:
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    if mask is None and dtype != "float64":
         return ops.mean(inputs, axis=axes)
-    # `ops.mean` adds up float16 in float32; `ops.sum` has to be told to.
-    dtype = keras.backend.result_type(inputs.dtype, "float32")
-    kept = ops.cast(ops.where(mask, inputs, 0), dtype)
-    count = ops.sum(ops.cast(mask, dtype), axis=axes)
-    mean = ops.divide(ops.sum(kept, axis=axes), ops.maximum(count, 1))
-    return ops.cast(mean, inputs.dtype)
+    # Sums of 16 bits overflow; and `ops.mean` would take float64 through
+    # float32 on torch and JAX.
+    wide = "float64" if dtype == "float64" else "float32"
+    if mask is None:
+        shape = ops.shape(inputs)
+        count = ops.cast(math.prod(shape[axis] for axis in axes), wide)
+    else:
+        inputs = _where(mask, inputs, 0)
+        count = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=axes), 1)
+    total = ops.sum(ops.cast(inputs, wide), axis=axes)
+    return ops.cast(total / ops.cast(count, wide), dtype)
 
 
 def _maximum(inputs, axes, mask):
     if mask is None:
         return _largest(inputs, axes)
-    largest = _largest(ops.where(mask, inputs, -math.inf), axes)
-    return ops.where(ops.any(mask, axis=axes), largest, 0)
+    largest = _largest(_where(mask, inputs, -math.inf), axes)
+    return _where(ops.any(mask, axis=axes), largest, 0)
 
 
 def _largest(inputs, axes):
@@ -124,6 +133,13 @@ def _largest(inputs, axes):
     if keras.config.backend() == "torch":
         return ops.amax(inputs, axis=axes)
     return ops.max(inputs, axis=axes, initial=-math.inf)
+
+
+def _where(mask, inputs, otherwise):
+    # `ops.where` on torch would turn float64 into float32.
+    if keras.config.backend() == "torch":
+        return inputs.masked_fill(~mask, otherwise)
+    return ops.where(mask, inputs, otherwise)
 
 
 def bottleneck(
@@ -147,12 +163,13 @@ def bottleneck(
     Returns:
         Tensor `(batch, channels)`.
     """
-    hidden = ops.matmul(descriptor, reduce_kernel)
+    dtype = descriptor.dtype
+    hidden = descriptor @ ops.cast(reduce_kernel, dtype)
     if reduce_bias is not None:
-        hidden = ops.add(hidden, reduce_bias)
-    logits = ops.matmul(activation(hidden), expand_kernel)
+        hidden = hidden + ops.cast(reduce_bias, dtype)
+    logits = activation(hidden) @ ops.cast(expand_kernel, dtype)
     if expand_bias is not None:
-        logits = ops.add(logits, expand_bias)
+        logits = logits + ops.cast(expand_bias, dtype)
     return logits
 
 
@@ -179,11 +196,10 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
         padded = ops.pad(descriptor, ((0, 0), (before, before)))
     else:
         padded = _wrap(descriptor, channels, before)
-    total = ops.multiply(padded[:, :channels], kernel[0])
+    kernel = ops.cast(kernel, descriptor.dtype)
+    total = padded[:, :channels] * kernel[0]
     for tap in range(1, size):
-        shifted = padded[:, tap : tap + channels]
-        # `+` and not `ops.add`, for an empty batch: see `squeeze`.
-        total = total + ops.multiply(shifted, kernel[tap])
+        total = total + padded[:, tap : tap + channels] * kernel[tap]
     return total
 
 
@@ -208,7 +224,7 @@ def rescale(inputs, scores, data_format):
         Tensor of the shape and dtype of `inputs`.
     """
     axes = _spatial_axes(inputs, data_format)
-    return ops.multiply(inputs, ops.expand_dims(scores, axes))
+    return inputs * ops.expand_dims(scores, axes)
 
 
 def _channel_axis(data_format):

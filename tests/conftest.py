@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _fresh_keras():
     """No test sees the names, seeds, policies or formats of another."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     data_format = keras.config.image_data_format()
     policy = keras.config.dtype_policy()

@@ -158,11 +158,11 @@ class ChannelAttention(keras.layers.Layer):
     def _check_mask(self, inputs, mask):
         if mask is None:
             return
-        expected = list(inputs.shape)
+        expected, received = list(inputs.shape), list(mask.shape)
         del expected[self._channel_axis]
-        received = list(mask.shape)
         if len(received) != len(expected) or any(
-            None not in (a, b) and a != b for a, b in zip(received, expected)
+            None not in sizes and sizes[0] != sizes[1]
+            for sizes in zip(received, expected, strict=True)
         ):
             raise ValueError(
                 "`mask` must have the shape of the input without its "

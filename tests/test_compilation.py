@@ -1,0 +1,203 @@
+"""Compiled, vectorized and exported by the backend's own tools."""
+
+import numpy as np
+import pytest
+from configurations import (
+    over_configurations,
+    over_data_formats,
+    randomize,
+    shape_of,
+)
+from keras import ops
+
+
+def built(layer_class, arguments, data_format="channels_last"):
+    layer = layer_class(data_format=data_format, **arguments)
+    layer.build(shape_of(None, (None, None), 8, data_format))
+    randomize(layer)
+    return layer
+
+
+def close(actual, expected):
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual),
+        ops.convert_to_numpy(expected),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def sample(rng, data_format="channels_last", batch=3):
+    shape = shape_of(batch, (4, 5), 8, data_format)
+    x = ops.convert_to_tensor(rng.normal(size=shape).astype("float32"))
+    return x, ops.convert_to_tensor(rng.random((batch, 4, 5)) < 0.7)
+
+
+@pytest.mark.backend("jax")
+@over_data_formats
+@over_configurations
+def test_jax_jit(rng, layer_class, arguments, data_format):
+    import jax
+
+    layer = built(layer_class, arguments, data_format)
+    x, mask = sample(rng, data_format)
+    compiled = jax.jit(lambda x, mask=None: layer(x, mask=mask))
+    close(compiled(x), layer(x))
+    close(compiled(x, mask), layer(x, mask=mask))
+
+
+@pytest.mark.backend("jax")
+@over_data_formats
+@over_configurations
+def test_jax_vmap(rng, layer_class, arguments, data_format):
+    import jax
+
+    layer = built(layer_class, arguments, data_format)
+    x, mask = sample(rng, data_format, batch=6)
+    stacked = x.reshape(2, 3, *x.shape[1:])
+    masks = mask.reshape(2, 3, *mask.shape[1:])
+    close(jax.vmap(layer)(stacked), layer(x).reshape(stacked.shape))
+    masked = jax.vmap(lambda x, mask: layer(x, mask=mask))(stacked, masks)
+    close(masked, layer(x, mask=mask).reshape(stacked.shape))
+
+
+@pytest.mark.backend("jax")
+@over_configurations
+def test_jax_gradients_for_each_sample(rng, layer_class, arguments):
+    import jax
+
+    layer = built(layer_class, arguments)
+    x, _ = sample(rng)
+    weights = [weight.value for weight in layer.weights]
+
+    def loss(weights, x):
+        return layer.stateless_call(weights, [], x)[0].sum()
+
+    each = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(weights, x[:, None])
+    for index in range(len(x)):
+        alone = jax.grad(loss)(weights, x[index : index + 1])
+        for stacked, expected in zip(each, alone, strict=True):
+            np.testing.assert_allclose(
+                stacked[index], expected, rtol=1e-4, atol=1e-4
+            )
+
+
+@pytest.mark.backend("tensorflow")
+@over_data_formats
+@over_configurations
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_tensorflow_function(
+    rng, layer_class, arguments, data_format, jit_compile
+):
+    import tensorflow as tf
+
+    layer = built(layer_class, arguments, data_format)
+    x, mask = sample(rng, data_format)
+    compiled = tf.function(layer, jit_compile=jit_compile)
+    close(compiled(x), layer(x))
+    close(compiled(x, mask=mask), layer(x, mask=mask))
+
+
+@pytest.mark.backend("tensorflow")
+@over_configurations
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_tensorflow_function_of_unknown_sizes(
+    rng, layer_class, arguments, jit_compile
+):
+    import tensorflow as tf
+
+    layer = built(layer_class, arguments)
+    signature = [
+        tf.TensorSpec((None, None, None, 8), "float32"),
+        tf.TensorSpec((None, None, None), "bool"),
+    ]
+    compiled = tf.function(
+        lambda x, mask: layer(x, mask=mask),
+        input_signature=signature,
+        jit_compile=jit_compile,
+    )
+    for batch in (3, 1):
+        x, mask = sample(rng, batch=batch)
+        close(compiled(x, mask), layer(x, mask=mask))
+
+
+@pytest.mark.backend("tensorflow")
+@over_configurations
+def test_tensorflow_function_on_an_empty_batch(layer_class, arguments):
+    import tensorflow as tf
+
+    layer = built(layer_class, arguments)
+    signature = [tf.TensorSpec((None, None, None, 8), "float32")]
+    compiled = tf.function(layer.call, input_signature=signature)
+    assert compiled(tf.zeros((0, 4, 5, 8))).shape == (0, 4, 5, 8)
+
+
+# Each compilation takes seconds: one configuration of each mechanism and the
+# two formats, not the whole table.
+over_few = pytest.mark.parametrize(
+    "name", ["se_divisor_avg_max", "se_identity", "eca", "eca_circular_avg_max"]
+)
+
+
+@pytest.mark.backend("torch")
+@over_data_formats
+@over_few
+# torch's own, while it traces Keras.
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+def test_torch_compile_without_a_graph_break(rng, name, data_format):
+    import torch
+    from configurations import CONFIGURATIONS
+
+    layer = built(*CONFIGURATIONS[name], data_format)
+    x, mask = sample(rng, data_format)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    close(compiled(x), layer(x))
+    close(compiled(x, mask=mask), layer(x, mask=mask))
+    x.requires_grad_()
+    (expected,) = torch.autograd.grad(layer(x).sum(), x)
+    (actual,) = torch.autograd.grad(compiled(x).sum(), x)
+    close(actual, expected)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["se_bias", "eca"])
+def test_torch_compile_with_the_default_compiler(rng, name):
+    import torch
+    from configurations import CONFIGURATIONS
+
+    layer = built(*CONFIGURATIONS[name])
+    x, _ = sample(rng)
+    torch.compiler.reset()
+    close(torch.compile(layer, fullgraph=True)(x), layer(x))
+
+
+@pytest.mark.backend("torch")
+@over_data_formats
+@over_configurations
+def test_torch_export(rng, layer_class, arguments, data_format):
+    import torch
+
+    layer = built(layer_class, arguments, data_format)
+    x, mask = sample(rng, data_format)
+    program = torch.export.export(layer, (x,)).module()
+    close(program(x), layer(x))
+    masked = torch.export.export(layer, (x,), {"mask": mask}).module()
+    close(masked(x, mask=mask), layer(x, mask=mask))
+
+
+@pytest.mark.backend("torch")
+@over_configurations
+def test_torch_export_of_unknown_sizes(rng, layer_class, arguments):
+    import torch
+
+    layer = built(layer_class, arguments)
+    x, _ = sample(rng)
+    auto = torch.export.Dim.AUTO
+    program = torch.export.export(
+        layer, (x,), dynamic_shapes=(({0: auto, 1: auto, 2: auto},),)
+    ).module()
+    other = ops.convert_to_tensor(rng.normal(size=(2, 7, 3, 8)), "float32")
+    close(program(other), layer(other))

@@ -1,0 +1,115 @@
+"""The pure functions against the NumPy reference."""
+
+import numpy as np
+import pytest
+import reference
+from configurations import over_data_formats, shape_of
+from keras import ops
+
+from keras_channel_attn import ops as attention_ops
+
+RANKS = [(7,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
+POOLINGS = ["avg", "max", "avg_max"]
+
+
+def close(actual, expected):
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(actual), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+@over_data_formats
+@pytest.mark.parametrize("spatial", RANKS, ids=str)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_squeeze(rng, data_format, spatial, pooling):
+    x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
+    actual = attention_ops.squeeze(
+        ops.convert_to_tensor(x), data_format, pooling
+    )
+    close(actual, reference.squeeze(x, data_format, pooling))
+
+
+@over_data_formats
+@pytest.mark.parametrize("spatial", RANKS, ids=str)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_squeeze_masked(rng, data_format, spatial, pooling):
+    x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
+    mask = rng.random((3, *spatial)) < 0.5
+    mask[1] = False
+    actual = attention_ops.squeeze(
+        ops.convert_to_tensor(x),
+        data_format,
+        pooling,
+        ops.convert_to_tensor(mask),
+    )
+    close(actual, reference.squeeze(x, data_format, pooling, mask))
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_bottleneck(rng, use_bias):
+    shapes = [(6, 4), (4,), (4, 6), (6,)] if use_bias else [(6, 4), (4, 6)]
+    weights = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    z = rng.normal(size=(3, 6)).astype("float32")
+    tensors = [ops.convert_to_tensor(weight) for weight in weights]
+    w1, b1, w2, b2 = (
+        tensors if use_bias else (tensors[0], None, tensors[1], None)
+    )
+    actual = attention_ops.bottleneck(
+        ops.convert_to_tensor(z), w1, b1, w2, b2, ops.relu
+    )
+    close(actual, reference.bottleneck(z, weights, use_bias))
+
+
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize(
+    ("channels", "size"),
+    [(8, 1), (8, 3), (8, 5), (8, 7), (3, 5), (1, 3), (2, 9), (64, 63)],
+)
+def test_channel_convolution(rng, channels, size, padding):
+    z = rng.normal(size=(3, channels)).astype("float32")
+    kernel = rng.normal(size=(size, 1, 1)).astype("float32")
+    actual = attention_ops.channel_convolution(
+        ops.convert_to_tensor(z), ops.convert_to_tensor(kernel), padding
+    )
+    close(actual, reference.channel_convolution(z, kernel, padding))
+
+
+@over_data_formats
+@pytest.mark.parametrize("spatial", RANKS, ids=str)
+def test_rescale(rng, data_format, spatial):
+    x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
+    scores = rng.normal(size=(3, 5)).astype("float32")
+    actual = attention_ops.rescale(
+        ops.convert_to_tensor(x), ops.convert_to_tensor(scores), data_format
+    )
+    close(actual, reference.rescale(x, scores, data_format))
+
+
+@pytest.mark.parametrize(
+    ("channels", "reduction", "divisor", "expected"),
+    [
+        (64, 16, 1, 4),
+        (8, 16, 1, 1),
+        (100, 16, 1, 6),
+        (64, 16, 8, 8),
+        (100, 16, 8, 8),
+        (192, 16, 8, 16),  # 12 lies between 8 and 16: ties go up
+        (64, 3, 1, 21),
+        (25, 10, 5, 5),  # 2.5 lies between 0 and 5
+    ],
+)
+def test_bottleneck_width(channels, reduction, divisor, expected):
+    assert (
+        attention_ops.bottleneck_width(channels, reduction, divisor) == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("gamma", "b"), [(2, 1), (1, 0), (3, -2), (0.5, 4), (2.5, 1.5)]
+)
+def test_adaptive_kernel_size(gamma, b):
+    for channels in range(1, 1025):
+        expected = reference.adaptive_kernel_size(channels, gamma, b)
+        assert (
+            attention_ops.adaptive_kernel_size(channels, gamma, b) == expected
+        )

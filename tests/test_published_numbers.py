@@ -1,0 +1,91 @@
+"""Parameter counts and widths that papers and peers published."""
+
+import keras
+import pytest
+import reference
+
+from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn.ops import adaptive_kernel_size, bottleneck_width
+
+# Fig. 3 of the ECA paper (arXiv 1910.03151), gamma = 2 and b = 1: the first
+# and the last number of channels that get a kernel size.
+KERNEL_SIZES = [
+    (1, 7, 1),
+    (8, 127, 3),
+    (128, 2047, 5),
+    (2048, 32767, 7),
+]
+
+
+def parameters(layer, channels):
+    layer.build((None, None, None, channels))
+    return layer.count_params()
+
+
+# The SELayer of moskomule/senet.pytorch (r = 16), two Linear without biases:
+# 2 * 512 * 512 / r. Size and r = 8 are the usage example of
+# xmu-xiaoma666/External-Attention-pytorch.
+@pytest.mark.parametrize(("reduction", "count"), [(16, 32_768), (8, 65_536)])
+def test_selayer_of_512_channels(reduction, count):
+    layer = SqueezeExcite(reduction=reduction, data_format="channels_first")
+    y = layer(keras.ops.ones((50, 512, 7, 7)))
+    assert (tuple(y.shape), layer.count_params()) == ((50, 512, 7, 7), count)
+
+
+def test_semodule_with_max_pool_of_64_channels():
+    # The circulating SEModule, r = 3, with biases: 64 // 3 = 21 hidden units,
+    # 64 * 21 + 21 + 21 * 64 + 64 parameters.
+    layer = SqueezeExcite(reduction=3, use_bias=True, pooling="max")
+    assert parameters(layer, 64) == 2_773
+    assert tuple(layer.reduce_kernel.shape) == (64, 21)
+
+
+# SENet paper (arXiv 1709.01507), section 4: 2 C² / r weights in one block; its
+# Caffe release adds the biases, C / r and C.
+@pytest.mark.parametrize("channels", [64, 512, 2048])
+@pytest.mark.parametrize("reduction", [4, 16])
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_parameters_of_squeeze_excite(channels, reduction, use_bias):
+    expected = 2 * channels**2 // reduction
+    if use_bias:
+        expected += channels // reduction + channels
+    layer = SqueezeExcite(reduction=reduction, use_bias=use_bias)
+    assert parameters(layer, channels) == expected
+
+
+@pytest.mark.parametrize(("first", "last", "size"), KERNEL_SIZES)
+def test_adaptive_kernel_size(first, last, size):
+    sizes = {adaptive_kernel_size(c) for c in range(first, last + 1)}
+    assert sizes == {size}
+
+
+@pytest.mark.parametrize(("first", "last", "size"), KERNEL_SIZES)
+def test_parameters_of_efficient_channel_attention(first, last, size):
+    # Section 3.2 of the ECA paper: k parameters, no more.
+    for channels in (first, last):
+        assert parameters(EfficientChannelAttention(), channels) == size
+
+
+def test_clamped_kernel_size_differs_up_to_7_channels():
+    # timm 1.0.31, layers/eca.py: max(k, 3).
+    clamped = [
+        c
+        for c in range(1, 32_768)
+        if max(reference.adaptive_kernel_size(c), 3) != adaptive_kernel_size(c)
+    ]
+    assert clamped == [1, 2, 3, 4, 5, 6, 7]
+
+
+# timm 1.0.31, layers/squeeze_excite.py: a multiple of 8, round_limit = 0.
+@pytest.mark.parametrize("reduction", [2, 4, 8, 16, 32])
+def test_width_of_timm(reduction):
+    for channels in range(1, 4097):
+        expected = reference.make_divisible(channels / reduction, 8, 0.0)
+        assert bottleneck_width(channels, reduction, divisor=8) == expected
+
+
+def test_width_of_timm_is_not_the_paper_s():
+    # At 64 channels timm has 8 units and the paper 64 / 16: checkpoints of
+    # one do not fit the other.
+    assert bottleneck_width(64, 16, divisor=8) == 8
+    assert bottleneck_width(64, 16) == 4
