@@ -33,7 +33,7 @@ def bottleneck_width(channels, reduction=16, divisor=1):
     Returns:
         Integer, the width of the bottleneck.
 
-    Example:
+    Examples:
 
     >>> bottleneck_width(64, reduction=16), bottleneck_width(64, 16, divisor=8)
     (4, 8)
@@ -60,10 +60,10 @@ def adaptive_kernel_size(channels, gamma=2, b=1):
     Returns:
         Integer, an odd kernel size.
 
-    Example:
+    Examples:
 
-    >>> [adaptive_kernel_size(channels) for channels in (4, 64, 256, 2048)]
-    [1, 3, 5, 7]
+    >>> adaptive_kernel_size(64), adaptive_kernel_size(2048)
+    (3, 7)
     """
     size = int(abs((math.log2(channels) + b) / gamma))
     return size if size % 2 else size + 1
@@ -85,9 +85,9 @@ def squeeze(inputs, data_format, pooling="avg", mask=None):
     Returns:
         Tensor `(batch, channels)` of the dtype of `inputs`.
 
-    Example:
+    Examples:
 
-    >>> x = np.array([[[1.0, 5.0], [3.0, 7.0]]])
+    >>> x = np.array([[[1, 5], [3, 7]]], "float32")
     >>> keras.ops.convert_to_numpy(squeeze(x, "channels_last")).tolist()
     [[2.0, 6.0]]
     """

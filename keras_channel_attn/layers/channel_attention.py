@@ -61,7 +61,7 @@ class ChannelAttention(keras.layers.Layer):
             input has a rank below 3 or an unknown or changed number of
             channels, or the mask another shape.
 
-    Example:
+    Examples:
 
     >>> class Variance(ChannelAttention):
     ...     "A gate on the descriptor itself, no weights."

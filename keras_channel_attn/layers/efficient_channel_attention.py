@@ -78,7 +78,7 @@ class EfficientChannelAttention(ChannelAttention):
             input has a rank below 3 or an unknown or changed number of
             channels, or the mask another shape.
 
-    Example:
+    Examples:
 
     >>> x = np.random.normal(size=(2, 56, 56, 64))
     >>> layer = EfficientChannelAttention()

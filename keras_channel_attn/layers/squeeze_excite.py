@@ -83,7 +83,7 @@ class SqueezeExcite(ChannelAttention):
             input has a rank below 3 or an unknown or changed number of
             channels, or the mask another shape.
 
-    Example:
+    Examples:
 
     >>> x = np.random.normal(size=(2, 56, 56, 64))
     >>> layer = SqueezeExcite(reduction=16)

@@ -1,0 +1,67 @@
+"""Examples in docstrings and in the README are run, not believed."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_channel_attn
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def documented_examples():
+    found = []
+    names = [
+        module.name
+        for module in pkgutil.walk_packages(
+            keras_channel_attn.__path__, "keras_channel_attn."
+        )
+    ]
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for name in names:
+        module = importlib.import_module(name)
+        namespace = {**vars(keras_channel_attn), **vars(module)}
+        namespace.update(keras=keras, np=np)
+        for test in finder.find(module, extraglobs=namespace):
+            if test.examples:
+                found.append(pytest.param(test, id=test.name))
+    return found
+
+
+@pytest.mark.parametrize("test", documented_examples())
+def test_docstring_example(test, capsys):
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.NORMALIZE_WHITESPACE, verbose=False
+    )
+    failed, attempted = runner.run(test)
+    assert attempted
+    assert failed == 0, capsys.readouterr().out
+
+
+@pytest.mark.training
+def test_readme_examples(tmp_path, monkeypatch):
+    """All blocks of the README in turn, as a reader would paste them."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+
+
+def test_every_public_name_is_documented():
+    reference = (ROOT / "docs" / "api.md").read_text()
+    readme = README.read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    for name, value in vars(keras_channel_attn).items():
+        if isinstance(value, type):
+            assert f"::: keras_channel_attn.{name}\n" in reference
+            assert name in readme
+            assert name in changelog

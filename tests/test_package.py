@@ -1,0 +1,139 @@
+"""The package as a whole: what it exports, imports and ships."""
+
+import ast
+import importlib.metadata
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_channel_attn
+
+FOLDER = pathlib.Path(keras_channel_attn.__file__).parent
+MODULES = sorted(FOLDER.rglob("*.py"))
+
+# Frozen: see the promise in CONTRIBUTING.md.
+PUBLIC = {
+    "ChannelAttention": (
+        "gate_activation='sigmoid', pooling='avg', identity_start=False, "
+        "data_format=None, **kwargs"
+    ),
+    "EfficientChannelAttention": (
+        "kernel_size=None, gamma=2, b=1, padding='zeros', "
+        "gate_activation='sigmoid', pooling='avg', identity_start=False, "
+        "data_format=None, kernel_initializer='glorot_uniform', "
+        "kernel_regularizer=None, kernel_constraint=None, **kwargs"
+    ),
+    "SqueezeExcite": (
+        "reduction=16, bottleneck_units=None, divisor=1, activation='relu', "
+        "use_bias=False, gate_activation='sigmoid', pooling='avg', "
+        "identity_start=False, data_format=None, "
+        "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
+        "kernel_regularizer=None, bias_regularizer=None, "
+        "kernel_constraint=None, bias_constraint=None, **kwargs"
+    ),
+}
+
+
+def test_public_names():
+    exported = {
+        name
+        for name, value in vars(keras_channel_attn).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert exported == set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_signature(name):
+    signature = inspect.signature(getattr(keras_channel_attn, name).__init__)
+    parameters = [str(p) for p in signature.parameters.values()][1:]
+    assert ", ".join(parameters) == PUBLIC[name]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_call_signature(name):
+    signature = inspect.signature(getattr(keras_channel_attn, name).call)
+    assert str(signature) == (
+        "(self, inputs, mask=None, return_attention_scores=False)"
+    )
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_has_every_section(name):
+    documented = getattr(keras_channel_attn, name)
+    for section in (
+        "Args:",
+        "Call arguments:",
+        "Input shape:",
+        "Output shape:",
+        "Raises:",
+        "Examples:",
+    ):
+        assert f"    {section}\n" in documented.__doc__
+    for parameter in inspect.signature(documented.__init__).parameters:
+        if parameter not in ("self", "kwargs"):
+            assert f"        {parameter}: " in documented.__doc__
+
+
+@pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(FOLDER))
+)
+def test_imports_only_keras_and_numpy(path):
+    allowed = {"keras", "numpy", "keras_channel_attn"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "no relative imports"
+            names = [node.module]
+        for name in names:
+            top = name.partition(".")[0]
+            assert top in allowed or top in sys.stdlib_module_names, name
+            assert not name.startswith("keras.src"), "public API only"
+
+
+def test_import_registers_the_layers_and_nothing_else():
+    """In a fresh process, with only Keras imported before."""
+    code = (
+        "import keras, sys\n"
+        "objects = dict(keras.saving.get_custom_objects())\n"
+        "modules = set(sys.modules)\n"
+        "settings = keras.config.floatx(), keras.config.image_data_format()\n"
+        "import keras_channel_attn\n"
+        "added = set(keras.saving.get_custom_objects()) - set(objects)\n"
+        "new = {m.partition('.')[0] for m in set(sys.modules) - modules}\n"
+        "print(sorted(added))\n"
+        "print(sorted(new - set(sys.stdlib_module_names)))\n"
+        "assert settings == "
+        "(keras.config.floatx(), keras.config.image_data_format())\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert printed == [
+        "['keras_channel_attn>EfficientChannelAttention', "
+        "'keras_channel_attn>SqueezeExcite']",
+        "['keras_channel_attn']",
+    ]
+
+
+@pytest.mark.parametrize("name", ["EfficientChannelAttention", "SqueezeExcite"])
+def test_registered_name(name):
+    registered = keras.saving.get_registered_name(
+        getattr(keras_channel_attn, name)
+    )
+    assert registered == f"keras_channel_attn>{name}"
+
+
+def test_is_typed():
+    assert (FOLDER / "py.typed").exists()
+
+
+def test_installed_version_is_that_of_the_source():
+    installed = importlib.metadata.version("keras-channel-attn")
+    assert installed == keras_channel_attn.__version__
