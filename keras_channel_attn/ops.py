@@ -91,6 +91,15 @@ def squeeze(inputs, data_format, pooling="avg", mask=None):
     >>> keras.ops.convert_to_numpy(squeeze(x, "channels_last")).tolist()
     [[2.0, 6.0]]
     """
+    if keras.config.backend() == "openvino" and inputs.dtype != "float64":
+        # It adds up 16 bits in 16 bits, and knows no infinite bfloat16.
+        wide = ops.cast(inputs, "float32")
+        descriptor = _squeeze(wide, data_format, pooling, mask)
+        return ops.cast(descriptor, inputs.dtype)
+    return _squeeze(inputs, data_format, pooling, mask)
+
+
+def _squeeze(inputs, data_format, pooling, mask):
     axes = _spatial_axes(inputs, data_format)
     if mask is not None:
         mask = ops.expand_dims(mask, _channel_axis(data_format))
@@ -167,7 +176,9 @@ def bottleneck(
     hidden = descriptor @ ops.cast(reduce_kernel, dtype)
     if reduce_bias is not None:
         hidden = hidden + ops.cast(reduce_bias, dtype)
-    logits = activation(hidden) @ ops.cast(expand_kernel, dtype)
+    # An activation may return another dtype than it was given.
+    hidden = ops.cast(activation(hidden), dtype)
+    logits = hidden @ ops.cast(expand_kernel, dtype)
     if expand_bias is not None:
         logits = logits + ops.cast(expand_bias, dtype)
     return logits

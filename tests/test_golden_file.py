@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+import keras_channel_attn  # noqa: F401, registers the layers
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 

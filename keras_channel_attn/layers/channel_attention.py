@@ -152,8 +152,9 @@ class ChannelAttention(keras.layers.Layer):
         scores = self.gate_activation(self.excite(descriptor))
         if self.identity_start:
             # A division: a number divided by itself is one in any precision.
-            scores = ops.divide(scores, self._neutral_gate)
-        return scores
+            scores = scores / self._neutral_gate
+        # A gate may return another dtype than it was given.
+        return ops.cast(scores, self.compute_dtype)
 
     def _check_mask(self, inputs, mask):
         if mask is None:

@@ -1,6 +1,6 @@
 """Write the golden files: a saved model, an input, and its outputs.
 
-    python tests/golden/make.py
+    python tests/golden/make.py     # with the oldest supported Keras
 
 Run it once per release that adds a layer, never to make a failing test pass:
 the files stand for those that users have on their disks (see CONTRIBUTING).
