@@ -1,15 +1,8 @@
 import re
-import subprocess
-import sys
-from pathlib import Path
-
-SCRIPT = Path(__file__).parents[2] / "examples" / "functional_model.py"
 
 
-def test_trains_saves_and_loads(tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPT], capture_output=True, text=True, cwd=tmp_path
-    )
+def test_trains_saves_and_loads(run_example, tmp_path):
+    done = run_example("functional_model.py")
     assert done.returncode == 0, done.stderr
     accuracy = re.search(r"Accuracy on 450 test images: (\S+)%", done.stdout)
     assert float(accuracy[1]) > 90

@@ -1,9 +1,8 @@
-"""The script is run as its readers run it; data sets are written here."""
+"""A whole run for each data set, and every refusal. The IDX files are ours."""
 
 import gzip
-import os
-import subprocess
-import sys
+import runpy
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -11,7 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "transfer_learning.py"
+import keras_channel_attn
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPT = "transfer_learning.py"
 MECHANISMS = ("no attention", "SqueezeExcite", "EfficientChannelAttention")
 FILES = [
     "EfficientChannelAttention.keras",
@@ -24,21 +26,9 @@ TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
 
 
-def run(folder, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=folder,
-        env={
-            **os.environ,
-            # What the networks are too small for, and slow beside other work.
-            "OMP_NUM_THREADS": "1",
-            "PYTHONIOENCODING": "utf-8",
-            **environment,
-        },
-    )
+@pytest.fixture
+def run(run_example):
+    return partial(run_example, SCRIPT)
 
 
 def idx(array):
@@ -91,24 +81,24 @@ def check_success(done, output):
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
 
 
-def test_digits(tmp_path):
-    done = run(tmp_path, "--quick")
+def test_digits(run, tmp_path):
+    done = run("--quick")
     check_success(done, tmp_path / "outputs" / "transfer_learning")
     assert "One seed has no spread" in done.stdout
     assert "[ 6/6]" in done.stdout
     assert "s left" in done.stdout
-    loaded = keras.saving.load_model(
-        tmp_path / "outputs" / "transfer_learning" / "SqueezeExcite.keras"
-    )
+    folder = tmp_path / "outputs" / "transfer_learning"
+    loaded = keras.saving.load_model(folder / "SqueezeExcite.keras")
     assert loaded.output_shape == (None, 5)
+    attention = keras_channel_attn.SqueezeExcite
+    assert sum(isinstance(layer, attention) for layer in loaded.layers) == 3
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_idx_files(tmp_path, zipped):
+def test_idx_files(run, tmp_path, zipped):
     data = write_fashion(tmp_path / "data", zipped=zipped)
     output = tmp_path / "new" / "folder"
     done = run(
-        tmp_path,
         *("--dataset", "fashion_mnist", "--data-dir", data),
         *("--output", output, "--quick"),
     )
@@ -116,28 +106,31 @@ def test_idx_files(tmp_path, zipped):
     assert "sneaker" in done.stdout
 
 
-def test_conclusion_of_several_seeds(tmp_path):
-    data = write_fashion(tmp_path / "data")
-    done = run(
-        tmp_path,
-        *("--dataset", "fashion_mnist", "--data-dir", data),
-        *("--seeds", "2", "--epochs", "1"),
+@pytest.mark.parametrize(
+    ("accuracies", "verdict"),
+    [
+        ([0.91, 0.93], "SE: +2.0, beyond the spread: try more seeds."),
+        ([0.87, 0.89], "SE: -2.0, beyond the spread: try more seeds."),
+        ([0.90, 0.92], "SE: +1.0, within the spread: no difference."),
+        # The larger spread of the two counts.
+        ([0.85, 0.99], "SE: +2.0, within the spread: no difference."),
+    ],
+)
+def test_conclusions(accuracies, verdict):
+    script = runpy.run_path(str(EXAMPLES / SCRIPT))
+    lines = script["conclusions"](
+        [
+            {"mechanism": "none", "accuracies": [0.89, 0.91]},
+            {"mechanism": "SE", "accuracies": accuracies},
+        ]
     )
-    assert done.returncode == 0, done.stderr
-    assert "± is the standard deviation over 2 seeds" in done.stdout
-    for mechanism in MECHANISMS[1:]:
-        (line,) = (
-            line
-            for line in done.stdout.splitlines()
-            if line.startswith(f"{mechanism}: ")
-        )
-        assert "the spread" in line
+    assert lines[-1] == verdict
 
 
 def check_refusal(done, message, output):
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"{SCRIPT.name}: error: " in done.stderr
+    assert f"{SCRIPT}: error: " in done.stderr
     assert message in done.stderr
     assert not output.exists()
 
@@ -157,9 +150,9 @@ def check_refusal(done, message, output):
         ),
     ],
 )
-def test_wrong_arguments(tmp_path, arguments, message):
+def test_wrong_arguments(run, tmp_path, arguments, message):
     output = tmp_path / "output"
-    done = run(tmp_path, *arguments, "--output", output)
+    done = run(*arguments, "--output", output)
     check_refusal(done, message, output)
 
 
@@ -242,32 +235,30 @@ def relabel(path, label):
         ),
     ],
 )
-def test_wrong_files(tmp_path, name, damage, message):
+def test_wrong_files(run, tmp_path, name, damage, message):
     data = write_fashion(tmp_path / "data")
     damage(data / name)
     output = tmp_path / "output"
     done = run(
-        tmp_path,
         *("--dataset", "fashion_mnist", "--data-dir", data),
         *("--output", output),
     )
     check_refusal(done, message, output)
 
 
-def test_output_is_a_file(tmp_path):
+def test_output_is_a_file(run, tmp_path):
     output = tmp_path / "output"
     output.write_text("mine")
-    done = run(tmp_path, "--output", output)
+    done = run("--output", output)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "output" in done.stderr
     assert output.read_text() == "mine"
 
 
-def test_no_download(tmp_path):
+def test_no_download(run, tmp_path):
     output = tmp_path / "output"
     done = run(
-        tmp_path,
         *("--dataset", "fashion_mnist", "--output", output),
         KERAS_HOME=str(tmp_path / "keras"),
         # Nothing listens there.
@@ -276,7 +267,7 @@ def test_no_download(tmp_path):
     check_refusal(done, "pass their folder as --data-dir", output)
 
 
-def test_backend_that_cannot_train(tmp_path):
+def test_backend_that_cannot_train(run, tmp_path):
     output = tmp_path / "output"
-    done = run(tmp_path, "--output", output, KERAS_BACKEND="numpy")
+    done = run("--output", output, KERAS_BACKEND="numpy")
     check_refusal(done, "the numpy backend of Keras cannot train", output)
