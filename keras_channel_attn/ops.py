@@ -100,7 +100,7 @@ def squeeze(inputs, data_format, pooling="avg", mask=None):
 
 
 def _squeeze(inputs, data_format, pooling, mask):
-    axes = _spatial_axes(inputs, data_format)
+    axes = spatial_axes(inputs, data_format)
     if mask is not None:
         mask = ops.expand_dims(mask, _channel_axis(data_format))
     if pooling == "avg":
@@ -114,14 +114,15 @@ def _squeeze(inputs, data_format, pooling, mask):
 
 def _average(inputs, axes, mask):
     dtype = keras.backend.standardize_dtype(inputs.dtype)
-    if mask is None and dtype != "float64":
-        return ops.mean(inputs, axis=axes)
-    # Sums of 16 bits overflow; and `ops.mean` would take float64 through
-    # float32 on torch and JAX.
+    # Not `ops.mean`: it takes float64 through float32 on torch and JAX, and its
+    # gradient on TensorFlow divides a tensor of full size. Sums of 16 bits
+    # overflow, but for torch's own mean.
+    if mask is None and keras.config.backend() == "torch":
+        return inputs.mean(axes)
     wide = "float64" if dtype == "float64" else "float32"
     if mask is None:
         shape = ops.shape(inputs)
-        count = ops.cast(math.prod(shape[axis] for axis in axes), wide)
+        count = ops.cast(math.prod([shape[axis] for axis in axes]), wide)
     else:
         inputs = _where(mask, inputs, 0)
         count = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=axes), 1)
@@ -176,12 +177,19 @@ def bottleneck(
     hidden = descriptor @ ops.cast(reduce_kernel, dtype)
     if reduce_bias is not None:
         hidden = hidden + ops.cast(reduce_bias, dtype)
-    # An activation may return another dtype than it was given.
-    hidden = ops.cast(activation(hidden), dtype)
+    hidden = activate(activation, hidden)
     logits = hidden @ ops.cast(expand_kernel, dtype)
     if expand_bias is not None:
         logits = logits + ops.cast(expand_bias, dtype)
     return logits
+
+
+def activate(activation, tensor):
+    """`activation(tensor)`, in the dtype of `tensor`.
+
+    An activation may return another dtype than it was given.
+    """
+    return ops.cast(activation(tensor), tensor.dtype)
 
 
 def channel_convolution(descriptor, kernel, padding="zeros"):
@@ -201,21 +209,25 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     Returns:
         Tensor `(batch, channels)`.
     """
-    size, channels = kernel.shape[0], descriptor.shape[1]
-    before = size // 2
-    if padding == "zeros":
-        padded = ops.pad(descriptor, ((0, 0), (before, before)))
-    else:
-        padded = _wrap(descriptor, channels, before)
     kernel = ops.cast(kernel, descriptor.dtype)
+    padded = pad_channels(descriptor, kernel.shape[0] // 2, padding)
+    return shifted_sum(padded, kernel, descriptor.shape[1])
+
+
+def shifted_sum(padded, kernel, channels):
+    """The sum of `channels` columns of `padded`, shifted by each tap."""
     total = padded[:, :channels] * kernel[0]
-    for tap in range(1, size):
+    for tap in range(1, kernel.shape[0]):
         total = total + padded[:, tap : tap + channels] * kernel[tap]
     return total
 
 
-def _wrap(descriptor, channels, before):
+def pad_channels(descriptor, before, padding):
+    """`before` more channels on both sides: zeros, or those of the ring."""
+    if padding == "zeros":
+        return ops.pad(descriptor, ((0, 0), (before, before)))
     # A kernel may reach around the ring more than once.
+    channels = descriptor.shape[1]
     turns = -(-before // channels)
     start = turns * channels - before
     ring = ops.concatenate([descriptor] * (2 * turns + 1), axis=1)
@@ -234,15 +246,35 @@ def rescale(inputs, scores, data_format):
     Returns:
         Tensor of the shape and dtype of `inputs`.
     """
-    axes = _spatial_axes(inputs, data_format)
+    axes = spatial_axes(inputs, data_format)
     return inputs * ops.expand_dims(scores, axes)
+
+
+def attend(inputs, gates, data_format, pooling="avg", mask=None):
+    """Channel attention as a whole: `x * gates(squeeze(x))`.
+
+    Args:
+        inputs: Floating-point tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`.
+        gates: Callable from a descriptor `(batch, channels)` to as many gates
+            of the same dtype.
+        data_format: `"channels_last"` or `"channels_first"`.
+        pooling: `"avg"`, `"max"` or `"avg_max"`. Defaults to `"avg"`.
+        mask: Boolean tensor `(batch, *spatial)`. Defaults to `None`.
+
+    Returns:
+        A pair: a tensor of the shape and dtype of `inputs`, and the gates.
+    """
+    scores = gates(squeeze(inputs, data_format, pooling, mask))
+    return rescale(inputs, scores, data_format), scores
 
 
 def _channel_axis(data_format):
     return -1 if data_format == "channels_last" else 1
 
 
-def _spatial_axes(inputs, data_format):
+def spatial_axes(inputs, data_format):
+    """The axes of `inputs` that are neither batch nor channels."""
     rank = len(inputs.shape)
     if data_format == "channels_last":
         return tuple(range(1, rank - 1))

@@ -161,6 +161,26 @@ def test_torch_compile_without_a_graph_break(rng, name, data_format):
 
 
 @pytest.mark.backend("torch")
+@over_configurations
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+def test_torch_compiles_once(rng, layer_class, arguments):
+    """Some functions of `keras.ops` count their calls, and torch sees it."""
+    import torch
+
+    layer = built(layer_class, arguments)
+    x, mask = sample(rng)
+    # Keras' first call leaves a trace in its global state, which is seen too.
+    expected, masked = layer(x), layer(x, mask=mask)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    compiled(x)
+    compiled(x, mask=mask)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        close(compiled(x), expected)
+        close(compiled(x, mask=mask), masked)
+
+
+@pytest.mark.backend("torch")
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", ["se_bias", "eca"])

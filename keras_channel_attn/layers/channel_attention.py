@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from keras_channel_attn import kernels
 from keras_channel_attn.arguments import boolean, one_of, resolved
-from keras_channel_attn.ops import rescale, squeeze
 
 _POOLINGS = ("avg", "max", "avg_max")
 _DATA_FORMATS = ("channels_last", "channels_first")
@@ -90,6 +90,7 @@ class ChannelAttention(keras.layers.Layer):
             data_format = keras.config.image_data_format()
         self.data_format = one_of("data_format", data_format, _DATA_FORMATS)
         self._channel_axis = 1 if data_format == "channels_first" else -1
+        self._channels = None
         self._neutral_gate = None
         if identity_start:
             self._neutral_gate = _gate_at_zero(self.gate_activation)
@@ -111,10 +112,7 @@ class ChannelAttention(keras.layers.Layer):
                 f"{self._channel_axis}. Give `keras.Input` that dimension, or "
                 "pass the other `data_format`."
             )
-        # Any rank may follow: the weights depend on the channels alone.
-        self.input_spec = keras.layers.InputSpec(
-            min_ndim=3, axes={self._channel_axis: channels}
-        )
+        self._channels = channels
         self.build_excitation(channels)
 
     def build_excitation(self, channels):
@@ -138,27 +136,39 @@ class ChannelAttention(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None, return_attention_scores=False):
-        self._check_mask(inputs, mask)
+        self._check_inputs(inputs, mask)
         if keras.backend.standardize_dtype(inputs.dtype) != self.compute_dtype:
             inputs = ops.cast(inputs, self.compute_dtype)
-        scores = self._attention_scores(inputs, mask)
-        outputs = rescale(inputs, scores, self.data_format)
-        return (outputs, scores) if return_attention_scores else outputs
-
-    def _attention_scores(self, inputs, mask):
         if mask is not None:
             mask = ops.cast(mask, "bool")
-        descriptor = squeeze(inputs, self.data_format, self.pooling, mask)
-        scores = self.gate_activation(self.excite(descriptor))
+        outputs, scores = kernels.attend(
+            inputs, self._gates, self.data_format, self.pooling, mask
+        )
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def _gates(self, descriptor):
+        logits = self.excite(descriptor)
+        scores = kernels.activate(self.gate_activation, logits)
         if self.identity_start:
             # A division: a number divided by itself is one in any precision.
             scores = scores / self._neutral_gate
-        # A gate may return another dtype than it was given.
-        return ops.cast(scores, self.compute_dtype)
+        return scores
+
+    def _check_inputs(self, inputs, mask):
+        # Not left to an `InputSpec`, which takes longer than the gates do. Any
+        # rank may follow `build`: the weights depend on the channels alone.
+        shape = inputs.shape
+        if len(shape) < 3 or shape[self._channel_axis] != self._channels:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} was built for "
+                f"{self._channels} channels on axis {self._channel_axis} of an "
+                f"input of rank 3 or more. Received: inputs of shape "
+                f"{tuple(shape)} with data_format={self.data_format!r}."
+            )
+        if mask is not None:
+            self._check_mask(inputs, mask)
 
     def _check_mask(self, inputs, mask):
-        if mask is None:
-            return
         expected, received = list(inputs.shape), list(mask.shape)
         del expected[self._channel_axis]
         if len(received) != len(expected) or any(
@@ -179,7 +189,7 @@ class ChannelAttention(keras.layers.Layer):
     def compute_output_spec(
         self, inputs, mask=None, return_attention_scores=False
     ):
-        self._check_mask(inputs, mask)
+        self._check_inputs(inputs, mask)
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return outputs

@@ -8,8 +8,9 @@ from keras_channel_attn.arguments import (
     one_of,
     resolved,
 )
+from keras_channel_attn.kernels import channel_convolution
 from keras_channel_attn.layers.channel_attention import ChannelAttention
-from keras_channel_attn.ops import adaptive_kernel_size, channel_convolution
+from keras_channel_attn.ops import adaptive_kernel_size
 
 _PADDINGS = ("zeros", "circular")
 

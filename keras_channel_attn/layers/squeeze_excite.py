@@ -3,8 +3,9 @@
 import keras
 
 from keras_channel_attn.arguments import boolean, positive_integer, resolved
+from keras_channel_attn.kernels import bottleneck
 from keras_channel_attn.layers.channel_attention import ChannelAttention
-from keras_channel_attn.ops import bottleneck, bottleneck_width
+from keras_channel_attn.ops import bottleneck_width
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")

@@ -220,7 +220,7 @@ def test_refuses_unknown_channels(layer_class, arguments):
 def test_refuses_changed_channels(layer_class, arguments, data_format):
     layer = layer_class(data_format=data_format, **arguments)
     layer.build(shape_of(None, (3, 4), 8, data_format))
-    with pytest.raises(ValueError, match=r"axis (-1|1) .* 8"):
+    with pytest.raises(ValueError, match="built for 8 channels"):
         layer(np.ones(shape_of(1, (3, 4), 16, data_format), "float32"))
 
 

@@ -1,0 +1,77 @@
+"""Attention layers on JAX, compiled: ours, and written by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+
+REDUCTION = 16
+MODES = ("jit",)
+BASELINES = {"SE": ("jax.numpy SE",), "ECA": ("ours SE",)}
+
+
+def squeeze_excite(weights, x):
+    w1, b1, w2, b2 = weights
+    z = x.mean((1, 2))
+    gates = jax.nn.sigmoid(jax.nn.relu(z @ w1 + b1) @ w2 + b2)
+    return x * gates[:, None, None]
+
+
+def floor(_, x):
+    return x * x.mean((1, 2), keepdims=True)
+
+
+def stateless(layer, shape):
+    """Weights, and a function of them and the input."""
+    layer.build(shape)
+    weights = [weight.value for weight in layer.weights]
+    return weights, lambda weights, x: layer.stateless_call(weights, [], x)[0]
+
+
+def layers(shape):
+    """Dictionary from a name to (weights, function, data format)."""
+    channels = shape[-1]
+    first = (shape[0], channels, *shape[1:-1])
+    bias = {"reduction": REDUCTION, "use_bias": True}
+    ours = {}
+    for data_format, of, mark in (
+        ("channels_last", shape, ""),
+        ("channels_first", first, ", first"),
+    ):
+        se = SqueezeExcite(**bias, data_format=data_format)
+        eca = EfficientChannelAttention(data_format=data_format)
+        ours[f"ours SE{mark}"] = (*stateless(se, of), data_format)
+        ours[f"ours ECA{mark}"] = (*stateless(eca, of), data_format)
+    return {
+        **ours,
+        "jax.numpy SE": (ours["ours SE"][0], squeeze_excite, "channels_last"),
+        "floor": ([], floor, "channels_last"),
+    }
+
+
+def tensor(shape, data_format):
+    if data_format == "channels_first":
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.normal(size=shape), "float32")
+
+
+def forward(contestant, shape, mode):
+    weights, function, data_format = contestant
+    x = tensor(shape, data_format)
+    compiled = jax.jit(function)
+    return lambda: compiled(weights, x).block_until_ready()
+
+
+def training(contestant, shape, mode):
+    weights, function, data_format = contestant
+    x = tensor(shape, data_format)
+    upstream = tensor(shape, data_format)
+
+    @jax.jit
+    def step(weights, x, upstream):
+        y, gradients = jax.vjp(function, weights, x)
+        return y, gradients(upstream)
+
+    return lambda: jax.block_until_ready(step(weights, x, upstream))

@@ -1,0 +1,129 @@
+"""Attention layers on torch: ours, the peers, and what memory allows."""
+
+import keras
+import torch
+from timm.layers import EcaModule, SEModule
+from timm.layers.squeeze_excite import SqueezeExciteCl
+from torch import nn
+from torchvision.ops import SqueezeExcitation
+
+from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+
+REDUCTION = 16
+MODES = ("eager", "compiled")
+BASELINES = {
+    "SE": ("timm SEModule", "timm SqueezeExciteCl", "torchvision SE"),
+    "ECA": ("timm EcaModule", "ours SE"),
+}
+
+
+class Empty(keras.layers.Layer):
+    """What Keras takes for calling a layer that does nothing."""
+
+    def call(self, inputs):
+        return inputs
+
+
+class KerasLayers(keras.layers.Layer):
+    """The way tutorials write it: a layer made of Keras layers."""
+
+    def build(self, input_shape):
+        units = input_shape[-1] // REDUCTION
+        self.pool = keras.layers.GlobalAveragePooling2D(keepdims=True)
+        self.reduce = keras.layers.Dense(units, activation="relu")
+        self.expand = keras.layers.Dense(input_shape[-1], activation="sigmoid")
+
+    def call(self, inputs):
+        return inputs * self.expand(self.reduce(self.pool(inputs)))
+
+
+class Floor(torch.autograd.Function):
+    """One mean and one product; backward one sum and one multiply-add."""
+
+    @staticmethod
+    def forward(ctx, inputs):
+        scores = inputs.mean((1, 2), keepdim=True)
+        ctx.save_for_backward(inputs, scores)
+        return inputs * scores
+
+    @staticmethod
+    def backward(ctx, gradient):
+        inputs, scores = ctx.saved_tensors
+        sums = (gradient * inputs).sum((1, 2), keepdim=True)
+        return torch.addcmul(sums, gradient, scores)
+
+
+def layers(shape):
+    """Dictionary from a name to (callable, data format)."""
+    channels = shape[-1]
+    units = channels // REDUCTION
+    bias = {"reduction": REDUCTION, "use_bias": True}
+    last = {"data_format": "channels_last"}
+    first = {"data_format": "channels_first"}
+    return {
+        "ours SE": (SqueezeExcite(**bias, **last), "channels_last"),
+        "ours ECA": (EfficientChannelAttention(**last), "channels_last"),
+        "ours SE, first": (SqueezeExcite(**bias, **first), "channels_first"),
+        "ours ECA, first": (
+            EfficientChannelAttention(**first),
+            "channels_first",
+        ),
+        "timm SEModule": (
+            SEModule(channels, rd_channels=units),
+            "channels_first",
+        ),
+        "timm SqueezeExciteCl": (
+            SqueezeExciteCl(channels, rd_channels=units),
+            "channels_last",
+        ),
+        "torchvision SE": (
+            SqueezeExcitation(channels, units),
+            "channels_first",
+        ),
+        "timm EcaModule": (EcaModule(channels), "channels_first"),
+        "Keras layers": (KerasLayers(), "channels_last"),
+        "empty Keras layer": (Empty(), "channels_last"),
+        "floor": (Floor.apply, "channels_last"),
+    }
+
+
+def tensor(shape, data_format):
+    if data_format == "channels_first":
+        shape = (shape[0], shape[-1], *shape[1:-1])
+    return torch.randn(shape)
+
+
+def prepared(contestant, shape, mode):
+    """The callable, built, compiled where asked for, and an input."""
+    layer, data_format = contestant
+    x = tensor(shape, data_format)
+    layer(x)
+    if mode == "compiled":
+        # All layers of Keras share the code of one `__call__`.
+        torch._dynamo.config.recompile_limit = 256
+        layer = torch.compile(layer, fullgraph=True)
+    return layer, x
+
+
+def forward(contestant, shape, mode):
+    layer, x = prepared(contestant, shape, mode)
+
+    def run():
+        with torch.no_grad():
+            layer(x)
+
+    return run
+
+
+def training(contestant, shape, mode):
+    layer, x = prepared(contestant, shape, mode)
+    x.requires_grad_()
+    upstream = torch.randn_like(x)
+    weights = []
+    if isinstance(contestant[0], nn.Module):
+        weights = [p for p in contestant[0].parameters() if p.requires_grad]
+
+    def run():
+        torch.autograd.grad(layer(x), [x, *weights], upstream)
+
+    return run

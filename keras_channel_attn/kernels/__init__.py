@@ -1,0 +1,24 @@
+"""The maths, in whichever form is fastest on the backend that is running.
+
+`keras_channel_attn.ops` says what is computed, and computes what has no faster
+form here. `tests/kernels` holds every other form to it. docs/performance.md
+says what is gained.
+"""
+
+import keras
+
+from keras_channel_attn.ops import activate, attend, bottleneck
+
+if keras.config.backend() == "torch":
+    from keras_channel_attn.kernels.torch import (
+        activate,
+        attend,
+        bottleneck,
+        channel_convolution,
+    )
+elif keras.config.backend() in ("tensorflow", "jax"):
+    from keras_channel_attn.kernels.convolution import channel_convolution
+else:
+    from keras_channel_attn.ops import channel_convolution
+
+__all__ = ["activate", "attend", "bottleneck", "channel_convolution"]

@@ -1,0 +1,171 @@
+"""Channel attention in torch's own words.
+
+Two things are gained. Called eagerly, each function of `keras.ops` takes
+several times as long as the function of torch behind it, which is what counts
+for small tensors. And autograd makes four tensors of full size to go back
+through `x * gate(excite(mean(x)))`; two are enough:
+
+    ds = sum(g * x)                 over the spatial axes
+    dx = g * s + dz / positions     one fused multiply-add
+
+`dz` is known only after autograd has gone through `excite`. So there are two
+nodes, and the first one forms all of `dx`: `_Rescale` hands it `g` and `s`, as
+the "gradients" of two outputs of `_Squeeze` that hold no memory and are used
+for nothing else.
+"""
+
+import keras
+import torch
+
+from keras_channel_attn import ops
+
+
+def attend(inputs, gates, data_format, pooling="avg", mask=None):
+    """What `keras_channel_attn.ops.attend` does."""
+    if pooling != "avg" or mask is not None:
+        return ops.attend(inputs, gates, data_format, pooling, mask)
+    axes = ops.spatial_axes(inputs, data_format)
+    differentiated = inputs.requires_grad and torch.is_grad_enabled()
+    # A compiler finds the two tensors by itself.
+    if torch.compiler.is_compiling() or not differentiated:
+        scores = gates(inputs.mean(axes))
+        return inputs * _expand(scores, axes), scores
+    descriptor, gradient, factor = _Squeeze.apply(inputs, axes)
+    scores = gates(descriptor)
+    return _Rescale.apply(inputs, scores, axes, gradient, factor), scores
+
+
+class _Squeeze(torch.autograd.Function):
+    """The mean over the spatial axes, and what forms the whole gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(inputs, axes):
+        descriptor = inputs.mean(axes)
+        nothing = inputs.new_empty(())
+        return (
+            descriptor,
+            nothing.expand_as(inputs),
+            nothing.expand_as(descriptor),
+        )
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        tensor, ctx.axes = inputs
+        ctx.shape = tensor.shape
+        ctx.positions = tensor.numel() // max(1, output[0].numel())
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, grad_descriptor, gradient, scores):
+        grad = None
+        if grad_descriptor is not None:
+            grad = _expand(grad_descriptor / max(1, ctx.positions), ctx.axes)
+        if gradient is None:
+            return None if grad is None else grad.expand(ctx.shape), None
+        scores = _expand(scores, ctx.axes)
+        if grad is None:
+            return gradient * scores, None
+        return torch.addcmul(grad, gradient, scores), None
+
+    @staticmethod
+    def jvp(ctx, tangent, _):
+        return tangent.mean(ctx.axes), None, None
+
+
+class _Rescale(torch.autograd.Function):
+    """The product with the scores; its input's gradient is left to above."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(inputs, scores, axes, gradient, factor):
+        return inputs * _expand(scores, axes)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        tensor, scores, ctx.axes, _, _ = inputs
+        ctx.save_for_backward(tensor, scores)
+        ctx.save_for_forward(tensor, scores)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        inputs, scores = ctx.saved_tensors
+        grad_scores = (gradient * inputs).sum(ctx.axes)
+        return None, grad_scores, None, gradient, scores
+
+    @staticmethod
+    def jvp(ctx, tangent, scores_tangent, *_):
+        inputs, scores = ctx.saved_tensors
+        result = tangent * _expand(scores, ctx.axes)
+        if scores_tangent is not None:
+            result = result + inputs * _expand(scores_tangent, ctx.axes)
+        return result
+
+
+def _expand(scores, axes):
+    for axis in axes:
+        scores = scores.unsqueeze(axis)
+    return scores
+
+
+# Keras' own activations take several times as long as torch's.
+_ACTIVATIONS = {
+    keras.activations.relu: torch.relu,
+    keras.activations.sigmoid: torch.sigmoid,
+    keras.activations.silu: torch.nn.functional.silu,
+    keras.activations.hard_sigmoid: torch.nn.functional.hardsigmoid,
+}
+
+
+def activate(activation, tensor):
+    """What `keras_channel_attn.ops.activate` does."""
+    activated = _ACTIVATIONS.get(activation, activation)(tensor)
+    return activated.to(tensor.dtype)
+
+
+def bottleneck(
+    descriptor,
+    reduce_kernel,
+    reduce_bias,
+    expand_kernel,
+    expand_bias,
+    activation,
+):
+    """What `keras_channel_attn.ops.bottleneck` does."""
+    hidden = _affine(descriptor, reduce_kernel, reduce_bias)
+    hidden = activate(activation, hidden)
+    return _affine(hidden, expand_kernel, expand_bias)
+
+
+def _affine(tensor, kernel, bias):
+    kernel = _value(kernel, tensor)
+    if bias is None:
+        return tensor @ kernel
+    return torch.addmm(_value(bias, tensor), tensor, kernel)
+
+
+def channel_convolution(descriptor, kernel, padding="zeros"):
+    """What `keras_channel_attn.ops.channel_convolution` does."""
+    kernel = _value(kernel, descriptor)
+    before = kernel.shape[0] // 2
+    if padding == "circular":
+        padded = ops.pad_channels(descriptor, before, padding)
+    else:
+        # `ops.pad` counts its calls, and is compiled anew at each of them.
+        padded = torch.nn.functional.pad(descriptor, (before, before))
+    # torch takes no empty image, and its compiler fuses sums, not convolutions.
+    if torch.compiler.is_compiling() or descriptor.shape[0] == 0:
+        return ops.shifted_sum(padded, kernel, descriptor.shape[1])
+    # As an image of one channel, (batch, channels) pixels large: a convolution
+    # of many samples with one channel is several times slower.
+    return torch.nn.functional.conv2d(
+        padded[None, None], kernel.reshape(1, 1, 1, -1)
+    )[0, 0]
+
+
+def _value(weight, like):
+    if isinstance(weight, keras.Variable):
+        weight = weight.value
+    return weight if weight.dtype == like.dtype else weight.to(like.dtype)
