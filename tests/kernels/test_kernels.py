@@ -88,10 +88,6 @@ def test_activate_keeps_the_dtype(rng):
     assert activated.dtype == x.dtype
 
 
-# Two paths through torch, eager and differentiated, have to agree in all
-# derivatives: in values they are held to `ops` above.
-
-
 @pytest.mark.training
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize(("channels", "size"), [(8, 3), (2, 7), (5, 5)])
