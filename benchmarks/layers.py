@@ -10,7 +10,6 @@ and ratios of medians, and draws time over the size of the tensor.
 
 import argparse
 import importlib
-import math
 import os
 import pathlib
 import platform
@@ -20,7 +19,6 @@ from benchmarks.timing import quartiles, tell, time_in_turn
 THREADS = 2
 SHAPES = ((32, 56, 56, 64), (8, 56, 56, 64), (32, 14, 14, 256), (32, 7, 7, 512))
 SINGLE = (1, 7, 7, 512)
-DATA_FORMATS = ", first"
 
 
 def arguments():
@@ -147,68 +145,6 @@ def ratios(module, results):
     return lines
 
 
-def draw(results, path, title):
-    """Time over the size of the tensor, a panel for each mode and kind."""
-    from matplotlib.figure import Figure
-
-    panels = list(dict.fromkeys((mode, kind) for mode, _, kind in results))
-    figure = Figure(figsize=(5.5 * len(panels), 5), layout="constrained")
-    figure.suptitle(title)
-    for axis, (mode, kind) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
-        chosen = {
-            shape: times
-            for (one, shape, other), times in results.items()
-            if (one, other) == (mode, kind)
-        }
-        chosen = dict(
-            sorted(chosen.items(), key=lambda item: math.prod(item[0]))
-        )
-        names = dict.fromkeys(
-            name for times in chosen.values() for name in times
-        )
-        for name in names:
-            if DATA_FORMATS in name:
-                continue
-            points = [
-                (4e-6 * math.prod(shape), *quartiles(times[name]))
-                for shape, times in chosen.items()
-                if name in times
-            ]
-            sizes, low, middle, high = zip(*points, strict=True)
-            ours = name.startswith("ours")
-            style = (
-                {"linewidth": 2.5} if ours else {"linewidth": 1, "alpha": 0.8}
-            )
-            if name == "floor":
-                style = {"linewidth": 1.5, "color": "black", "linestyle": "--"}
-            (line,) = axis.plot(
-                sizes,
-                [1e3 * value for value in middle],
-                marker="o",
-                label=name,
-                **style,
-            )
-            axis.fill_between(
-                sizes,
-                [1e3 * value for value in low],
-                [1e3 * value for value in high],
-                alpha=0.15,
-                color=line.get_color(),
-            )
-        axis.set(
-            title=f"{mode}, {kind}",
-            xlabel="size of the tensor, MB",
-            ylabel="median time, ms",
-            xscale="log",
-            yscale="log",
-        )
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
-
-
 def main():
     chosen = arguments()
     module = prepare(chosen.backend)
@@ -225,6 +161,8 @@ def main():
         *table(results),
     ]
     print("\n".join(lines))
+    from benchmarks.drawing import draw
+
     chosen.output.mkdir(parents=True, exist_ok=True)
     (chosen.output / f"layers_{chosen.backend}.md").write_text("\n".join(lines))
     draw(
