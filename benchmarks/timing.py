@@ -1,12 +1,13 @@
 """Functions timed in turn, so that a machine's moods hit all of them."""
 
+import random
 import statistics
 import sys
 import time
 
 
 def time_in_turn(functions, rounds=15, seconds=0.02):
-    """Time each function once per round, one after the other.
+    """Time each function once per round, in a new order.
 
     Args:
         functions: Dictionary from a name to a function without arguments that
@@ -25,9 +26,12 @@ def time_in_turn(functions, rounds=15, seconds=0.02):
         once = min(_timed(function, 1) for _ in range(3))
         calls[name] = max(1, round(seconds / once))
     times = {name: [] for name in functions}
+    order, shuffle = list(functions), random.Random(0).shuffle
     for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(_timed(function, calls[name]))
+        # What ran before leaves its traces in memory: never the same one.
+        shuffle(order)
+        for name in order:
+            times[name].append(_timed(functions[name], calls[name]))
     return times
 
 
