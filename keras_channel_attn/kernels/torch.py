@@ -155,8 +155,13 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     else:
         # `ops.pad` counts its calls, and is compiled anew at each of them.
         padded = torch.nn.functional.pad(descriptor, (before, before))
-    # torch takes no empty image, and its compiler fuses sums, not convolutions.
-    if torch.compiler.is_compiling() or descriptor.shape[0] == 0:
+    # torch takes no empty image, its compiler fuses sums, not convolutions, and
+    # on a GPU it convolves float32 in 19 bits unless it is told not to.
+    if (
+        torch.compiler.is_compiling()
+        or not descriptor.is_cpu
+        or descriptor.shape[0] == 0
+    ):
         return ops.shifted_sum(padded, kernel, descriptor.shape[1])
     # As an image of one channel, (batch, channels) pixels large: a convolution
     # of many samples with one channel is several times slower.
