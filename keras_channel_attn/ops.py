@@ -266,6 +266,8 @@ def attend(inputs, gates, data_format, pooling="avg", mask=None):
         A pair: a tensor of the shape and dtype of `inputs`, and the gates.
     """
     scores = gates(squeeze(inputs, data_format, pooling, mask))
+    # On NumPy arithmetic of bfloat16 ends in float32.
+    scores = ops.cast(scores, inputs.dtype)
     return rescale(inputs, scores, data_format), scores
 
 
