@@ -10,4 +10,6 @@ from keras_channel_attn.layers import (
 )
 from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
 
+__all__ = ["ChannelAttention", "EfficientChannelAttention", "SqueezeExcite"]
+
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ import numbers
 import operator
 
 import keras
+import numpy as np
 
 
 def positive_integer(name, value):
@@ -54,12 +55,12 @@ def finite_number(name, value, positive=False):
 
 
 def boolean(name, value):
-    """`value`, which has to be `True` or `False` itself."""
-    if not isinstance(value, bool):
+    """`value` as a `bool`; NumPy's count, numbers do not."""
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(
             f"`{name}` must be True or False. {_received(name, value)}"
         )
-    return value
+    return bool(value)
 
 
 def one_of(name, value, allowed):

@@ -21,7 +21,8 @@ def bottleneck_width(channels, reduction=16, divisor=1):
 
     `channels // reduction`, at least 1. With `divisor > 1` it is
     `channels / reduction` rounded to the nearest multiple of `divisor` (ties
-    go up), at least `divisor`: the rule that timm calls `make_divisible`.
+    go up), at least `divisor`: the rule of timm's SE module. Libraries that
+    round up what would lose a tenth have other widths here and there.
 
     Args:
         channels: Integer, number of channels of the input.

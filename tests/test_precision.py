@@ -93,7 +93,7 @@ def test_large_float16_maps_do_not_overflow(
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "softplus"])
 @over_configurations
 def test_identity_start_is_exact(rng, layer_class, arguments, policy, gate):
     x = ops.cast(rng.normal(size=(2, 3, 4, 8)), POLICIES[policy][0])

@@ -71,7 +71,13 @@ class _Squeeze(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx, tangent, _):
-        return tangent.mean(ctx.axes), None, None
+        nothing = tangent.new_zeros(())
+        descriptor = tangent.mean(ctx.axes)
+        return (
+            descriptor,
+            nothing.expand_as(tangent),
+            nothing.expand_as(descriptor),
+        )
 
 
 class _Rescale(torch.autograd.Function):
@@ -110,19 +116,26 @@ def _expand(scores, axes):
     return scores
 
 
+def _hard_sigmoid(tensor):
+    # torch's own has no second derivative.
+    return torch.nn.functional.relu6(tensor + 3) / 6
+
+
 # Keras' own activations take several times as long as torch's.
-_ACTIVATIONS = {
-    keras.activations.relu: torch.relu,
-    keras.activations.sigmoid: torch.sigmoid,
-    keras.activations.silu: torch.nn.functional.silu,
-    keras.activations.hard_sigmoid: torch.nn.functional.hardsigmoid,
-}
+_ACTIVATIONS = (
+    (keras.activations.relu, torch.relu),
+    (keras.activations.sigmoid, torch.sigmoid),
+    (keras.activations.silu, torch.nn.functional.silu),
+    (keras.activations.hard_sigmoid, _hard_sigmoid),
+)
 
 
 def activate(activation, tensor):
     """What `keras_channel_attn.ops.activate` does."""
-    activated = _ACTIVATIONS.get(activation, activation)(tensor)
-    return activated.to(tensor.dtype)
+    for known, native in _ACTIVATIONS:
+        if activation is known:
+            return native(tensor)
+    return activation(tensor).to(tensor.dtype)
 
 
 def bottleneck(

@@ -1,12 +1,14 @@
 """What all mechanisms of channel attention share."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_channel_attn import kernels
 from keras_channel_attn.arguments import boolean, one_of, resolved
 
 _POOLINGS = ("avg", "max", "avg_max")
+_HALF_AT_ZERO = [keras.activations.sigmoid, keras.activations.hard_sigmoid]
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
@@ -28,9 +30,11 @@ class ChannelAttention(keras.layers.Layer):
         pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both: how
             the spatial positions are squeezed. Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input exactly
-            until it has been trained: `excite` starts at zero, and the gates
-            are divided by `gate(0)` (0.5 for a sigmoid, so that they lie
-            between 0 and 2). Defaults to `False`.
+            until it has been trained: a mechanism makes `excite` start at
+            zero, and the gates are divided by `gate(0)` (0.5 for a sigmoid, so
+            that they lie between 0 and 2). Exact for `sigmoid` and
+            `hard_sigmoid` in every precision, while nothing overflows.
+            Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
@@ -93,7 +97,9 @@ class ChannelAttention(keras.layers.Layer):
         self._channels = None
         self._neutral_gate = None
         if identity_start:
-            self._neutral_gate = _gate_at_zero(self.gate_activation)
+            _check_gate_at_zero(self.gate_activation)
+            if self.gate_activation in _HALF_AT_ZERO:
+                self._neutral_gate = 0.5
 
     def build(self, input_shape):
         if len(input_shape) < 3:
@@ -104,9 +110,10 @@ class ChannelAttention(keras.layers.Layer):
                 "for (batch, channels) add one with `keras.layers.Reshape`."
             )
         channels = input_shape[self._channel_axis]
-        if channels is None:
+        if not channels:
             raise ValueError(
-                f"{type(self).__name__} needs a known number of channels. "
+                f"{type(self).__name__} needs a known number of channels, one "
+                "or more. "
                 f"Received: input_shape={tuple(input_shape)} with "
                 f"data_format={self.data_format!r}, so the channels are axis "
                 f"{self._channel_axis}. Give `keras.Input` that dimension, or "
@@ -150,14 +157,27 @@ class ChannelAttention(keras.layers.Layer):
         logits = self.excite(descriptor)
         scores = kernels.activate(self.gate_activation, logits)
         if self.identity_start:
-            # A division: a number divided by itself is one in any precision.
-            scores = scores / self._neutral_gate
+            # A division: a number divided by itself is one. For the same
+            # number, gate(0) has to come from the same precision and shape.
+            neutral = self._neutral_gate
+            if neutral is None:
+                zeros = ops.zeros_like(logits)
+                neutral = kernels.activate(self.gate_activation, zeros)
+            scores = scores / neutral
         return scores
 
     def _check_inputs(self, inputs, mask):
         # Not left to an `InputSpec`, which takes longer than the gates do. Any
         # rank may follow `build`: the weights depend on the channels alone.
+        if self._channels is None:  # asked for shapes before it was built
+            return
         shape = inputs.shape
+        if 0 in tuple(shape)[1:]:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} needs at least one "
+                "position to squeeze. Received: inputs of shape "
+                f"{tuple(shape)}."
+            )
         if len(shape) < 3 or shape[self._channel_axis] != self._channels:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} was built for "
@@ -169,6 +189,11 @@ class ChannelAttention(keras.layers.Layer):
             self._check_mask(inputs, mask)
 
     def _check_mask(self, inputs, mask):
+        if not hasattr(mask, "shape"):
+            raise TypeError(
+                f"`mask` must be an array or a tensor. Received: {mask!r} (of "
+                f"type {type(mask).__name__})."
+            )
         expected, received = list(inputs.shape), list(mask.shape)
         del expected[self._channel_axis]
         if len(received) != len(expected) or any(
@@ -208,14 +233,16 @@ class ChannelAttention(keras.layers.Layer):
         }
 
 
-def _gate_at_zero(gate):
-    """`gate(0)` as a float, if a gate can be divided by it."""
-    pair, triple = (
-        ops.convert_to_numpy(gate(ops.zeros((1, channels), "float32")))[0]
-        for channels in (2, 3)
-    )
+def _check_gate_at_zero(gate):
+    """Refuse a gate that cannot be divided by gate(0)."""
+    zeros = [ops.zeros((1, channels), "float32") for channels in (2, 3)]
+    try:
+        pair, triple = (ops.convert_to_numpy(gate(zero))[0] for zero in zeros)
+    except (NotImplementedError, TypeError):
+        # Made while a graph is traced, where nothing has a value yet.
+        return
     value = float(pair[0])
-    if value == 0.0 or (triple != value).any():
+    if value == 0.0 or not np.allclose(triple, value):
         raise ValueError(
             "`identity_start=True` divides each gate by gate(0), so "
             "`gate_activation` must be elementwise and not zero at zero. "
@@ -223,4 +250,3 @@ def _gate_at_zero(gate):
             f"{pair.tolist()} and three to {triple.tolist()}. Use 'sigmoid' "
             "or 'hard_sigmoid', or leave identity_start=False."
         )
-    return value

@@ -30,7 +30,8 @@ class EfficientChannelAttention(ChannelAttention):
             `None`: chosen from the channels by the rule of the paper's fig. 3,
             `t = int(abs((log2(channels) + b) / gamma))`, then `t` if odd, else
             `t + 1`. The rule gives 1 for up to 7 channels, 3 up to 127, 5 up
-            to 2047, 7 above; some libraries clamp it at 3, this one does not.
+            to 2047, 7 up to 32767; some libraries clamp it at 3, this one
+            does not.
         gamma: Number above zero, slope of the rule. Defaults to `2`.
         b: Number, offset of the rule. Defaults to `1`.
         padding: `"zeros"`, or `"circular"`, which takes the first and the last

@@ -131,6 +131,34 @@ def test_function_transforms(rng, layer_class, arguments):
 
 
 @over_layers
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_second_derivatives_in_every_mode(rng, layer_class, gate):
+    import torch
+
+    layer = built(layer_class, gate_activation=gate, dtype="float64")
+    x = ops.convert_to_tensor(rng.normal(size=(1, 2, 2, 8)), "float64")
+
+    def loss(x):
+        return (layer.call(x) ** 2).sum()
+
+    reverse = torch.func.jacrev(torch.func.jacrev(loss))(x)
+    for outer, inner in (("jacfwd", "jacrev"), ("jacfwd", "jacfwd")):
+        other = getattr(torch.func, outer)(getattr(torch.func, inner)(loss))(x)
+        torch.testing.assert_close(other, reverse)
+
+
+def test_unhashable_activation(rng):
+    class Scaled:
+        __hash__ = None
+
+        def __call__(self, x):
+            return 2 * x
+
+    x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
+    assert SqueezeExcite(activation=Scaled())(x).shape == x.shape
+
+
+@over_layers
 def test_input_that_needs_no_gradient(rng, layer_class):
     import torch
 

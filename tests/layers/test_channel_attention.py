@@ -224,6 +224,50 @@ def test_refuses_changed_channels(layer_class, arguments, data_format):
         layer(np.ones(shape_of(1, (3, 4), 16, data_format), "float32"))
 
 
+@over_configurations
+@pytest.mark.parametrize("shape", [(2, 0, 4, 8), (2, 3, 0, 8), (1, 0, 8)])
+def test_refuses_an_input_without_positions(layer_class, arguments, shape):
+    with pytest.raises(ValueError, match="at least one position"):
+        layer_class(**arguments)(np.zeros(shape, "float32"))
+
+
+@over_configurations
+def test_refuses_zero_channels(layer_class, arguments):
+    with pytest.raises(ValueError, match="one or more"):
+        layer_class(**arguments)(np.zeros((2, 3, 0), "float32"))
+
+
+def test_refuses_a_mask_that_is_a_list():
+    with pytest.raises((TypeError, ValueError), match="`mask`"):
+        Plain()(np.ones((1, 2, 8), "float32"), mask=[[True, False]])
+
+
+def test_output_spec_of_a_layer_that_is_not_built():
+    spec = SqueezeExcite().compute_output_spec(keras.KerasTensor((None, 4, 8)))
+    assert spec.shape == (None, 4, 8)
+
+
+@pytest.mark.training
+def test_identity_start_can_be_made_while_a_graph_is_traced():
+    class Block(keras.layers.Layer):
+        def build(self, input_shape):
+            self.attention = SqueezeExcite(identity_start=True)
+            self.attention.build(input_shape)
+
+        def call(self, inputs):
+            return self.attention(inputs)
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.block = Block()
+
+        def call(self, inputs):
+            return self.block(inputs)
+
+    assert Outer()(keras.Input((4, 4, 8))).shape == (None, 4, 4, 8)
+
+
 @over_data_formats
 @pytest.mark.parametrize(
     "mask_shape", [(2,), (2, 3), (2, 4, 3), (2, 3, 4, 1), (1, 3, 4), (2, 3, 5)]
