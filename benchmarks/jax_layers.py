@@ -8,7 +8,7 @@ from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 REDUCTION = 16
 MODES = ("jit",)
-BASELINES = {"SE": ("jax.numpy SE",), "ECA": ("ours SE",)}
+BASELINES = {"SE": ("jax.numpy SE",), "ECA": ()}
 
 
 def squeeze_excite(weights, x):

@@ -13,7 +13,7 @@ REDUCTION = 16
 MODES = ("eager", "compiled")
 BASELINES = {
     "SE": ("timm SEModule", "timm SqueezeExciteCl", "torchvision SE"),
-    "ECA": ("timm EcaModule", "ours SE"),
+    "ECA": ("timm EcaModule",),
 }
 
 
