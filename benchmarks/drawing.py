@@ -14,6 +14,7 @@ COLORS = {
     "timm SqueezeExciteCl": "C3",
     "torchvision SE": "C4",
     "timm EcaModule": "C5",
+    "ours SE without Keras": "C9",
     "Keras layers": "C6",
     "empty Keras layer": "C7",
     "jax.numpy SE": "C3",

@@ -7,7 +7,11 @@ from timm.layers.squeeze_excite import SqueezeExciteCl
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    kernels,
+)
 
 REDUCTION = 16
 MODES = ("eager", "compiled")
@@ -35,6 +39,26 @@ class KerasLayers(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs * self.expand(self.reduce(self.pool(inputs)))
+
+
+class Kernel(nn.Module):
+    """What our SE computes, called without Keras."""
+
+    def __init__(self, channels, units):
+        super().__init__()
+        shapes = (channels, units), (units,), (units, channels), (channels,)
+        self.weights = nn.ParameterList(
+            nn.Parameter(0.1 * torch.randn(shape)) for shape in shapes
+        )
+
+    def forward(self, inputs):
+        def gates(descriptor):
+            logits = kernels.bottleneck(
+                descriptor, *self.weights, keras.activations.relu
+            )
+            return torch.sigmoid(logits)
+
+        return kernels.attend(inputs, gates, "channels_last")[0]
 
 
 class Floor(torch.autograd.Function):
@@ -81,6 +105,7 @@ def layers(shape):
             "channels_first",
         ),
         "timm EcaModule": (EcaModule(channels), "channels_first"),
+        "ours SE without Keras": (Kernel(channels, units), "channels_last"),
         "Keras layers": (KerasLayers(), "channels_last"),
         "empty Keras layer": (Empty(), "channels_last"),
         "floor": (Floor.apply, "channels_last"),

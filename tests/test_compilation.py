@@ -154,10 +154,40 @@ def test_torch_compile_without_a_graph_break(rng, name, data_format):
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     close(compiled(x), layer(x))
     close(compiled(x, mask=mask), layer(x, mask=mask))
-    x.requires_grad_()
-    (expected,) = torch.autograd.grad(layer(x).sum(), x)
-    (actual,) = torch.autograd.grad(compiled(x).sum(), x)
-    close(actual, expected)
+    leaves = [x.requires_grad_(), *layer.parameters()]
+    expected = torch.autograd.grad((layer(x) ** 2).sum(), leaves)
+    actual = torch.autograd.grad((compiled(x) ** 2).sum(), leaves)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@over_few
+def test_torch_compile_around_derivatives(rng, name):
+    """Second derivatives, and those of each sample, compiled."""
+    import torch
+    from configurations import CONFIGURATIONS
+
+    layer = built(*CONFIGURATIONS[name])
+    x, _ = sample(rng)
+
+    def loss(x):
+        return (layer.call(x) ** 2).sum()
+
+    def penalty(x):
+        return (torch.func.grad(loss)(x) ** 2).sum()
+
+    def each(x):
+        return torch.func.vmap(torch.func.grad(loss))(x[:, None])
+
+    torch.compiler.reset()
+    for function in (torch.func.grad(penalty), each):
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(
+            compiled(x), function(x), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.backend("torch")

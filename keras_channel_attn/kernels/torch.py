@@ -162,14 +162,11 @@ def _affine(tensor, kernel, bias):
 def channel_convolution(descriptor, kernel, padding="zeros"):
     """What `keras_channel_attn.ops.channel_convolution` does."""
     kernel = _value(kernel, descriptor)
-    before = kernel.shape[0] // 2
-    if padding == "circular":
-        padded = ops.pad_channels(descriptor, before, padding)
-    else:
-        # `ops.pad` counts its calls, and is compiled anew at each of them.
-        padded = torch.nn.functional.pad(descriptor, (before, before))
-    # torch takes no empty image, its compiler fuses sums, not convolutions, and
-    # on a GPU it convolves float32 in 19 bits unless it is told not to.
+    if _compiled_alone():
+        return _CompiledConvolution.apply(descriptor, kernel, padding)
+    padded = _pad_channels(descriptor, kernel, padding)
+    # torch takes no empty image, what it traces is to serve any batch, and on a
+    # GPU it convolves float32 in 19 bits unless it is told not to.
     if (
         torch.compiler.is_compiling()
         or not descriptor.is_cpu
@@ -181,6 +178,64 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     return torch.nn.functional.conv2d(
         padded[None, None], kernel.reshape(1, 1, 1, -1)
     )[0, 0]
+
+
+class _CompiledConvolution(torch.autograd.Function):
+    """Shifted sums that are computed once for each channel of each sample.
+
+    The compiler would rather compute them again at each spatial position, as
+    part of the pass over the whole tensor, which takes up to twice as long.
+    """
+
+    @staticmethod
+    def forward(ctx, descriptor, kernel, padding):
+        ctx.save_for_backward(descriptor, kernel)
+        ctx.padding = padding
+        padded = _pad_channels(descriptor, kernel, padding)
+        return _stored(ops.shifted_sum(padded, kernel, descriptor.shape[1]))
+
+    @staticmethod
+    def backward(ctx, gradient):
+        descriptor, kernel = ctx.saved_tensors
+        gradient = _stored(gradient)
+        channels = descriptor.shape[1]
+        padded = _pad_channels(descriptor, kernel, ctx.padding)
+        spread = _pad_channels(gradient, kernel, ctx.padding)
+        # In 16 bits the sums over all samples and channels could overflow.
+        sums = [
+            (gradient * padded[:, tap : tap + channels])
+            .sum(dtype=torch.promote_types(kernel.dtype, torch.float32))
+            .to(kernel.dtype)
+            for tap in range(kernel.shape[0])
+        ]
+        grad = ops.shifted_sum(spread, kernel.flip(0), channels)
+        return _stored(grad), torch.stack(sums).reshape(kernel.shape), None
+
+
+def _compiled_alone():
+    """Whether torch compiles for itself, and nothing inside `torch.func`.
+
+    What is exported should hold torch's plain functions; and a gradient written
+    by hand, compiled inside `torch.func`, has a wrong second derivative.
+    """
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return False
+    # Not public: without it the portable form serves.
+    transformed = getattr(torch._C, "_are_functorch_transforms_active", None)
+    return transformed is not None and not transformed()
+
+
+def _stored(tensor):
+    # torch's compiler writes into memory whatever is seen through strides.
+    return tensor.as_strided(tensor.shape, tensor.stride())
+
+
+def _pad_channels(descriptor, kernel, padding):
+    before = kernel.shape[0] // 2
+    if padding == "circular":
+        return ops.pad_channels(descriptor, before, padding)
+    # `ops.pad` counts its calls, and is compiled anew at each of them.
+    return torch.nn.functional.pad(descriptor, (before, before))
 
 
 def _value(weight, like):
