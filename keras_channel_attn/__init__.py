@@ -4,12 +4,26 @@ Importing this package registers its layers with Keras, so that saved models
 that contain them load without `custom_objects`. It does nothing else.
 """
 
+from keras_channel_attn.fusion import fuse_squeeze_excite as fuse_squeeze_excite
+from keras_channel_attn.insertion import attention_sites as attention_sites
+from keras_channel_attn.insertion import insert_attention as insert_attention
+from keras_channel_attn.insertion import remove_attention as remove_attention
+from keras_channel_attn.insertion import replace_attention as replace_attention
 from keras_channel_attn.layers import ChannelAttention as ChannelAttention
 from keras_channel_attn.layers import (
     EfficientChannelAttention as EfficientChannelAttention,
 )
 from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
 
-__all__ = ["ChannelAttention", "EfficientChannelAttention", "SqueezeExcite"]
+__all__ = [
+    "ChannelAttention",
+    "EfficientChannelAttention",
+    "SqueezeExcite",
+    "attention_sites",
+    "fuse_squeeze_excite",
+    "insert_attention",
+    "remove_attention",
+    "replace_attention",
+]
 
 __version__ = "0.1.0"

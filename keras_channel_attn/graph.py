@@ -1,0 +1,302 @@
+"""Walking through functional models: the only code that does.
+
+`keras.models.clone_model` computes a model anew, one call of a layer after the
+other, on new symbolic tensors. `rebuild` shows each of these calls to a
+function that may do something else instead, and carries the weights from each
+layer to its copy: never by position, because a new layer changes the order of
+`model.layers`, and layers of equal shapes would silently swap their weights.
+"""
+
+import keras
+import numpy as np
+
+_DATA_FORMATS = ("channels_last", "channels_first")
+_TRANSPOSING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Rot90")
+
+
+class Call:
+    """One call of a layer, or of an operation of `keras.ops`, in a new model.
+
+    Attributes:
+        operation: The original layer or operation, never its copy.
+        path: String, its name, behind those of the models around it:
+            `"backbone/conv1"`.
+        args, kwargs: What it is called with: tensors of the new model, and
+            whatever else the original was called with.
+        inputs: List of the tensors in them.
+        graph: `Graph` of the calls made so far in the same model.
+        outputs: List of the tensors that stand for the result.
+    """
+
+    def __init__(self, operation, path, args, kwargs, graph, copy):
+        self.operation = operation
+        self.path = path
+        self.args = args
+        self.kwargs = kwargs
+        self.inputs = _tensors((args, kwargs))
+        self.graph = graph
+        self.outputs = []
+        self._copy = copy
+
+    def run(self, replace=None):
+        """Call the copy of the operation.
+
+        Args:
+            replace: Dictionary from the `id` of a tensor among the inputs to
+                the tensor that is passed in its place.
+        """
+        args, kwargs = self._replaced(replace or {})
+        return self._copy(self.operation, self.path)(*args, **kwargs)
+
+    def evaluate(self, values):
+        """Call the original with arrays, a list of one for each input."""
+        tensors = {
+            id(tensor): keras.ops.convert_to_tensor(value)
+            for tensor, value in zip(self.inputs, values, strict=True)
+        }
+        args, kwargs = self._replaced(tensors)
+        if isinstance(self.operation, keras.layers.Layer):
+            kwargs = {**kwargs, "training": False}
+        return keras.ops.convert_to_numpy(self.operation(*args, **kwargs))
+
+    def _replaced(self, tensors):
+        return keras.tree.map_structure(
+            lambda leaf: tensors.get(id(leaf), leaf), (self.args, self.kwargs)
+        )
+
+
+class Graph:
+    """Which call made which tensor, as far as a model has been rebuilt."""
+
+    def __init__(self):
+        self._calls = {}
+
+    def record(self, call, outputs):
+        call.outputs = _tensors(outputs)
+        for tensor in call.outputs:
+            # The call keeps its tensors, so that no `id` is used again.
+            self._calls.setdefault(id(tensor), call)
+
+    def source(self, tensor):
+        """The call that made a tensor, `None` for an input of the model."""
+        return self._calls.get(id(tensor))
+
+    def upstream(self, tensor):
+        """Set of the `id` of each tensor that this one is made from."""
+        found, waiting = set(), [tensor]
+        while waiting:
+            call = self.source(waiting.pop())
+            for one in call.inputs if call else ():
+                if id(one) not in found:
+                    found.add(id(one))
+                    waiting.append(one)
+        return found
+
+    def chain(self, end, start):
+        """The calls from one tensor to another, if each has a single input.
+
+        Returns:
+            List of calls, first to last, or `None`.
+        """
+        calls = []
+        while end is not start:
+            call = self.source(end)
+            if call is None or len(call.inputs) != 1:
+                return None
+            calls.append(call)
+            end = call.inputs[0]
+        return calls[::-1]
+
+    def data_format(self, tensor):
+        """The data format that the layers before a tensor were given.
+
+        Returns:
+            String, or `None` where nothing tells.
+        """
+        while (call := self.source(tensor)) is not None:
+            data_format = getattr(call.operation, "data_format", None)
+            if data_format in _DATA_FORMATS:
+                return data_format
+            if type(call.operation).__name__ in _TRANSPOSING or is_model(
+                call.operation
+            ):
+                return None
+            alike = [one for one in call.inputs if one.shape == tensor.shape]
+            if not alike:
+                return None
+            tensor = alike[0]
+        return None
+
+
+def is_model(operation):
+    """Whether Keras knows the graph of it: functional or sequential."""
+    return isinstance(operation, (keras.Function, keras.Sequential))
+
+
+def operations(model, prefix=""):
+    """Dictionary from the path of each layer and operation to itself.
+
+    Those of nested models are there too, with the path `"outer/inner"`.
+    """
+    found = {}
+    inside = (
+        model.operations if isinstance(model, keras.Function) else model.layers
+    )
+    for operation in inside:
+        path = prefix + operation.name
+        found[path] = operation
+        if is_model(operation):
+            found.update(operations(operation, path + "/"))
+    return found
+
+
+def kernels(operation):
+    """How many kernels an operation multiplies its input with."""
+    weights = getattr(operation, "weights", ())
+    return sum(len(weight.shape) >= 2 for weight in weights)
+
+
+def rebuild(model, rewrite):
+    """A copy of a model in which some calls are replaced.
+
+    The model must be functional or sequential and built. Its copy has layers of
+    its own with the same names, configurations, weights and `trainable` flags,
+    and is not compiled. A model that holds a layer which is no copy is
+    trainable itself, whatever the original was.
+
+    Args:
+        model: A model of Keras. It stays as it is.
+        rewrite: Callable that takes a `Call` and returns the outputs to use
+            instead, or `None` to leave it alone. It is called for each call,
+            those in nested models included, in the order of computation.
+
+    Returns:
+        A model of the same class, or a plain functional model where that class
+        does not take inputs and outputs.
+    """
+    builder = _Builder(rewrite)
+    copy, _ = builder.rebuilt(model, "")
+    builder.carry()
+    return copy
+
+
+class _Builder:
+    def __init__(self, rewrite):
+        self.rewrite = rewrite
+        self.rewritten = 0
+        # From the id of an original to itself and its copy.
+        self.copies = {}
+        # Pairs of a model, the outermost or a nested one, and its copy.
+        self.models = []
+
+    def rebuilt(self, model, prefix):
+        """The copy of a model, and whether anything was rewritten in it."""
+        graph, before = Graph(), self.rewritten
+
+        def call_function(operation, *args, **kwargs):
+            path = prefix + operation.name
+            call = Call(operation, path, args, kwargs, graph, self.copy)
+            outputs = self.rewrite(call)
+            if outputs is None:
+                outputs = call.run()
+            else:
+                self.rewritten += 1
+            graph.record(call, outputs)
+            return outputs
+
+        # Not the model itself: Keras would compile its copy too.
+        plain = _functional(model)
+        inputs = keras.tree.map_structure(_new_input, plain.input)
+        copy = keras.models.clone_model(
+            plain,
+            input_tensors=inputs,
+            clone_function=lambda operation: operation,
+            call_function=call_function,
+        )
+        copy = _like(model, copy)
+        self.models.append((model, copy))
+        return copy, self.rewritten > before
+
+    def copy(self, operation, path):
+        """The copy of a layer or operation, made at its first call."""
+        if id(operation) not in self.copies:
+            self.copies[id(operation)] = operation, self._copy(operation, path)
+        return self.copies[id(operation)][1]
+
+    def _copy(self, operation, path):
+        if is_model(operation):
+            copies, models = dict(self.copies), list(self.models)
+            copy, rewritten = self.rebuilt(operation, path + "/")
+            if rewritten or type(copy) is type(operation):
+                return copy
+            # Nothing was done to it: let it keep a class with its own ideas.
+            self.copies, self.models = copies, models
+        return _from_config(operation)
+
+    def carry(self):
+        """Give the copies the weights and flags of the originals."""
+        copied = {id(copy) for _, copy in self.copies.values()}
+        rebuilt = {id(copy) for _, copy in self.models}
+        for model, copy in self.models:
+            if all(
+                id(layer) in copied
+                for layer in copy.layers
+                if not isinstance(layer, keras.layers.InputLayer)
+            ):
+                copy.trainable = model.trainable
+        for original, copy in self.copies.values():
+            if not isinstance(original, keras.layers.Layer):
+                continue
+            if id(copy) in rebuilt:
+                continue
+            # It would reach the layers inside, which may differ.
+            if copy.trainable != original.trainable:
+                copy.trainable = original.trainable
+            # Own arrays: JAX frees those that a training step was given.
+            copy.set_weights([np.array(w) for w in original.get_weights()])
+
+
+def _tensors(structure):
+    return [
+        leaf
+        for leaf in keras.tree.flatten(structure)
+        if isinstance(leaf, keras.KerasTensor)
+    ]
+
+
+def _functional(model):
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    return keras.Model(model.input, model.output, name=model.name)
+
+
+def _new_input(tensor):
+    return keras.Input(
+        batch_shape=tensor.shape,
+        dtype=tensor.dtype,
+        sparse=tensor.sparse,
+        name=tensor.name,
+    )
+
+
+def _like(model, functional):
+    """A functional model as one of the class of another, where that can be."""
+    if type(model) is type(functional):
+        return functional
+    if isinstance(model, keras.Sequential):
+        inherited = type(model).__init__ is keras.Sequential.__init__
+        kind = type(model) if inherited else keras.Sequential
+        return kind(functional.layers, name=model.name)
+    if type(model).__init__ is type(functional).__init__:
+        return type(model)(functional.input, functional.output, name=model.name)
+    return functional
+
+
+def _from_config(operation):
+    config = operation.get_config()
+    if isinstance(operation, keras.layers.Lambda):
+        # The function is at hand, and need not be revived from a string.
+        copy = type(operation).from_config(config, safe_mode=False)
+        copy.function = operation.function
+        return copy
+    return type(operation).from_config(config)

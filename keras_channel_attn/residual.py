@@ -1,0 +1,112 @@
+"""Where the residual branches of a network end."""
+
+import keras
+import numpy as np
+
+from keras_channel_attn.graph import kernels
+
+
+def branches(call):
+    """The ends of the residual branches that a call adds to a shortcut.
+
+    A call adds if it is an addition of Keras, or any other layer that turns out
+    to add its inputs. Its shortcut is the input that all others are made from.
+    Where there is none, it is the one that comes with the fewest kernels, one
+    at most, from a tensor that another input is made from as well: a
+    projection. Two inputs that are alike in this have no shortcut.
+
+    Args:
+        call: `Call`.
+
+    Returns:
+        List of those inputs of the call that are not the shortcut, empty if
+        it is no addition of residual branches.
+    """
+    inputs = list({id(one): one for one in call.inputs}.values())
+    if len(inputs) < 2 or len({one.shape for one in inputs}) > 1:
+        return []
+    shortcut = _identity(call.graph, inputs)
+    if shortcut is None:
+        shortcut = _projection(call.graph, inputs)
+    if shortcut is None or not _adds(call):
+        return []
+    return [one for one in inputs if one is not shortcut]
+
+
+def _identity(graph, inputs):
+    for one in inputs:
+        others = (other for other in inputs if other is not one)
+        if all(id(one) in graph.upstream(other) for other in others):
+            return one
+    return None
+
+
+def _projection(graph, inputs):
+    costs = {}
+    for position, one in enumerate(inputs):
+        upstream = set()
+        for other in inputs:
+            if other is not one:
+                upstream |= graph.upstream(other)
+        cost = _kernels_until(graph, one, upstream)
+        if cost is not None:
+            costs[position] = cost
+    cheapest = [key for key in costs if costs[key] == min(costs.values())]
+    return inputs[cheapest[0]] if len(cheapest) == 1 else None
+
+
+def _kernels_until(graph, tensor, upstream):
+    """Kernels between a tensor and the first one upstream, `None` if many."""
+    count = 0
+    while id(tensor) not in upstream:
+        call = graph.source(tensor)
+        if call is None or len(call.inputs) != 1:
+            return None
+        count += _layers_with_kernels(call.operation)
+        if count > 1:
+            return None
+        tensor = call.inputs[0]
+    return count
+
+
+def _layers_with_kernels(operation):
+    # A separable convolution has two kernels and is one layer.
+    return min(1, kernels(operation))
+
+
+def _adds(call):
+    operation = call.operation
+    if isinstance(operation, keras.layers.Add):
+        return True
+    if not isinstance(operation, keras.layers.Layer):
+        return type(operation).__name__ == "Add"
+    known = getattr(keras.layers, type(operation).__name__, None)
+    return known is not type(operation) and _behaves_like_addition(call)
+
+
+def _behaves_like_addition(call):
+    """Whether one of two inputs goes through unchanged, whatever the other.
+
+    Networks wrap their addition in layers of their own, that scale the branch
+    or drop it: they are known by what they do.
+    """
+    if len(call.inputs) != 2:
+        return False
+    rng = np.random.default_rng(0)
+    shape = [size or 2 for size in call.inputs[0].shape]
+    first, second, third = (
+        rng.normal(size=shape).astype("float32") for _ in range(3)
+    )
+    try:
+        differences = (
+            call.evaluate([first, third]) - call.evaluate([second, third]),
+            call.evaluate([third, first]) - call.evaluate([third, second]),
+        )
+    except Exception:
+        # Whatever it is, it wants more than two tensors of one shape.
+        return False
+    return any(
+        difference.shape == first.shape
+        and np.allclose(difference, first - second, atol=1e-2)
+        for difference in differences
+    )
