@@ -36,7 +36,7 @@ _ACTIVATIONS = (
 
 
 def fuse_squeeze_excite(model):
-    """A copy of a network whose Squeeze-and-Excitation blocks are single layers.
+    """A copy of a network with each Squeeze-and-Excitation as a single layer.
 
     Keras' own MobileNetV3 and EfficientNet write Squeeze-and-Excitation as a
     global pooling, two dense layers or 1x1 convolutions with their activations

@@ -7,6 +7,8 @@ layer to its copy: never by position, because a new layer changes the order of
 `model.layers`, and layers of equal shapes would silently swap their weights.
 """
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -206,7 +208,11 @@ class _Builder:
 
         # Not the model itself: Keras would compile its copy too.
         plain = _functional(model)
-        inputs = keras.tree.map_structure(_new_input, plain.input)
+        layers = {id(layer.output): layer for layer in _input_layers(plain)}
+        inputs = keras.tree.map_structure(
+            lambda tensor: _new_input(tensor, layers.get(id(tensor))),
+            plain.input,
+        )
         copy = keras.models.clone_model(
             plain,
             input_tensors=inputs,
@@ -237,11 +243,11 @@ class _Builder:
         """Give the copies the weights and flags of the originals."""
         copied = {id(copy) for _, copy in self.copies.values()}
         rebuilt = {id(copy) for _, copy in self.models}
-        for model, copy in self.models:
+        # The outermost first: the flag of a model reaches all layers inside.
+        for model, copy in reversed(self.models):
+            inputs = _input_layers(copy)
             if all(
-                id(layer) in copied
-                for layer in copy.layers
-                if not isinstance(layer, keras.layers.InputLayer)
+                id(layer) in copied or layer in inputs for layer in copy.layers
             ):
                 copy.trainable = model.trainable
         for original, copy in self.copies.values():
@@ -270,12 +276,22 @@ def _functional(model):
     return keras.Model(model.input, model.output, name=model.name)
 
 
-def _new_input(tensor):
+def _input_layers(model):
+    return [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def _new_input(tensor, layer):
     return keras.Input(
         batch_shape=tensor.shape,
         dtype=tensor.dtype,
         sparse=tensor.sparse,
-        name=tensor.name,
+        optional=getattr(layer, "optional", False),
+        # The tensor has a name of its own where the layer was given none.
+        name=getattr(layer, "name", tensor.name),
     )
 
 
@@ -287,9 +303,16 @@ def _like(model, functional):
         inherited = type(model).__init__ is keras.Sequential.__init__
         kind = type(model) if inherited else keras.Sequential
         return kind(functional.layers, name=model.name)
-    if type(model).__init__ is type(functional).__init__:
+    if _is_made_of_tensors(type(model), type(functional)):
         return type(model)(functional.input, functional.output, name=model.name)
     return functional
+
+
+def _is_made_of_tensors(kind, functional):
+    """Whether a class is constructed like a functional model: Keras' rule."""
+    own = inspect.getfullargspec(kind.__init__)
+    expected = inspect.getfullargspec(functional.__init__)
+    return own.args == expected.args or bool(own.varargs and own.varkw)
 
 
 def _from_config(operation):
@@ -299,4 +322,7 @@ def _from_config(operation):
         copy = type(operation).from_config(config, safe_mode=False)
         copy.function = operation.function
         return copy
-    return type(operation).from_config(config)
+    copy = type(operation).from_config(config)
+    # Operations of `keras.ops` do not keep their names in the configuration.
+    copy.name = operation.name
+    return copy

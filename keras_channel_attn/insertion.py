@@ -258,8 +258,9 @@ class _Inserting:
         if self.residual:
             raise ValueError(
                 f"The model '{self.model.name}' has no residual branches: no "
-                "addition of a tensor to one that is made from it. Pass the "
-                "names of layers as `where`, or a predicate such as "
+                "addition of a tensor to one that is made from it. (An "
+                "addition inside a layer cannot be seen.) Pass the names of "
+                "layers as `where`, or a predicate such as "
                 "`lambda layer: isinstance(layer, keras.layers.Conv2D)`."
             )
         raise ValueError(

@@ -25,53 +25,59 @@ def branches(call):
     inputs = list({id(one): one for one in call.inputs}.values())
     if len(inputs) < 2 or len({one.shape for one in inputs}) > 1:
         return []
-    shortcut = _identity(call.graph, inputs)
+    upstream = [call.graph.upstream(one) for one in inputs]
+    shortcut, root = _identity(inputs, upstream)
     if shortcut is None:
-        shortcut = _projection(call.graph, inputs)
+        shortcut, root = _projection(call.graph, inputs, upstream)
     if shortcut is None or not _adds(call):
         return []
-    return [one for one in inputs if one is not shortcut]
+    return [
+        one
+        for one, above in zip(inputs, upstream, strict=True)
+        if one is not shortcut and root in above
+    ]
 
 
-def _identity(graph, inputs):
-    for one in inputs:
-        others = (other for other in inputs if other is not one)
-        if all(id(one) in graph.upstream(other) for other in others):
-            return one
-    return None
+def _identity(inputs, upstream):
+    """The input that all others are made from, and its `id`."""
+    for one, own in zip(inputs, upstream, strict=True):
+        if all(above is own or id(one) in above for above in upstream):
+            return one, id(one)
+    return None, None
 
 
-def _projection(graph, inputs):
-    costs = {}
-    for position, one in enumerate(inputs):
-        upstream = set()
-        for other in inputs:
-            if other is not one:
-                upstream |= graph.upstream(other)
-        cost = _kernels_until(graph, one, upstream)
-        if cost is not None:
-            costs[position] = cost
-    cheapest = [key for key in costs if costs[key] == min(costs.values())]
-    return inputs[cheapest[0]] if len(cheapest) == 1 else None
+def _projection(graph, inputs, upstream):
+    """The input that is a projection, and the `id` of what it projects."""
+    found = []
+    for one, own in zip(inputs, upstream, strict=True):
+        others = set().union(*(above for above in upstream if above is not own))
+        count, root = _kernels_until(graph, one, others)
+        if root is not None:
+            found.append((count, len(found), one, root))
+    found.sort()
+    if not found or (len(found) > 1 and found[0][0] == found[1][0]):
+        return None, None
+    return found[0][2:]
 
 
 def _kernels_until(graph, tensor, upstream):
-    """Kernels between a tensor and the first one upstream, `None` if many."""
+    """How many layers with kernels lie between a tensor and one upstream.
+
+    Returns:
+        Their number and the `id` of the latter; if there is none with one
+        kernel at most on the way, 0 and `None`.
+    """
     count = 0
     while id(tensor) not in upstream:
         call = graph.source(tensor)
         if call is None or len(call.inputs) != 1:
-            return None
-        count += _layers_with_kernels(call.operation)
+            return 0, None
+        # A separable convolution has two kernels and is one layer.
+        count += min(1, kernels(call.operation))
         if count > 1:
-            return None
+            return 0, None
         tensor = call.inputs[0]
-    return count
-
-
-def _layers_with_kernels(operation):
-    # A separable convolution has two kernels and is one layer.
-    return min(1, kernels(operation))
+    return count, id(tensor)
 
 
 def _adds(call):

@@ -16,7 +16,14 @@ FOLDER = pathlib.Path(keras_channel_attn.__file__).parent
 MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
-PUBLIC = {
+FUNCTIONS = {
+    "attention_sites": "(model, where='residual')",
+    "fuse_squeeze_excite": "(model)",
+    "insert_attention": "(model, attention, where='residual')",
+    "remove_attention": "(model)",
+    "replace_attention": "(model, attention)",
+}
+LAYERS = {
     "ChannelAttention": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, **kwargs"
@@ -44,17 +51,17 @@ def test_public_names():
         for name, value in vars(keras_channel_attn).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert exported == set(PUBLIC)
+    assert exported == {*LAYERS, *FUNCTIONS}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", LAYERS)
 def test_signature(name):
     signature = inspect.signature(getattr(keras_channel_attn, name).__init__)
     parameters = [str(p) for p in signature.parameters.values()][1:]
-    assert ", ".join(parameters) == PUBLIC[name]
+    assert ", ".join(parameters) == LAYERS[name]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", LAYERS)
 def test_call_signature(name):
     signature = inspect.signature(getattr(keras_channel_attn, name).call)
     assert str(signature) == (
@@ -62,7 +69,7 @@ def test_call_signature(name):
     )
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", LAYERS)
 def test_docstring_has_every_section(name):
     documented = getattr(keras_channel_attn, name)
     for section in (
@@ -77,6 +84,21 @@ def test_docstring_has_every_section(name):
     for parameter in inspect.signature(documented.__init__).parameters:
         if parameter not in ("self", "kwargs"):
             assert f"        {parameter}: " in documented.__doc__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signature_of_a_function(name):
+    function = getattr(keras_channel_attn, name)
+    assert str(inspect.signature(function)) == FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_of_a_function_has_every_section(name):
+    function = getattr(keras_channel_attn, name)
+    for section in ("Args:", "Returns:", "Raises:", "Examples:"):
+        assert f"    {section}\n" in function.__doc__
+    for parameter in inspect.signature(function).parameters:
+        assert f"        {parameter}: " in function.__doc__
 
 
 @pytest.mark.parametrize(
