@@ -118,12 +118,16 @@ class _Block:
     def matches(self):
         if type(self.calls[0].operation) not in _POOLINGS:
             return False
-        if len(self.maps) != 2:
+        if len(self.maps) != 2 or not self._gates_channels():
             return False
         if not all(self._maps_channels(self.calls[one]) for one in self.maps):
             return False
         first, second = self.maps
-        reshaping = _composed(self.calls[1:first])
+        reshaping = _composed(
+            self.calls[1:first],
+            self.calls[0].outputs[0],
+            keras.activations.linear,
+        )
         self.activation = _activation(
             self.calls[first], self.calls[first + 1 : second]
         )
@@ -135,6 +139,15 @@ class _Block:
             and self.activation is not None
             and self.gate_activation is not None
         )
+
+    def _gates_channels(self):
+        """Whether the gates are broadcast along the spatial axes alone."""
+        shape = list(self.inputs.shape)
+        pooling = self.calls[0].operation
+        axis = 1 if pooling.data_format == "channels_first" else -1
+        expected = [1] * len(shape)
+        expected[0], expected[axis] = shape[0], shape[axis]
+        return list(self.calls[-1].outputs[0].shape) == expected
 
     def _maps_channels(self, call):
         """Whether a call is one matrix for a vector of channels."""
@@ -192,36 +205,47 @@ def _bias(layer):
 
 def _activation(mapping, calls):
     """Name of what follows the matrix of a map, or `None`."""
-    return _composed(calls, mapping.operation.activation, mapping.outputs[0])
+    return _composed(calls, mapping.outputs[0], mapping.operation.activation)
 
 
-def _composed(calls, activation=None, tensor=None):
+def _composed(calls, tensor, activation):
     """Name of the elementwise function that a chain of calls computes.
 
     Networks write one function in many ways: it is known by its values.
     """
-    if tensor is None:
-        tensor = calls[0].inputs[0] if calls else None
-    if any(getattr(call.operation, "weights", ()) for call in calls):
+    # A layer that drops at random has no weights, but variables.
+    if any(getattr(call.operation, "variables", ()) for call in calls):
         return None
-    grid = np.linspace(-8, 8, 81, dtype="float32")
-    values = grid
-    if activation is not None:
-        values = keras.ops.convert_to_numpy(
-            activation(keras.ops.convert_to_tensor(values))
-        )
-    if calls:
-        shape = (-1, *(1 for _ in tensor.shape[1:]))
-        values = np.broadcast_to(
-            values.reshape(shape), (len(grid), *tensor.shape[1:])
-        )
+    points = _points(tensor.shape[1:])
+    values = keras.ops.convert_to_numpy(
+        activation(keras.ops.convert_to_tensor(points))
+    )
     for call in calls:
         values = call.evaluate([values])
-    values = np.asarray(values, "float32").reshape(len(grid), -1)
+    tolerance = 1e-5 if values.dtype == "float32" else 5e-3
+    values = values.astype("float32").reshape(len(points), -1)
     for name in _ACTIVATIONS:
         expected = keras.ops.convert_to_numpy(
-            keras.activations.get(name)(keras.ops.convert_to_tensor(grid))
+            keras.activations.get(name)(keras.ops.convert_to_tensor(points))
         )
-        if np.allclose(values, expected[:, None], atol=1e-3):
+        if np.allclose(
+            values,
+            expected.reshape(values.shape),
+            rtol=tolerance,
+            atol=tolerance,
+        ):
             return name
     return None
+
+
+def _points(shape):
+    """Numbers to try a function on, other ones for each channel.
+
+    Far ones too: some functions agree near zero only.
+    """
+    near = np.linspace(-8, 8, 81)
+    far = [scale * 10.0**power for power in (1, 2, 3, 4) for scale in (-1, 1)]
+    points = np.concatenate([near, far]).astype("float32")
+    channels = np.arange(math.prod(shape))[None]
+    steps = np.arange(len(points))[:, None] + channels
+    return points[steps % len(points)].reshape(-1, *shape)
