@@ -1,5 +1,6 @@
 """Squeeze-and-Excitation written as several layers, made one layer again."""
 
+import collections
 import math
 
 import keras
@@ -45,6 +46,10 @@ def fuse_squeeze_excite(model):
     the original does; its attention can be looked at, removed, or replaced: see
     `replace_attention`.
 
+    A block is left alone where one layer could not do the same: if its parts
+    are used elsewhere too, are not trained, regularized or computed alike, if
+    it drops at random, is quantized, or if a mask comes with its input.
+
     All other layers keep their names, weights and `trainable` flags. The result
     is not compiled.
 
@@ -68,29 +73,51 @@ def fuse_squeeze_excite(model):
     >>> sum(isinstance(layer, SqueezeExcite) for layer in fused.layers)
     9
     """
-    found = []
-
-    def rewrite(call):
-        block = _block(call)
-        if block is None:
-            return None
-        found.append(call.path)
-        return block.fused()
-
-    copy = graph.rebuild(checked_model(model), rewrite)
-    if not found:
+    fusible = _fusible(checked_model(model))
+    if not fusible:
         raise ValueError(
             f"`fuse_squeeze_excite` found no block in the model '{model.name}' "
             "that pools over all positions, maps twice and multiplies what it "
-            "has pooled. Squeeze-and-Excitation that is one layer needs no "
-            "fusion."
+            "has pooled, and is used for nothing else. Squeeze-and-Excitation "
+            "that is one layer needs no fusion."
         )
-    return copy
+
+    def rewrite(call):
+        if id(call.operation) in fusible:
+            return _block(call).fused()
+        return None
+
+    return graph.rebuild(model, rewrite)
+
+
+def _fusible(model):
+    """The `id` of each multiplication that is the only use of a block."""
+    calls, ends = graph.trace(model)
+    times_called = collections.Counter(id(call.operation) for call in calls)
+    times_used = collections.Counter(
+        id(tensor) for call in calls for tensor in call.inputs
+    )
+    found = set()
+    for call in calls:
+        block = _block(call) if times_called[id(call.operation)] == 1 else None
+        if block and all(
+            times_called[id(one.operation)] == 1
+            and times_used[id(one.outputs[0])] == 1
+            and id(one.outputs[0]) not in ends
+            for one in block.calls
+        ):
+            found.add(id(call.operation))
+    return found
 
 
 def _block(call):
     """The block that ends with a call, or `None`."""
-    if type(call.operation).__name__ != "Multiply" or len(call.inputs) != 2:
+    operation = call.operation
+    multiplies = type(operation) is keras.layers.Multiply or (
+        not isinstance(operation, keras.layers.Layer)
+        and type(operation).__name__ == "Multiply"
+    )
+    if not multiplies or len(call.inputs) != 2:
         return None
     first, second = call.inputs
     for inputs, gates in ((first, second), (second, first)):
@@ -106,7 +133,7 @@ class _Block:
     """Pooling, a map, an activation, another map, a gate."""
 
     def __init__(self, call, inputs, calls):
-        self.name = call.operation.name
+        self.call = call
         self.inputs = inputs
         self.calls = calls
         self.maps = [
@@ -118,9 +145,13 @@ class _Block:
     def matches(self):
         if type(self.calls[0].operation) not in _POOLINGS:
             return False
+        if any(len(one.outputs) != 1 for one in self.calls):
+            return False
         if len(self.maps) != 2 or not self._gates_channels():
             return False
         if not all(self._maps_channels(self.calls[one]) for one in self.maps):
+            return False
+        if not self._is_alike() or _has_mask(self.inputs):
             return False
         first, second = self.maps
         reshaping = _composed(
@@ -142,12 +173,45 @@ class _Block:
 
     def _gates_channels(self):
         """Whether the gates are broadcast along the spatial axes alone."""
-        shape = list(self.inputs.shape)
-        pooling = self.calls[0].operation
-        axis = 1 if pooling.data_format == "channels_first" else -1
-        expected = [1] * len(shape)
-        expected[0], expected[axis] = shape[0], shape[axis]
-        return list(self.calls[-1].outputs[0].shape) == expected
+        shape, gates = self.inputs.shape, self.calls[-1].outputs[0].shape
+        first = self.calls[0].operation.data_format == "channels_first"
+        axis = 1 if first else len(shape) - 1
+        if len(gates) == 2 and not first:
+            # The layer, unlike the operator, puts the missing axes between.
+            merges = isinstance(self.call.operation, keras.layers.Multiply)
+            return merges and gates == (shape[0], shape[axis])
+        return gates == tuple(
+            size if position in (0, axis) else 1
+            for position, size in enumerate(shape)
+        )
+
+    def _is_alike(self):
+        """Whether one layer can be trained and computed as all of these."""
+        reduce, expand = (self.calls[one].operation for one in self.maps)
+        members = [
+            one.operation
+            for one in (*self.calls, self.call)
+            if isinstance(one.operation, keras.layers.Layer)
+        ]
+        return (
+            reduce.use_bias == expand.use_bias
+            and reduce.trainable == expand.trainable
+            and all(
+                len(map_.weights) == 1 + map_.use_bias
+                for map_ in (reduce, expand)
+            )
+            and _regularizers(reduce) == _regularizers(expand)
+            and not any(_is_constrained(map_) for map_ in (reduce, expand))
+            and all(
+                getattr(one, "activity_regularizer", None) is None
+                and one.dtype_policy == reduce.dtype_policy
+                for one in members
+            )
+            and reduce.dtype_policy.quantization_mode is None
+            and all(
+                one.dtype == reduce.compute_dtype for one in self.call.outputs
+            )
+        )
 
     def _maps_channels(self, call):
         """Whether a call is one matrix for a vector of channels."""
@@ -161,25 +225,24 @@ class _Block:
     def fused(self):
         reduce, expand = (self.calls[one].operation for one in self.maps)
         pooling = self.calls[0].operation
-        use_bias = reduce.use_bias or expand.use_bias
         layer = SqueezeExcite(
             bottleneck_units=reduce.kernel.shape[-1],
             activation=self.activation,
-            use_bias=use_bias,
+            use_bias=reduce.use_bias,
             gate_activation=self.gate_activation,
             pooling=_POOLINGS[type(pooling)],
             data_format=pooling.data_format,
             kernel_regularizer=reduce.kernel_regularizer,
             bias_regularizer=reduce.bias_regularizer,
             dtype=reduce.dtype_policy,
-            name=self.name,
+            name=self.call.operation.name,
         )
         outputs = layer(self.inputs)
         weights = []
         for one in (reduce, expand):
             weights.append(_matrix(one.kernel))
-            if use_bias:
-                weights.append(_bias(one))
+            if one.use_bias:
+                weights.append(keras.ops.convert_to_numpy(one.bias))
         layer.set_weights(weights)
         layer.trainable = reduce.trainable
         return outputs
@@ -197,10 +260,20 @@ def _matrix(kernel):
     return array.reshape(array.shape[-2:])
 
 
-def _bias(layer):
-    if layer.use_bias:
-        return keras.ops.convert_to_numpy(layer.bias)
-    return np.zeros(layer.kernel.shape[-1])
+def _regularizers(layer):
+    return [
+        keras.regularizers.serialize(one)
+        for one in (layer.kernel_regularizer, layer.bias_regularizer)
+    ]
+
+
+def _is_constrained(layer):
+    return not (layer.kernel_constraint is None is layer.bias_constraint)
+
+
+def _has_mask(tensor):
+    # Not public, and the only trace of a mask that Keras carries along.
+    return getattr(tensor, "_keras_mask", None) is not None
 
 
 def _activation(mapping, calls):
@@ -216,36 +289,52 @@ def _composed(calls, tensor, activation):
     # A layer that drops at random has no weights, but variables.
     if any(getattr(call.operation, "variables", ()) for call in calls):
         return None
-    points = _points(tensor.shape[1:])
-    values = keras.ops.convert_to_numpy(
-        activation(keras.ops.convert_to_tensor(points))
-    )
-    for call in calls:
-        values = call.evaluate([values])
-    tolerance = 1e-5 if values.dtype == "float32" else 5e-3
-    values = values.astype("float32").reshape(len(points), -1)
+    points = _points(tensor.shape)
+    try:
+        values = _applied(calls, activation, points, tensor.shape[0])
+    except Exception:
+        # It is no function of any such tensor.
+        return None
+    if values.shape[0] != len(points) or values.size != points.size:
+        return None
+    tolerance = 1e-5 if values.dtype == "float32" else 2e-3
+    values = values.astype("float32").reshape(points.shape)
     for name in _ACTIVATIONS:
-        expected = keras.ops.convert_to_numpy(
-            keras.activations.get(name)(keras.ops.convert_to_tensor(points))
+        expected = keras.activations.get(name)(
+            keras.ops.convert_to_tensor(points)
         )
         if np.allclose(
             values,
-            expected.reshape(values.shape),
+            keras.ops.convert_to_numpy(expected),
             rtol=tolerance,
-            atol=tolerance,
+            atol=tolerance**2,
         ):
             return name
     return None
 
 
+def _applied(calls, activation, points, batch):
+    """What a chain of calls makes of points, batch by batch if it is fixed."""
+    results = []
+    for part in np.split(points, len(points) // batch) if batch else [points]:
+        values = keras.ops.convert_to_numpy(
+            activation(keras.ops.convert_to_tensor(part))
+        )
+        for call in calls:
+            values = call.evaluate([values])
+        results.append(values)
+    return np.concatenate(results)
+
+
 def _points(shape):
     """Numbers to try a function on, other ones for each channel.
 
-    Far ones too: some functions agree near zero only.
+    Functions that differ near zero, or far from it, are not the same.
     """
-    near = np.linspace(-8, 8, 81)
-    far = [scale * 10.0**power for power in (1, 2, 3, 4) for scale in (-1, 1)]
-    points = np.concatenate([near, far]).astype("float32")
-    channels = np.arange(math.prod(shape))[None]
+    sizes = np.geomspace(1e-4, 1e4, 151)
+    points = np.concatenate([-sizes[::-1], [0], sizes]).astype("float32")
+    if shape[0]:
+        points = np.resize(points, -(-len(points) // shape[0]) * shape[0])
+    channels = np.arange(math.prod(shape[1:]))[None]
     steps = np.arange(len(points))[:, None] + channels
-    return points[steps % len(points)].reshape(-1, *shape)
+    return points[steps % len(points)].reshape(-1, *shape[1:])

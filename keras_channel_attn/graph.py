@@ -30,7 +30,7 @@ class Call:
         outputs: List of the tensors that stand for the result.
     """
 
-    def __init__(self, operation, path, args, kwargs, graph, copy):
+    def __init__(self, operation, path, args, kwargs, graph, builder):
         self.operation = operation
         self.path = path
         self.args = args
@@ -38,7 +38,8 @@ class Call:
         self.inputs = _tensors((args, kwargs))
         self.graph = graph
         self.outputs = []
-        self._copy = copy
+        self._builder = builder
+        self._evaluated = None
 
     def run(self, replace=None):
         """Call the copy of the operation.
@@ -48,18 +49,32 @@ class Call:
                 the tensor that is passed in its place.
         """
         args, kwargs = self._replaced(replace or {})
-        return self._copy(self.operation, self.path)(*args, **kwargs)
+        copy = self._builder.copy(self.operation, self.path)
+        return copy(*args, **kwargs)
 
     def evaluate(self, values):
-        """Call the original with arrays, a list of one for each input."""
+        """What the operation makes of arrays, one for each input.
+
+        Another copy is called: the original might add a loss to its own.
+        """
         tensors = {
             id(tensor): keras.ops.convert_to_tensor(value)
             for tensor, value in zip(self.inputs, values, strict=True)
         }
         args, kwargs = self._replaced(tensors)
-        if isinstance(self.operation, keras.layers.Layer):
+        is_layer = isinstance(self.operation, keras.layers.Layer)
+        if is_layer:
             kwargs = {**kwargs, "training": False}
-        return keras.ops.convert_to_numpy(self.operation(*args, **kwargs))
+        if self._evaluated is None:
+            self._evaluated = _from_config(self.operation)
+            if is_layer:
+                self._evaluated(*args, **kwargs)
+                _carry(self.operation, self._evaluated)
+        return keras.ops.convert_to_numpy(self._evaluated(*args, **kwargs))
+
+    def inside(self):
+        """Of a nested model: the graph and the outputs of its copy."""
+        return self._builder.graphs.get(id(self.operation))
 
     def _replaced(self, tensors):
         return keras.tree.map_structure(
@@ -119,9 +134,11 @@ class Graph:
             data_format = getattr(call.operation, "data_format", None)
             if data_format in _DATA_FORMATS:
                 return data_format
-            if type(call.operation).__name__ in _TRANSPOSING or is_model(
-                call.operation
-            ):
+            if is_model(call.operation):
+                inner, outputs = call.inside()
+                ids = [id(one) for one in call.outputs]
+                return inner.data_format(outputs[ids.index(id(tensor))])
+            if type(call.operation).__name__ in _TRANSPOSING:
                 return None
             alike = [one for one in call.inputs if one.shape == tensor.shape]
             if not alike:
@@ -131,8 +148,13 @@ class Graph:
 
 
 def is_model(operation):
-    """Whether Keras knows the graph of it: functional or sequential."""
-    return isinstance(operation, (keras.Function, keras.Sequential))
+    """Whether Keras knows the graph of it: functional or sequential.
+
+    A model with a `call` of its own may do anything with its graph.
+    """
+    return isinstance(
+        operation, (keras.Function, keras.Sequential)
+    ) and _is_from_keras(type(operation).call)
 
 
 def operations(model, prefix=""):
@@ -158,6 +180,28 @@ def kernels(operation):
     return sum(len(weight.shape) >= 2 for weight in weights)
 
 
+def trace(model):
+    """All calls in a model, in the order of computation, and its outputs.
+
+    Returns:
+        A pair: list of `Call`, those in nested models included; and set of the
+        `id` of each tensor that is an output of one of these models.
+    """
+    calls = []
+
+    def look(call):
+        calls.append(call)
+
+    builder = _Builder(look)
+    builder.rebuilt(model, "")
+    ends = {
+        id(tensor)
+        for _, outputs in builder.graphs.values()
+        for tensor in outputs
+    }
+    return calls, ends
+
+
 def rebuild(model, rewrite):
     """A copy of a model in which some calls are replaced.
 
@@ -174,7 +218,7 @@ def rebuild(model, rewrite):
 
     Returns:
         A model of the same class, or a plain functional model where that class
-        does not take inputs and outputs.
+        does not take inputs and outputs, or has a configuration of its own.
     """
     builder = _Builder(rewrite)
     copy, _ = builder.rebuilt(model, "")
@@ -188,8 +232,10 @@ class _Builder:
         self.rewritten = 0
         # From the id of an original to itself and its copy.
         self.copies = {}
-        # Pairs of a model, the outermost or a nested one, and its copy.
+        # Pairs of a model and its copy, nested ones before those around them.
         self.models = []
+        # From the id of a model to the graph and the outputs of its copy.
+        self.graphs = {}
 
     def rebuilt(self, model, prefix):
         """The copy of a model, and whether anything was rewritten in it."""
@@ -197,7 +243,7 @@ class _Builder:
 
         def call_function(operation, *args, **kwargs):
             path = prefix + operation.name
-            call = Call(operation, path, args, kwargs, graph, self.copy)
+            call = Call(operation, path, args, kwargs, graph, self)
             outputs = self.rewrite(call)
             if outputs is None:
                 outputs = call.run()
@@ -219,6 +265,7 @@ class _Builder:
             clone_function=lambda operation: operation,
             call_function=call_function,
         )
+        self.graphs[id(model)] = graph, copy.outputs
         copy = _like(model, copy)
         self.models.append((model, copy))
         return copy, self.rewritten > before
@@ -233,7 +280,7 @@ class _Builder:
         if is_model(operation):
             copies, models = dict(self.copies), list(self.models)
             copy, rewritten = self.rebuilt(operation, path + "/")
-            if rewritten or type(copy) is type(operation):
+            if rewritten or _is_from_keras(type(operation)):
                 return copy
             # Nothing was done to it: let it keep a class with its own ideas.
             self.copies, self.models = copies, models
@@ -241,25 +288,58 @@ class _Builder:
 
     def carry(self):
         """Give the copies the weights and flags of the originals."""
-        copied = {id(copy) for _, copy in self.copies.values()}
+        known = {id(copy) for _, copy in self.copies.values()}
         rebuilt = {id(copy) for _, copy in self.models}
+        grown = set()
+        for _, copy in self.models:
+            if any(
+                id(layer) in grown or id(layer) not in known
+                for layer in copy.layers
+                if not isinstance(layer, keras.layers.InputLayer)
+            ):
+                grown.add(id(copy))
         # The outermost first: the flag of a model reaches all layers inside.
         for model, copy in reversed(self.models):
-            inputs = _input_layers(copy)
-            if all(
-                id(layer) in copied or layer in inputs for layer in copy.layers
-            ):
+            if id(copy) not in grown:
                 copy.trainable = model.trainable
+            copy.dtype_policy = model.dtype_policy
         for original, copy in self.copies.values():
-            if not isinstance(original, keras.layers.Layer):
-                continue
-            if id(copy) in rebuilt:
-                continue
-            # It would reach the layers inside, which may differ.
-            if copy.trainable != original.trainable:
-                copy.trainable = original.trainable
-            # Own arrays: JAX frees those that a training step was given.
-            copy.set_weights([np.array(w) for w in original.get_weights()])
+            if isinstance(original, keras.layers.Layer) and (
+                id(copy) not in rebuilt
+            ):
+                _carry(original, copy)
+
+
+def _carry(original, copy):
+    """Give a layer that is no model the weights and flags of another."""
+    # Own arrays: JAX frees those that a training step was given.
+    copy.set_weights([np.array(w) for w in original.get_weights()])
+    # The flag of a layer reaches those inside it, which may have others.
+    for one, other in zip(_layers(original), _layers(copy), strict=False):
+        if type(one) is type(other) and other.trainable != one.trainable:
+            other.trainable = one.trainable
+        if isinstance(other, keras.layers.Normalization):
+            # What it computes with is made from its weights.
+            other.finalize_state()
+
+
+def _layers(layer):
+    """A layer and all layers that it holds, each before those inside it."""
+    found, waiting = {}, [layer]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in found:
+            found[id(one)] = one
+            waiting += [
+                held
+                for held in keras.tree.flatten(list(vars(one).values()))
+                if isinstance(held, keras.layers.Layer)
+            ]
+    return list(found.values())
+
+
+def _is_from_keras(thing):
+    return thing.__module__.partition(".")[0] == "keras"
 
 
 def _tensors(structure):
@@ -303,7 +383,9 @@ def _like(model, functional):
         inherited = type(model).__init__ is keras.Sequential.__init__
         kind = type(model) if inherited else keras.Sequential
         return kind(functional.layers, name=model.name)
-    if _is_made_of_tensors(type(model), type(functional)):
+    if _is_from_keras(type(model).get_config) and _is_made_of_tensors(
+        type(model), type(functional)
+    ):
         return type(model)(functional.input, functional.output, name=model.name)
     return functional
 
@@ -316,13 +398,40 @@ def _is_made_of_tensors(kind, functional):
 
 
 def _from_config(operation):
+    if not isinstance(operation, keras.layers.Layer):
+        return _operation_from_config(operation)
     config = operation.get_config()
     if isinstance(operation, keras.layers.Lambda):
         # The function is at hand, and need not be revived from a string.
         copy = type(operation).from_config(config, safe_mode=False)
         copy.function = operation.function
         return copy
-    copy = type(operation).from_config(config)
-    # Operations of `keras.ops` do not keep their names in the configuration.
+    # Functions of the user, such as an activation, are known by name only.
+    functions = {
+        value.__name__: value
+        for value in vars(operation).values()
+        if inspect.isfunction(value)
+    }
+    try:
+        with keras.saving.custom_object_scope(functions):
+            return type(operation).from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"The layer '{operation.name}' (of type "
+            f"{type(operation).__name__}) cannot be made again from its "
+            f"configuration: {error} Give it a `get_config` that its "
+            "constructor takes, and register what it refers to with "
+            "`keras.saving.register_keras_serializable`."
+        ) from error
+
+
+def _operation_from_config(operation):
+    """An operation of `keras.ops` anew; it has no weights."""
+    try:
+        copy = type(operation).from_config(operation.get_config())
+    except (TypeError, ValueError, NotImplementedError):
+        # It holds a function or the like: the same one does.
+        return operation
+    # The configuration does not hold the name.
     copy.name = operation.name
     return copy

@@ -126,6 +126,11 @@ def remove_attention(model):
                 f"`remove_attention` cannot remove '{call.path}': the model "
                 "uses its attention scores. Pass a model without them."
             )
+        if call.graph.source(call.inputs[0]) is None:
+            # A model whose output is its input cannot be made everywhere.
+            return keras.layers.Identity(name=f"{call.operation.name}_removed")(
+                call.inputs[0]
+            )
         return call.inputs[0]
 
     return _replace_calls(model, remove, "remove_attention")
@@ -159,12 +164,14 @@ def replace_attention(model, attention):
     >>> other.layers[-1].name
     'conv_efficient_channel_attention'
     """
-    layers = _OnePerSite(_factory(attention))
+    layers = _OnePerSite(
+        _factory(attention), graph.operations(checked_model(model))
+    )
 
     def replace(call):
         old = call.operation
-        base = old.name.removesuffix("_" + _mechanism(old))
-        layer = layers.at(old, base)
+        path = call.path.removesuffix("_" + _mechanism(old))
+        layer = layers.at(old, path)
         if layer is None:
             return None
         _check_data_format(layer, old.data_format, call.path)
@@ -198,20 +205,30 @@ class _Inserting:
     def __init__(self, model, where, factory):
         self.model = model
         self.where = where
-        self.layers = _OnePerSite(factory)
+        self.layers = _OnePerSite(factory, graph.operations(model))
         self.sites = {}
-        self.residual = _checked_where(model, where)
+        self.residual = isinstance(where, str)
+        self.known = graph.operations(model)
+        # Not by path: a model may be nested in several places.
+        self.named = {id(one) for one in _named(model, where, self.known)}
 
     def __call__(self, call):
         if self.residual:
-            return self._before(call, residual.branches(call))
+            return self._before(
+                call,
+                [
+                    branch
+                    for branch in residual.branches(call)
+                    if residual.can_be_attended(call, branch)
+                ],
+            )
         if self._is_site(call):
             return self._after(call)
         return None
 
     def _is_site(self, call):
         if not callable(self.where):
-            return call.path in self.where
+            return id(call.operation) in self.named
         return isinstance(call.operation, keras.layers.Layer) and self.where(
             call.operation
         )
@@ -240,21 +257,21 @@ class _Inserting:
         return outputs if layer is None else layer(tensors[0])
 
     def _layer(self, site, path, tensor, calls):
-        self.sites[path] = site
+        self.sites.setdefault(id(site), path)
         if len(tensor.shape) < 3:
             raise ValueError(
                 f"No attention can follow '{path}': its output has the shape "
                 f"{tensor.shape}, and attention needs batch, one or more "
                 "spatial axes, and channels. Name other layers in `where`."
             )
-        layer = self.layers.at(site, site.name)
+        layer = self.layers.at(site, path)
         _check_data_format(layer, calls.data_format(tensor), path)
         return layer
 
     def finished(self):
         """The paths of all sites, of which there has to be one."""
         if self.sites:
-            return list(self.sites)
+            return list(self.sites.values())
         if self.residual:
             raise ValueError(
                 f"The model '{self.model.name}' has no residual branches: no "
@@ -273,24 +290,39 @@ class _Inserting:
 class _OnePerSite:
     """New layers, the same one wherever a shared layer is called."""
 
-    def __init__(self, factory):
+    def __init__(self, factory, known):
         self.factory = factory
         self.made = {}
+        self.taken = set(known)
 
-    def at(self, site, base):
+    def at(self, site, path):
+        """The layer for a site, whose name begins with the end of `path`."""
         if id(site) not in self.made:
-            layer = self.factory(site, base)
-            if layer is not None and any(
-                layer is other for _, other in self.made.values()
-            ):
-                raise ValueError(
-                    f"`attention` returned the layer '{layer.name}' for "
-                    f"'{site.name}' and for another site. It has to return a "
-                    "new one each time."
-                )
             # The site is kept, so that no `id` is used again.
-            self.made[id(site)] = site, layer
+            self.made[id(site)] = site, self._new(site, path)
         return self.made[id(site)][1]
+
+    def _new(self, site, path):
+        outer, slash, base = path.rpartition("/")
+        layer = self.factory(site, base)
+        if layer is None:
+            return None
+        if layer.built or any(
+            layer is other for _, other in self.made.values()
+        ):
+            raise ValueError(
+                f"`attention` returned the layer '{layer.name}' for "
+                f"'{site.name}', which is in use already. It has to return a "
+                "new one each time."
+            )
+        name, count = layer.name, 0
+        while outer + slash + layer.name in self.taken:
+            # Keras gives layers without a name one that is unique in a
+            # process, but not in a model that comes from a file.
+            count += 1
+            layer.name = f"{name}_{count}"
+        self.taken.add(outer + slash + layer.name)
+        return layer
 
 
 def _factory(attention):
@@ -359,11 +391,10 @@ def checked_model(model):
         )
     if not graph.is_model(model):
         raise ValueError(
-            f"The model '{model.name}' is subclassed: its layers are called by "
-            f"code of its own ({type(model).__name__}.call), not by a graph "
-            "that could be changed. Use the layers of `keras_channel_attn` in "
-            "that code, or pass a functional model, such as the backbone "
-            "inside."
+            f"The model '{model.name}' is called by code of its own "
+            f"({type(model).__name__}.call), not by a graph that could be "
+            "changed. Use the layers of `keras_channel_attn` in that code, or "
+            "pass a functional model, such as the backbone inside."
         )
     if not model.built:
         raise ValueError(
@@ -373,8 +404,8 @@ def checked_model(model):
     return model
 
 
-def _checked_where(model, where):
-    """Whether `where` is `"residual"`, if it is anything that is allowed."""
+def _named(model, where, known):
+    """The layers that `where` names; checks it, whatever it is."""
     if isinstance(where, str):
         if where != "residual":
             raise ValueError(
@@ -382,9 +413,15 @@ def _checked_where(model, where):
                 f"predicate. Received: where={where!r}. For a single layer "
                 f"pass a list: [{where!r}]."
             )
-        return True
-    if callable(where) and not isinstance(where, keras.layers.Layer):
-        return False
+        return []
+    if isinstance(where, (type, keras.layers.Layer)):
+        raise TypeError(
+            '`where` must be "residual", a list of names of layers, or a '
+            f"predicate. Received: where={where!r}. For all layers of a class "
+            "pass a predicate: `lambda layer: isinstance(layer, ...)`."
+        )
+    if callable(where):
+        return []
     if not isinstance(where, (list, tuple, set)) or not all(
         isinstance(name, str) for name in where
     ):
@@ -395,14 +432,14 @@ def _checked_where(model, where):
     if not where:
         raise ValueError("`where` is an empty list: no layer to attend to.")
     known = {
-        path
-        for path, operation in graph.operations(model).items()
+        path: operation
+        for path, operation in known.items()
         if not isinstance(operation, keras.layers.InputLayer)
     }
     for name in where:
         if name not in known:
             raise ValueError(_unknown(model, name, known))
-    return False
+    return [known[name] for name in where]
 
 
 def _unknown(model, name, known):
