@@ -321,6 +321,9 @@ def _carry(original, copy):
         if isinstance(other, keras.layers.Normalization):
             # What it computes with is made from its weights.
             other.finalize_state()
+    for one, other in zip(original.weights, copy.weights, strict=True):
+        if other.trainable != one.trainable:
+            other.trainable = one.trainable
 
 
 def _layers(layer):
@@ -402,9 +405,12 @@ def _from_config(operation):
         return _operation_from_config(operation)
     config = operation.get_config()
     if isinstance(operation, keras.layers.Lambda):
-        # The function is at hand, and need not be revived from a string.
         copy = type(operation).from_config(config, safe_mode=False)
-        copy.function = operation.function
+        # Its functions are at hand: revived from strings they have lost what
+        # they refer to.
+        for name, value in vars(operation).items():
+            if inspect.isfunction(value):
+                setattr(copy, name, value)
         return copy
     # Functions of the user, such as an activation, are known by name only.
     functions = {

@@ -106,7 +106,8 @@ def _adds(call):
     if not isinstance(operation, keras.layers.Layer):
         return type(operation).__name__ == "Add"
     known = getattr(keras.layers, type(operation).__name__, None)
-    return known is not type(operation) and _behaves_like_addition(call)
+    is_other = known is not type(operation) or known is keras.layers.Lambda
+    return is_other and _behaves_like_addition(call)
 
 
 def _behaves_like_addition(call):
