@@ -1,0 +1,233 @@
+"""Checkpoints of torch in models of Keras.
+
+A checkpoint is a mapping from names to arrays, and torch is not needed to read
+one. The layers of `models` have the names of torch's modules with underscores
+for dots; what remains is the order of axes, and the names that other people
+have given to the same modules.
+"""
+
+import pathlib
+import re
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
+
+# Other people's names for the modules of timm's ResNets: Cadene's and timm's
+# older networks, ECANet, moskomule, and timm's EfficientNet for a layer alone.
+_RENAMINGS = (
+    (r"^module\.", ""),
+    (r"^layer0\.(conv1|bn1)\.", r"\1."),
+    (r"^last_linear\.", "fc."),
+    (r"\.(se_module|eca)\.", ".se."),
+    (r"(^|\.)fc\.0\.", r"\1fc1."),
+    (r"(^|\.)fc\.2\.", r"\1fc2."),
+    (r"(^|\.)conv_reduce\.", r"\1fc1."),
+    (r"(^|\.)conv_expand\.", r"\1fc2."),
+)
+# The three convolutions that Cadene's SENet-154 begins with.
+_DEEP_STEM = {
+    "layer0.conv1": "conv1.0",
+    "layer0.bn1": "conv1.1",
+    "layer0.conv2": "conv1.3",
+    "layer0.bn2": "conv1.4",
+    "layer0.conv3": "conv1.6",
+    "layer0.bn3": "bn1",
+}
+
+
+def load_torch_weights(model, weights):
+    """Load a checkpoint of torch into a model, or into a layer alone.
+
+    It is strict: every array has to have a place, every weight has to get an
+    array, and all shapes have to be equal. Otherwise nothing is changed.
+
+    Names are those of timm's ResNets. Those of timm's older SENets and of
+    Cadene, of ECANet (with or without `module.`) and of moskomule are
+    understood too.
+
+    Args:
+        model: A network of `keras_channel_attn.models`; or a built
+            `SqueezeExcite` or `EfficientChannelAttention`, for the weights of
+            one module of torch.
+        weights: Mapping from names to arrays or tensors, or the path of a file:
+            `.safetensors`, which needs the package of this name, or `.pth`,
+            `.pt` or `.bin`, which needs torch and is read without running any
+            code in it.
+
+    Raises:
+        TypeError: If an argument is not one of the above.
+        ValueError: If anything is missing, left over or of another shape: one
+            error lists it all.
+
+    Examples:
+
+    >>> layer = EfficientChannelAttention(kernel_size=3)
+    >>> layer.build((None, 7, 7, 64))
+    >>> load_torch_weights(layer, {"conv.weight": np.ones((1, 1, 3))})
+    """
+    places = _places(model)
+    arrays = _renamed(_read(weights))
+    problems = [
+        *(f"missing: {name}" for name in places if name not in arrays),
+        *(f"left over: {name}" for name in arrays if name not in places),
+    ]
+    values = []
+    for name in places.keys() & arrays.keys():
+        weight, arrange = places[name]
+        value = arrange(arrays[name])
+        if value is None or value.shape != tuple(weight.shape):
+            problems.append(
+                f"shape: {name} is {arrays[name].shape}, which does not fit "
+                f"the weight {weight.path} of shape {tuple(weight.shape)}"
+            )
+        values.append((weight, value))
+    if problems:
+        raise ValueError(
+            f"The checkpoint does not fit '{model.name}', which stays as it "
+            f"was. {len(problems)} problems:\n  " + "\n  ".join(problems)
+        )
+    for weight, value in values:
+        weight.assign(value)
+
+
+def _places(model):
+    """Dictionary from torch's names to (weight, function of the array)."""
+    if isinstance(model, (SqueezeExcite, EfficientChannelAttention)):
+        if not model.built:
+            raise ValueError(
+                f"The layer '{model.name}' has no weights yet. Call its "
+                "`build` with an input shape first."
+            )
+        return _places_of_layer(model, "")
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a network of `keras_channel_attn.models`, a "
+            "`SqueezeExcite` or an `EfficientChannelAttention`. "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    places = {}
+    for layer in model.layers:
+        if layer.weights:
+            prefix = layer.name.replace("_", ".") + "."
+            places.update(_places_of_layer(layer, prefix))
+    return places
+
+
+def _places_of_layer(layer, prefix):
+    if isinstance(layer, SqueezeExcite):
+        places = {
+            "fc1.weight": (layer.reduce_kernel, _matrix),
+            "fc1.bias": (layer.reduce_bias, np.asarray),
+            "fc2.weight": (layer.expand_kernel, _matrix),
+            "fc2.bias": (layer.expand_bias, np.asarray),
+        }
+    elif isinstance(layer, EfficientChannelAttention):
+        places = {"conv.weight": (layer.kernel, _reversed_axes)}
+    elif isinstance(layer, keras.layers.BatchNormalization):
+        places = {
+            "weight": (layer.gamma, np.asarray),
+            "bias": (layer.beta, np.asarray),
+            "running_mean": (layer.moving_mean, np.asarray),
+            "running_var": (layer.moving_variance, np.asarray),
+        }
+    elif isinstance(layer, keras.layers.Conv2D):
+        places = {
+            "weight": (layer.kernel, _kernel),
+            "bias": (layer.bias, np.asarray),
+        }
+    elif isinstance(layer, keras.layers.Dense):
+        places = {
+            "weight": (layer.kernel, _matrix),
+            "bias": (layer.bias, np.asarray),
+        }
+    else:
+        raise TypeError(
+            f"`load_torch_weights` knows no torch module like the layer "
+            f"'{layer.name}' (of type {type(layer).__name__}). It loads the "
+            "networks of `keras_channel_attn.models`."
+        )
+    return {
+        prefix + name: place
+        for name, place in places.items()
+        if place[0] is not None
+    }
+
+
+def _kernel(array):
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None
+
+
+def _matrix(array):
+    """`(outputs, inputs)`, or a 1x1 convolution of these, transposed."""
+    if any(size != 1 for size in array.shape[2:]) or array.ndim < 2:
+        return None
+    return array.reshape(array.shape[:2]).T
+
+
+def _reversed_axes(array):
+    return array.transpose()
+
+
+def _renamed(arrays):
+    """The arrays under the names of timm's ResNets, without counters."""
+    deep = any(name.startswith("layer0.conv3.") for name in _plain(arrays))
+    renamed = {}
+    for original, array in _plain(arrays).items():
+        name = original
+        if name.endswith("num_batches_tracked"):
+            continue
+        if deep and name.startswith("layer0."):
+            module, _, weight = name.rpartition(".")
+            name = f"{_DEEP_STEM.get(module, module)}.{weight}"
+        for pattern, replacement in _RENAMINGS:
+            name = re.sub(pattern, replacement, name)
+        if name in renamed:
+            raise ValueError(
+                f"The checkpoint has two arrays for '{name}', one of them "
+                f"named '{original}'."
+            )
+        renamed[name] = array
+    return renamed
+
+
+def _plain(arrays):
+    return {name.removeprefix("module."): one for name, one in arrays.items()}
+
+
+def _read(weights):
+    """A dictionary from names to NumPy arrays."""
+    if isinstance(weights, Mapping):
+        return {name: _array(value) for name, value in weights.items()}
+    if not isinstance(weights, (str, pathlib.PurePath)):
+        raise TypeError(
+            "`weights` must be a mapping from names to arrays, or the path of "
+            f"a file. Received: weights={weights!r} (of type "
+            f"{type(weights).__name__})."
+        )
+    path = pathlib.Path(weights)
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import load_file
+
+        return load_file(path)
+    if path.suffix in (".pth", ".pt", ".bin", ".tar"):
+        import torch
+
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        # Training scripts put the weights beside other things.
+        loaded = loaded.get("state_dict", loaded)
+        return {name: _array(value) for name, value in loaded.items()}
+    raise ValueError(
+        "`weights` must be a file that ends in .safetensors, .pth, .pt, .bin "
+        f"or .tar. Received: weights={str(weights)!r}."
+    )
+
+
+def _array(value):
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        # NumPy has no bfloat16 of its own.
+        value = value.float() if value.is_floating_point() else value
+    return np.asarray(value)

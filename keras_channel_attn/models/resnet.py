@@ -1,0 +1,328 @@
+"""Residual networks with channel attention: one builder.
+
+The layers have the names of the modules in torch's ResNets, with underscores
+for dots, so that checkpoints find them: `layer1_0_conv1`, `layer1_0_se`.
+"""
+
+import keras
+from keras import layers
+
+from keras_channel_attn.arguments import one_of
+from keras_channel_attn.conversion import load_torch_weights
+
+_CHANNELS = (64, 128, 256, 512)
+_EXPANSION = 4
+
+
+def ResNet(
+    depths,
+    attention=None,
+    block="bottleneck",
+    stem="plain",
+    stem_width=64,
+    stem_pool="max",
+    average_shortcut=False,
+    shortcut_kernel_size=1,
+    cardinality=1,
+    base_width=64,
+    first_reduction=1,
+    antialias=False,
+    stride_first=False,
+    activation_before_attention=False,
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="resnet",
+    data_format=None,
+    dtype=None,
+):
+    """A ResNet, ResNeXt or SENet with attention at the end of each branch.
+
+    [Deep Residual Learning](https://arxiv.org/abs/1512.03385), with the stems
+    and shortcuts of [Bag of Tricks](https://arxiv.org/abs/1812.01187).
+
+    Args:
+        depths: Tuple of four integers, the number of blocks of each stage.
+        attention: Callable that takes the number of channels and the index of
+            the stage, 0 to 3, and returns a new layer or `None`. Defaults to
+            `None`, no attention.
+        block: `"basic"`, two 3x3 convolutions, or `"bottleneck"`. Defaults to
+            `"bottleneck"`.
+        stem: `"plain"`, a 7x7 convolution; `"deep"`, three 3x3 ones; or
+            `"tiered"`, three of rising width. Defaults to `"plain"`.
+        stem_width: Integer, channels of a deep stem: the last of its three
+            convolutions has twice as many. Defaults to `64`.
+        stem_pool: `"max"`; `"max_ceil"`, without padding and with the size
+            rounded up, as in Caffe; or `"convolution"`. Defaults to `"max"`.
+        average_shortcut: Boolean, whether shortcuts that halve the size take an
+            average of 2x2 first. Defaults to `False`.
+        shortcut_kernel_size: Odd integer, kernel of shortcuts that halve the
+            size. Defaults to `1`.
+        cardinality: Integer, groups of the 3x3 convolution in bottlenecks.
+            Defaults to `1`.
+        base_width: Integer, width of a bottleneck per group, for 64 channels.
+            Defaults to `64`.
+        first_reduction: Integer, by which the first convolution of a block is
+            narrower. Defaults to `1`.
+        antialias: Boolean, whether branches and the stem are halved by an
+            average of 2x2 instead of a stride. Defaults to `False`.
+        stride_first: Boolean, whether the first convolution of a bottleneck
+            has the stride, as in Caffe. Defaults to `False`, the second.
+        activation_before_attention: Boolean, whether a ReLU stands between the
+            last normalization and attention. Defaults to `False`.
+        include_top: Boolean, whether to end with pooling and a dense layer.
+            Defaults to `True`.
+        weights: `None`, random ones, or the path of a file: `.weights.h5`, or
+            a checkpoint of torch, see `load_torch_weights`. Defaults to `None`.
+        input_tensor: Tensor to use as input. Defaults to `None`.
+        input_shape: Tuple of integers without the batch. Sizes may be `None`.
+            Defaults to `None`: any size, three channels.
+        pooling: Without top: `None`, the last features; `"avg"` or `"max"`.
+            Defaults to `None`.
+        classes: Integer, outputs of the dense layer. Defaults to `1000`.
+        classifier_activation: Name or callable; `None` for logits. Defaults to
+            `"softmax"`.
+        name: String, of the model. Defaults to `"resnet"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        dtype: Dtype or policy of all layers. Defaults to the global policy.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: For an argument that is not one of the above.
+
+    Examples:
+
+    >>> network = ResNet((1, 1, 1, 1), input_shape=(64, 64, 3), classes=10)
+    >>> network.output_shape
+    (None, 10)
+    """
+    one_of("block", block, ("basic", "bottleneck"))
+    one_of("stem", stem, ("plain", "deep", "tiered"))
+    one_of("stem_pool", stem_pool, ("max", "max_ceil", "convolution"))
+    if pooling is not None:
+        one_of("pooling", pooling, ("avg", "max"))
+    make = _Layers(data_format, dtype, antialias)
+    inputs = _inputs(input_tensor, input_shape, make.data_format)
+    x = _stem(make, inputs, stem, stem_width)
+    x = _stem_pool(make, x, stem_pool)
+    for stage, depth in enumerate(depths):
+        for index in range(depth):
+            name_of = f"layer{stage + 1}_{index}_{{}}".format
+            stride = 2 if stage and not index else 1
+            channels = _CHANNELS[stage]
+            if block == "basic":
+                branch = _basic(
+                    make, x, name_of, channels, stride, first_reduction
+                )
+            else:
+                width = int(channels * base_width / 64) * cardinality
+                channels *= _EXPANSION
+                branch = _bottleneck(
+                    make,
+                    x,
+                    name_of,
+                    (width // first_reduction, width, channels),
+                    (stride, 1) if stride_first else (1, stride),
+                    cardinality,
+                )
+            if activation_before_attention:
+                branch = make.activation(branch, name_of("act_se"))
+            layer = attention and attention(channels, stage)
+            if layer is not None:
+                branch = _named(layer, name_of("se"))(branch)
+            shortcut = x
+            if stride > 1 or x.shape[make.axis] != channels:
+                shortcut = _shortcut(
+                    make,
+                    x,
+                    name_of,
+                    channels,
+                    stride,
+                    average_shortcut,
+                    shortcut_kernel_size,
+                )
+            x = layers.Add(name=name_of("add"), dtype=dtype)([branch, shortcut])
+            x = make.activation(x, name_of("act"))
+    x = _head(make, x, include_top, pooling, classes, classifier_activation)
+    if input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        _load(model, weights)
+    return model
+
+
+class _Layers:
+    """The layers of a network, with its data format, dtype and constants."""
+
+    def __init__(self, data_format, dtype, antialias):
+        self.data_format = data_format or keras.config.image_data_format()
+        self.axis = 1 if self.data_format == "channels_first" else -1
+        self.dtype = dtype
+        self.antialias = antialias
+
+    def convolution(self, x, filters, size, name, stride=1, groups=1):
+        padding = "same"
+        if stride > 1 and size > 1:
+            # torch pads on both sides alike, Keras' "same" does not.
+            x = self.pad(x, size // 2, f"{name}_pad")
+            padding = "valid"
+        return layers.Conv2D(
+            filters,
+            size,
+            strides=stride,
+            padding=padding,
+            groups=groups,
+            use_bias=False,
+            kernel_initializer="he_normal",
+            data_format=self.data_format,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def normalization(self, x, name):
+        return layers.BatchNormalization(
+            axis=self.axis,
+            epsilon=1e-5,
+            momentum=0.9,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def activation(self, x, name):
+        return layers.Activation("relu", dtype=self.dtype, name=name)(x)
+
+    def pad(self, x, padding, name):
+        return layers.ZeroPadding2D(
+            padding, data_format=self.data_format, dtype=self.dtype, name=name
+        )(x)
+
+    def pooled(self, kind, x, name):
+        return kind(data_format=self.data_format, dtype=self.dtype, name=name)(
+            x
+        )
+
+    def max_pool(self, x, stride, name):
+        return layers.MaxPooling2D(
+            3,
+            strides=stride,
+            data_format=self.data_format,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def average_pool(self, x, padding, name):
+        return layers.AveragePooling2D(
+            2,
+            strides=2,
+            padding=padding,
+            data_format=self.data_format,
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def unit(self, x, filters, size, names, stride=1, groups=1):
+        """Convolution, normalization and ReLU; with anti-aliasing the stride
+        comes last, as an average."""
+        averaged = self.antialias and stride > 1
+        x = self.convolution(
+            x, filters, size, names[0], 1 if averaged else stride, groups
+        )
+        x = self.normalization(x, names[1])
+        x = self.activation(x, f"{names[1]}_act")
+        if averaged:
+            x = self.average_pool(x, "valid", f"{names[1]}_aa")
+        return x
+
+
+def _inputs(input_tensor, input_shape, data_format):
+    if input_tensor is not None:
+        return keras.Input(tensor=input_tensor)
+    if input_shape is None:
+        input_shape = (None, None, 3)
+        if data_format == "channels_first":
+            input_shape = (3, None, None)
+    return keras.Input(input_shape)
+
+
+def _stem(make, x, stem, width):
+    if stem == "plain":
+        return make.unit(x, 64, 7, ("conv1", "bn1"), stride=2)
+    first = width if stem == "deep" else 3 * (width // 4)
+    x = make.convolution(x, first, 3, "conv1_0", stride=2)
+    x = make.activation(make.normalization(x, "conv1_1"), "conv1_2")
+    x = make.convolution(x, width, 3, "conv1_3")
+    x = make.activation(make.normalization(x, "conv1_4"), "conv1_5")
+    return make.unit(x, 2 * width, 3, ("conv1_6", "bn1"))
+
+
+def _stem_pool(make, x, kind):
+    if kind == "convolution":
+        names = ("maxpool_0", "maxpool_1")
+        return make.unit(x, x.shape[make.axis], 3, names, stride=2)
+    if make.antialias:
+        return make.average_pool(x, "valid", "maxpool")
+    # After a ReLU: a zero is never above the maximum.
+    padding = ((0, 1), (0, 1)) if kind == "max_ceil" else 1
+    return make.max_pool(make.pad(x, padding, "maxpool_pad"), 2, "maxpool")
+
+
+def _basic(make, x, name_of, channels, stride, reduction):
+    names = name_of("conv1"), name_of("bn1")
+    x = make.unit(x, channels // reduction, 3, names, stride)
+    x = make.convolution(x, channels, 3, name_of("conv2"))
+    return make.normalization(x, name_of("bn2"))
+
+
+def _bottleneck(make, x, name_of, widths, strides, groups):
+    names = name_of("conv1"), name_of("bn1")
+    x = make.unit(x, widths[0], 1, names, strides[0])
+    names = name_of("conv2"), name_of("bn2")
+    x = make.unit(x, widths[1], 3, names, strides[1], groups)
+    x = make.convolution(x, widths[2], 1, name_of("conv3"))
+    return make.normalization(x, name_of("bn3"))
+
+
+def _shortcut(make, x, name_of, channels, stride, average, size):
+    """A projection, called as torch's sequential modules are."""
+    names = name_of("downsample_0"), name_of("downsample_1")
+    if average:
+        if stride > 1:
+            # The last row or column alone, where there is no other.
+            x = make.average_pool(x, "same", names[0])
+        names, stride = (names[1], name_of("downsample_2")), 1
+    x = make.convolution(
+        x, channels, size if stride > 1 else 1, names[0], stride
+    )
+    return make.normalization(x, names[1])
+
+
+def _load(model, weights):
+    if str(weights).endswith(".weights.h5"):
+        model.load_weights(weights)
+    else:
+        load_torch_weights(model, weights)
+
+
+def _named(layer, name):
+    """The same layer under the name that checkpoints know."""
+    return type(layer).from_config({**layer.get_config(), "name": name})
+
+
+def _head(make, x, include_top, pooling, classes, activation):
+    if include_top or pooling == "avg":
+        x = make.pooled(layers.GlobalAveragePooling2D, x, "avg_pool")
+    elif pooling == "max":
+        x = make.pooled(layers.GlobalMaxPooling2D, x, "max_pool")
+    if not include_top:
+        return x
+    return layers.Dense(
+        classes, activation=activation, dtype=make.dtype, name="fc"
+    )(x)
