@@ -85,8 +85,8 @@ def insert_attention(model, attention, where="residual"):
     >>> y = keras.layers.Conv2D(8, 3, padding="same", name="conv")(x)
     >>> model = keras.Model(x, keras.layers.Add(name="add")([x, y]))
     >>> attention = SqueezeExcite(reduction=4, identity_start=True)
-    >>> [layer.name for layer in insert_attention(model, attention).layers[2:]]
-    ['conv_squeeze_excite', 'add']
+    >>> insert_attention(model, attention).layers[2].name
+    'conv_squeeze_excite'
     """
     inserting = _Inserting(checked_model(model), where, _factory(attention))
     copy = graph.rebuild(model, inserting)

@@ -1,7 +1,8 @@
-"""A whole run for each data set, and every refusal. The IDX files are ours."""
+"""Whole runs, and every refusal. The IDX files are ours."""
 
 import gzip
-import runpy
+import importlib
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,18 @@ import keras_channel_attn
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT = "transfer_learning.py"
-MECHANISMS = ("no attention", "SqueezeExcite", "EfficientChannelAttention")
-FILES = [
-    "EfficientChannelAttention.keras",
-    "SqueezeExcite.keras",
-    "attention_scores.png",
-    "no_attention.keras",
-]
+VARIANTS = (
+    "no attention",
+    "SE, plain start",
+    "SE, identity start",
+    "ECA, plain start",
+    "ECA, identity start",
+)
+PICTURES = ["attention_scores.png", "learning_curves.png"]
+FILES = sorted(
+    [*(f"{name.replace(',', '').replace(' ', '_')}.keras" for name in VARIANTS)]
+    + PICTURES
+)
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
@@ -56,42 +62,61 @@ def write_fashion(folder, per_class=12, zipped=False):
     return folder
 
 
+def rows_of(done):
+    """The table: parameters, accuracy before and after, by variant."""
+    rows = {}
+    for line in done.stdout.splitlines():
+        for name in VARIANTS:
+            if line.startswith(f"{name} "):
+                parameters, before, after = line.removeprefix(name).split()
+                rows[name] = (
+                    int(parameters.replace(",", "")),
+                    float(before),
+                    float(after),
+                )
+    assert set(rows) == set(VARIANTS)
+    return rows
+
+
 def check_success(done, output):
     assert done.returncode == 0, done.stderr
-    rows = {
-        name: line.split()
-        for line in done.stdout.splitlines()
-        for name in MECHANISMS
-        if line.startswith(name) and ":" not in line
-    }
-    assert set(rows) == set(MECHANISMS)
-    parameters = {
-        name: int(row[len(name.split())].replace(",", ""))
-        for name, row in rows.items()
-    }
-    # 2 C C / 8 weights for SE with 32, 64 and 64 channels; 3 taps for ECA.
-    plain = parameters["no attention"]
-    assert parameters["SqueezeExcite"] - plain == 256 + 1024 + 1024
-    assert parameters["EfficientChannelAttention"] - plain == 9
+    rows = rows_of(done)
+    plain = rows["no attention"]
+    for mechanism in ("SE", "ECA"):
+        row = rows[f"{mechanism}, identity start"]
+        assert row[1] == plain[1]
+        assert rows[f"{mechanism}, plain start"][0] == row[0]
+        assert (
+            f"- {mechanism}, identity start: +0.0 points, largest change of a "
+            "probability 0." in done.stdout
+        )
     assert "Largest difference of a prediction: " in done.stdout
     # Nothing else: no half-written file is left.
     assert sorted(path.name for path in output.iterdir()) == FILES
-    picture = imread(output / "attention_scores.png")
-    assert min(picture.shape[:2]) > 500
-    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
+    for name in PICTURES:
+        picture = imread(output / name)
+        assert min(picture.shape[:2]) > 500
+        colors = np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)
+        assert len(colors) > 50
+    return rows
 
 
 def test_digits(run, tmp_path):
     done = run("--quick")
-    check_success(done, tmp_path / "outputs" / "transfer_learning")
+    folder = tmp_path / "outputs" / "transfer_learning"
+    rows = check_success(done, folder)
+    plain = rows["no attention"][0]
+    # 2 C C / 8 weights for SE, in two blocks of 32 channels and two of 64.
+    assert rows["SE, plain start"][0] - plain == 2 * (256 + 1024)
+    assert rows["ECA, plain start"][0] - plain == 4 * 3
     assert "One seed has no spread" in done.stdout
+    assert "block_1_2_norm, block_2_2_norm, block_3_2_norm" in done.stdout
     assert "[ 6/6]" in done.stdout
     assert "s left" in done.stdout
-    folder = tmp_path / "outputs" / "transfer_learning"
-    loaded = keras.saving.load_model(folder / "SqueezeExcite.keras")
+    loaded = keras.saving.load_model(folder / "SE_identity_start.keras")
     assert loaded.output_shape == (None, 5)
     attention = keras_channel_attn.SqueezeExcite
-    assert sum(isinstance(layer, attention) for layer in loaded.layers) == 3
+    assert sum(isinstance(layer, attention) for layer in loaded.layers) == 4
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -106,25 +131,74 @@ def test_idx_files(run, tmp_path, zipped):
     assert "sneaker" in done.stdout
 
 
+def test_backbone_with_weights_from_a_file(run, tmp_path):
+    data = write_fashion(tmp_path / "data")
+    weights = tmp_path / "mobile.weights.h5"
+    keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    ).save_weights(weights)
+    output = tmp_path / "output"
+    done = run(
+        *("--dataset", "fashion_mnist", "--data-dir", data),
+        *("--backbone", "MobileNetV2", "--weights", weights),
+        *("--image-size", "32", "--output", output, "--quick"),
+    )
+    check_success(done, output)
+    assert "Attention goes to 10 places: block_2_project_BN," in done.stdout
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """The script as a module; what it imports lies beside it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    beside = {path.stem for path in EXAMPLES.glob("*.py")}
+    yield importlib.import_module("transfer_learning")
+    for name in beside & set(sys.modules):
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize(
-    ("accuracies", "verdict"),
+    ("after", "verdict"),
     [
-        ([0.91, 0.93], "SE: +2.0, beyond the spread: try more seeds."),
-        ([0.87, 0.89], "SE: -2.0, beyond the spread: try more seeds."),
-        ([0.90, 0.92], "SE: +1.0, within the spread: no difference."),
-        # The larger spread of the two counts.
-        ([0.85, 0.99], "SE: +2.0, within the spread: no difference."),
+        ([0.91, 0.94], "SE: +2.5 ± 0.7 points, beyond the spread: try more"),
+        ([0.86, 0.89], "SE: -2.5 ± 0.7 points, beyond the spread: try more"),
+        ([0.89, 0.92], "SE: +0.5 ± 0.7 points, within the spread: no diff"),
+        # Seed by seed: the accuracies spread, their difference does not.
+        ([0.91, 0.93], "SE: +2.0 ± 0.0 points, beyond the spread: try more"),
     ],
 )
-def test_conclusions(accuracies, verdict):
-    script = runpy.run_path(str(EXAMPLES / SCRIPT))
-    lines = script["conclusions"](
+def test_conclusions(script, after, verdict):
+    plain = [0.89, 0.91]
+    lines = script.conclusions(
         [
-            {"mechanism": "none", "accuracies": [0.89, 0.91]},
-            {"mechanism": "SE", "accuracies": accuracies},
+            script.Result(
+                "none", before=[0.9, 1.0], curves=[[p] for p in plain]
+            ),
+            script.Result(
+                "SE",
+                before=[0.5, 0.6],
+                change=0.75,
+                curves=[[0.1, a] for a in after],
+            ),
         ]
     )
-    assert lines[-1] == verdict
+    assert "- SE: -40.0 points, largest change of a probability 0.75." in lines
+    assert lines[-1].startswith(f"- {verdict}")
+
+
+def test_applications_get_the_range_they_want(script):
+    """ResNet50 has centered channels, MobileNetV2 numbers from -1 to 1."""
+    white = np.ones((1, 8, 8, 1), "float32")
+    prepared = {
+        name: script.application(name, None, 32).prepare(white)
+        for name in ("ResNet50", "MobileNetV2")
+    }
+    assert all(one.shape == (1, 32, 32, 3) for one in prepared.values())
+    np.testing.assert_allclose(prepared["MobileNetV2"], 1, atol=1e-5)
+    means = [103.939, 116.779, 123.68]
+    np.testing.assert_allclose(
+        prepared["ResNet50"][0, 0, 0], np.subtract(255, means), rtol=1e-4
+    )
 
 
 def check_refusal(done, message, output):
@@ -143,6 +217,18 @@ def check_refusal(done, message, output):
         (["--epochs", "-1"], "--epochs: must be a whole number of at least 1"),
         (["--epochs", "1.5", "--quick"], "Received: '1.5'"),
         (["--dataset", "cifar"], "invalid choice: 'cifar'"),
+        (["--weights", "none"], "--weights and --image-size are for a"),
+        (["--image-size", "32"], "--weights and --image-size are for a"),
+        (["--backbone", "ResNet"], "has no network 'ResNet'"),
+        (["--backbone", "resnet"], "has no network 'resnet'"),
+        (
+            ["--backbone", "ResNet50", "--weights", "absent.weights.h5"],
+            "ResNet50 with --weights absent.weights.h5 and --image-size 64:",
+        ),
+        (
+            ["--backbone", "MobileNet", "--weights", "none"],
+            "has no residual branches",
+        ),
         (["--data-dir", "."], "--data-dir is for --dataset fashion_mnist"),
         (
             ["--dataset", "fashion_mnist", "--data-dir", "absent"],
