@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,10 @@ VARIANTS = (
 )
 PICTURES = ["attention_scores.png", "learning_curves.png"]
 FILES = sorted(
-    [*(f"{name.replace(',', '').replace(' ', '_')}.keras" for name in VARIANTS)]
-    + PICTURES
+    [
+        *(f"{re.sub('[ ,]+', '_', name)}.keras" for name in VARIANTS),
+        *PICTURES,
+    ]
 )
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TRAIN_LABELS = "train-labels-idx1-ubyte"
@@ -168,20 +171,16 @@ def script(monkeypatch):
     ],
 )
 def test_conclusions(script, after, verdict):
-    plain = [0.89, 0.91]
-    lines = script.conclusions(
-        [
-            script.Result(
-                "none", before=[0.9, 1.0], curves=[[p] for p in plain]
-            ),
-            script.Result(
-                "SE",
-                before=[0.5, 0.6],
-                change=0.75,
-                curves=[[0.1, a] for a in after],
-            ),
-        ]
-    )
+    results = [
+        script.Result(
+            name, before=before, change=change, curves=[[one] for one in curve]
+        )
+        for name, before, change, curve in (
+            ("none", [0.9, 1.0], 0, [0.89, 0.91]),
+            ("SE", [0.5, 0.6], 0.75, after),
+        )
+    ]
+    lines = script.conclusions(results)
     assert "- SE: -40.0 points, largest change of a probability 0.75." in lines
     assert lines[-1].startswith(f"- {verdict}")
 
