@@ -46,6 +46,9 @@ from pathlib import Path
 # Keras takes TensorFlow if nobody says otherwise, installed or not.
 if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow"):
     os.environ["KERAS_BACKEND"] = "torch" if find_spec("torch") else "jax"
+# Threads of torch that spin while they wait take the cores from each other as
+# soon as another process wants one: seconds become minutes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import keras
 import numpy as np

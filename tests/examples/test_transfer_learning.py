@@ -171,15 +171,9 @@ def script(monkeypatch):
     ],
 )
 def test_conclusions(script, after, verdict):
-    results = [
-        script.Result(
-            name, before=before, change=change, curves=[[one] for one in curve]
-        )
-        for name, before, change, curve in (
-            ("none", [0.9, 1.0], 0, [0.89, 0.91]),
-            ("SE", [0.5, 0.6], 0.75, after),
-        )
-    ]
+    plain = script.Result("none", None, [0.9, 1.0], 0, [[0.89], [0.91]])
+    curves = [[0.1, accuracy] for accuracy in after]
+    results = [plain, script.Result("SE", None, [0.5, 0.6], 0.75, curves)]
     lines = script.conclusions(results)
     assert "- SE: -40.0 points, largest change of a probability 0.75." in lines
     assert lines[-1].startswith(f"- {verdict}")
