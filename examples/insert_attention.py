@@ -30,7 +30,6 @@ if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow"):
 
 import keras
 import numpy as np
-from outputs import written_whole
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -38,6 +37,8 @@ from keras_channel_attn import (
     attention_sites,
     insert_attention,
 )
+
+from outputs import written_whole
 
 MECHANISMS = {"SE": SqueezeExcite, "ECA": EfficientChannelAttention}
 

@@ -52,8 +52,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import keras
 import numpy as np
-from image_data import load_data, subset
 from keras import layers
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    attention_sites,
+    insert_attention,
+)
+
+from image_data import load_data, subset
 from outputs import (
     BACKENDS,
     draw_curves,
@@ -61,13 +69,6 @@ from outputs import (
     other_backend,
     predictions_elsewhere,
     save_models,
-)
-
-from keras_channel_attn import (
-    EfficientChannelAttention,
-    SqueezeExcite,
-    attention_sites,
-    insert_attention,
 )
 
 SOURCE_CLASSES = range(5)
