@@ -18,7 +18,6 @@ from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
 # Other people's names for the modules of timm's ResNets: Cadene's and timm's
 # older networks, ECANet, moskomule, and timm's EfficientNet for a layer alone.
 _RENAMINGS = (
-    (r"^module\.", ""),
     (r"^layer0\.(conv1|bn1)\.", r"\1."),
     (r"^last_linear\.", "fc."),
     (r"\.(se_module|eca)\.", ".se."),
@@ -75,8 +74,9 @@ def load_torch_weights(model, weights):
         *(f"left over: {name}" for name in arrays if name not in places),
     ]
     values = []
-    for name in places.keys() & arrays.keys():
-        weight, arrange = places[name]
+    for name, (weight, arrange) in places.items():
+        if name not in arrays:
+            continue
         value = arrange(arrays[name])
         if value is None or value.shape != tuple(weight.shape):
             problems.append(
@@ -125,7 +125,7 @@ def _places_of_layer(layer, prefix):
             "fc2.bias": (layer.expand_bias, np.asarray),
         }
     elif isinstance(layer, EfficientChannelAttention):
-        places = {"conv.weight": (layer.kernel, _reversed_axes)}
+        places = {"conv.weight": (layer.kernel, np.transpose)}
     elif isinstance(layer, keras.layers.BatchNormalization):
         places = {
             "weight": (layer.gamma, np.asarray),
@@ -167,15 +167,15 @@ def _matrix(array):
     return array.reshape(array.shape[:2]).T
 
 
-def _reversed_axes(array):
-    return array.transpose()
-
-
 def _renamed(arrays):
     """The arrays under the names of timm's ResNets, without counters."""
-    deep = any(name.startswith("layer0.conv3.") for name in _plain(arrays))
+    # What was trained on several devices has this in front of each name.
+    plain = {
+        re.sub(r"^(module\.)+", "", name): one for name, one in arrays.items()
+    }
+    deep = any(name.startswith("layer0.conv3.") for name in plain)
     renamed = {}
-    for original, array in _plain(arrays).items():
+    for original, array in plain.items():
         name = original
         if name.endswith("num_batches_tracked"):
             continue
@@ -191,10 +191,6 @@ def _renamed(arrays):
             )
         renamed[name] = array
     return renamed
-
-
-def _plain(arrays):
-    return {name.removeprefix("module."): one for name, one in arrays.items()}
 
 
 def _read(weights):

@@ -73,8 +73,8 @@ def fuse_squeeze_excite(model):
     >>> sum(isinstance(layer, SqueezeExcite) for layer in fused.layers)
     9
     """
-    fusible = _fusible(checked_model(model))
-    if not fusible:
+    blocks = _blocks(checked_model(model))
+    if not blocks:
         raise ValueError(
             f"`fuse_squeeze_excite` found no block in the model '{model.name}' "
             "that pools over all positions, maps twice and multiplies what it "
@@ -83,21 +83,23 @@ def fuse_squeeze_excite(model):
         )
 
     def rewrite(call):
-        if id(call.operation) in fusible:
-            return _block(call).fused()
-        return None
+        block = blocks.get(id(call.operation))
+        return block and block.fused(call)
 
     return graph.rebuild(model, rewrite)
 
 
-def _fusible(model):
-    """The `id` of each multiplication that is the only use of a block."""
+def _blocks(model):
+    """Dictionary from the `id` of a multiplication to the block it ends.
+
+    Only blocks that are called once and used for nothing else.
+    """
     calls, ends = graph.trace(model)
     times_called = collections.Counter(id(call.operation) for call in calls)
     times_used = collections.Counter(
         id(tensor) for call in calls for tensor in call.inputs
     )
-    found = set()
+    found = {}
     for call in calls:
         block = _block(call) if times_called[id(call.operation)] == 1 else None
         if block and all(
@@ -106,35 +108,39 @@ def _fusible(model):
             and id(one.outputs[0]) not in ends
             for one in block.calls
         ):
-            found.add(id(call.operation))
+            found[id(call.operation)] = block
     return found
 
 
 def _block(call):
     """The block that ends with a call, or `None`."""
     operation = call.operation
-    multiplies = type(operation) is keras.layers.Multiply or (
-        not isinstance(operation, keras.layers.Layer)
-        and type(operation).__name__ == "Multiply"
+    multiplies = type(operation) is keras.layers.Multiply or graph.is_operation(
+        operation, "Multiply"
     )
     if not multiplies or len(call.inputs) != 2:
         return None
-    first, second = call.inputs
-    for inputs, gates in ((first, second), (second, first)):
-        calls = call.graph.chain(gates, inputs)
+    for position in (0, 1):
+        calls = call.graph.chain(
+            call.inputs[1 - position], call.inputs[position]
+        )
         if calls:
-            block = _Block(call, inputs, calls)
+            block = _Block(call, position, calls)
             if block.matches():
                 return block
     return None
 
 
 class _Block:
-    """Pooling, a map, an activation, another map, a gate."""
+    """Pooling, a map, an activation, another map, a gate.
 
-    def __init__(self, call, inputs, calls):
+    `position` is that of the tensor, not of its gates, in the multiplication.
+    """
+
+    def __init__(self, call, position, calls):
         self.call = call
-        self.inputs = inputs
+        self.position = position
+        self.inputs = call.inputs[position]
         self.calls = calls
         self.maps = [
             position
@@ -222,7 +228,8 @@ class _Block:
             and _channels(tensor, layer) == layer.kernel.shape[-2]
         )
 
-    def fused(self):
+    def fused(self, call):
+        """The outputs of one layer, at the same call in another copy."""
         reduce, expand = (self.calls[one].operation for one in self.maps)
         pooling = self.calls[0].operation
         layer = SqueezeExcite(
@@ -237,7 +244,7 @@ class _Block:
             dtype=reduce.dtype_policy,
             name=self.call.operation.name,
         )
-        outputs = layer(self.inputs)
+        outputs = layer(call.inputs[self.position])
         weights = []
         for one in (reduce, expand):
             weights.append(_matrix(one.kernel))

@@ -157,6 +157,14 @@ def is_model(operation):
     ) and _is_from_keras(type(operation).call)
 
 
+def is_operation(operation, name):
+    """Whether it is a function of `keras.ops`, or an operator, by its name."""
+    return (
+        not isinstance(operation, keras.layers.Layer)
+        and type(operation).__name__ == name
+    )
+
+
 def operations(model, prefix=""):
     """Dictionary from the path of each layer and operation to itself.
 
@@ -188,11 +196,8 @@ def trace(model):
         `id` of each tensor that is an output of one of these models.
     """
     calls = []
-
-    def look(call):
-        calls.append(call)
-
-    builder = _Builder(look)
+    # `append` returns None: all calls are left alone.
+    builder = _Builder(calls.append)
     builder.rebuilt(model, "")
     ends = {
         id(tensor)

@@ -133,7 +133,8 @@ def remove_attention(model):
             )
         return call.inputs[0]
 
-    return _replace_calls(model, remove, "remove_attention")
+    _operations_with_attention(model, "remove_attention")
+    return _replace_calls(model, remove)
 
 
 def replace_attention(model, attention):
@@ -164,9 +165,9 @@ def replace_attention(model, attention):
     >>> other.layers[-1].name
     'conv_efficient_channel_attention'
     """
-    layers = _OnePerSite(
-        _factory(attention), graph.operations(checked_model(model))
-    )
+    factory = _factory(attention)
+    known = _operations_with_attention(model, "replace_attention")
+    layers = _OnePerSite(factory, known)
 
     def replace(call):
         old = call.operation
@@ -177,19 +178,24 @@ def replace_attention(model, attention):
         _check_data_format(layer, old.data_format, call.path)
         return layer(*call.args, **call.kwargs)
 
-    return _replace_calls(model, replace, "replace_attention")
+    return _replace_calls(model, replace)
 
 
-def _replace_calls(model, replace, name):
-    """Rebuild with `replace` at each call of attention; there has to be one."""
-    layers = graph.operations(checked_model(model)).values()
-    if not any(isinstance(layer, ChannelAttention) for layer in layers):
+def _operations_with_attention(model, name):
+    """`graph.operations` of a model; there has to be attention among them."""
+    known = graph.operations(checked_model(model))
+    if not any(isinstance(one, ChannelAttention) for one in known.values()):
         raise ValueError(
             f"`{name}` found no channel attention in the model "
             f"'{model.name}'. It looks for layers of `keras_channel_attn`; "
             "`fuse_squeeze_excite` makes them of Squeeze-and-Excitation that "
             "is written as several layers."
         )
+    return known
+
+
+def _replace_calls(model, replace):
+    """Rebuild with `replace` at each call of attention."""
 
     def rewrite(call):
         if isinstance(call.operation, ChannelAttention):
@@ -205,12 +211,12 @@ class _Inserting:
     def __init__(self, model, where, factory):
         self.model = model
         self.where = where
-        self.layers = _OnePerSite(factory, graph.operations(model))
+        known = graph.operations(model)
+        self.layers = _OnePerSite(factory, known)
         self.sites = {}
         self.residual = isinstance(where, str)
-        self.known = graph.operations(model)
         # Not by path: a model may be nested in several places.
-        self.named = {id(one) for one in _named(model, where, self.known)}
+        self.named = {id(one) for one in _named(model, where, known)}
 
     def __call__(self, call):
         if self.residual:

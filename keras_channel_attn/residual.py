@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import kernels
+from keras_channel_attn.graph import is_operation, kernels
 
 
 def branches(call):
@@ -101,10 +101,12 @@ def _shortcut_in_sum(graph, call, count, upstream):
 
 def _adds(call):
     operation = call.operation
-    if isinstance(operation, keras.layers.Add):
+    if isinstance(operation, keras.layers.Add) or is_operation(
+        operation, "Add"
+    ):
         return True
     if not isinstance(operation, keras.layers.Layer):
-        return type(operation).__name__ == "Add"
+        return False
     known = getattr(keras.layers, type(operation).__name__, None)
     is_other = known is not type(operation) or known is keras.layers.Lambda
     return is_other and _behaves_like_addition(call)

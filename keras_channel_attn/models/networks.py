@@ -1,61 +1,45 @@
 """Published networks with channel attention: thin names on one builder."""
 
+import inspect
+
 import keras
 
 from keras_channel_attn.insertion import insert_attention
 from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
 from keras_channel_attn.models.resnet import ResNet
 
-_BASIC_18 = {"depths": (2, 2, 2, 2), "block": "basic"}
-_BASIC_34 = {"depths": (3, 4, 6, 3), "block": "basic"}
-_50 = {"depths": (3, 4, 6, 3)}
-_101 = {"depths": (3, 4, 23, 3)}
-_152 = {"depths": (3, 8, 36, 3)}
-_RESNEXT = {"cardinality": 32, "base_width": 4}
+# Arguments of `ResNet`: what timm's names are made of, too.
+RESNET18 = {"depths": (2, 2, 2, 2), "block": "basic"}
+RESNET34 = {"depths": (3, 4, 6, 3), "block": "basic"}
+RESNET50 = {"depths": (3, 4, 6, 3)}
+RESNET101 = {"depths": (3, 4, 23, 3)}
+RESNET152 = {"depths": (3, 8, 36, 3)}
+RESNEXT_32X4D = {"cardinality": 32, "base_width": 4}
+SENET = {
+    "cardinality": 64,
+    "base_width": 4,
+    "stem": "deep",
+    "shortcut_kernel_size": 3,
+    "first_reduction": 2,
+}
 
-_ARGUMENTS = """
-        include_top: Boolean, whether to end with pooling and a dense layer.
-            Defaults to `True`.
-        weights: `None`, random ones, or the path of a file: `.weights.h5`, or
-            a checkpoint of torch, see `load_torch_weights`. Defaults to `None`.
-        input_tensor: Tensor to use as input. Defaults to `None`.
-        input_shape: Tuple of integers without the batch. Sizes may be `None`.
-            Defaults to `None`: any size, three channels.
-        pooling: Without top: `None`, the last features; `"avg"` or `"max"`.
-            Defaults to `None`.
-        classes: Integer, outputs of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable; `None` for logits. Defaults to
-            `"softmax"`.
-        name: String, of the model. Defaults to that of the function, in small
-            letters.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-"""
 _USE_BIAS = """\
-        use_bias: Boolean, whether the excitation has biases, as in the
-            published checkpoints. Defaults to `False`.
+    use_bias: Boolean, whether the excitation has biases, as in the published
+        checkpoints. Defaults to `False`.
 """
 _KERNEL_SIZES = """\
-        kernel_sizes: Tuple of four odd integers, the kernel of each stage, as
-            in the checkpoints of ECANet. Defaults to `None`: the rule of the
-            paper.
+    kernel_sizes: Tuple of four odd integers, the kernel of each stage, as in
+        the checkpoints of ECANet. Defaults to `None`: the rule of the paper.
 """
-_RETURNS = """
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError: For an argument that is not one of the above.
-    """
 # Of the small networks only: the examples are run by the tests.
 _EXAMPLE = """
-    Examples:
 
-    >>> network = {name}(input_shape=(64, 64, 3), classes=10)
-    >>> network.output_shape
-    (None, 10)
-    """
+Examples:
+
+>>> network = {title}(input_shape=(64, 64, 3), classes=10)
+>>> network.output_shape
+(None, 10)
+"""
 
 
 def squeeze_excite(reduction=16, use_bias=False, divisor=1, **options):
@@ -80,7 +64,30 @@ def efficient_channel_attention(kernel_sizes=None, **options):
     return attention
 
 
-def _se_network(title, label, **architecture):
+def _with_biases(data_format, dtype, *, use_bias=False):
+    return squeeze_excite(
+        use_bias=use_bias, data_format=data_format, dtype=dtype
+    )
+
+
+def _with_kernel_sizes(data_format, dtype, *, kernel_sizes=None):
+    return efficient_channel_attention(
+        kernel_sizes, data_format=data_format, dtype=dtype
+    )
+
+
+def _network(title, first_line, paper, mechanism, documented, **architecture):
+    """A function with the signature of `keras.applications`.
+
+    Args:
+        title: String, its name.
+        first_line, paper: Strings, how its docstring begins.
+        mechanism: Callable from `data_format`, `dtype` and the arguments of its
+            own that the function has to what `ResNet` takes as attention.
+        documented: String, the latter in the docstring.
+        **architecture: Arguments of `ResNet`.
+    """
+
     def network(
         include_top=True,
         weights=None,
@@ -89,15 +96,13 @@ def _se_network(title, label, **architecture):
         pooling=None,
         classes=1000,
         classifier_activation="softmax",
-        name=None,
+        name=title.lower(),  # noqa: B008
         data_format=None,
         dtype=None,
-        use_bias=False,
+        **own,
     ):
         return ResNet(
-            attention=squeeze_excite(
-                use_bias=use_bias, data_format=data_format, dtype=dtype
-            ),
+            attention=mechanism(data_format, dtype, **own),
             include_top=include_top,
             weights=weights,
             input_tensor=input_tensor,
@@ -105,99 +110,72 @@ def _se_network(title, label, **architecture):
             pooling=pooling,
             classes=classes,
             classifier_activation=classifier_activation,
-            name=name or title.lower(),
+            name=name,
             data_format=data_format,
             dtype=dtype,
             **architecture,
         )
 
-    return _described(
-        network,
+    network.__name__ = network.__qualname__ = title
+    *parameters, _ = inspect.signature(network).parameters.values()
+    _, _, *own = inspect.signature(mechanism).parameters.values()
+    network.__signature__ = inspect.Signature([*parameters, *own])
+    # Python with -OO has no docstrings.
+    _, start, rest = (inspect.getdoc(ResNet) or "").partition("    include_top")
+    arguments, end, rest = rest.partition("\nReturns:")
+    example = "" if title[-2:] != "18" else _EXAMPLE.format(title=title)
+    network.__doc__ = (
+        f"{first_line}\n\n{paper}\n\nArgs:\n"
+        + (start + arguments).replace('"resnet"', f'"{title.lower()}"')
+        + documented
+        + end
+        + rest.partition("\nExamples:")[0].rstrip()
+        + example
+    )
+    return network
+
+
+def _se_network(title, label, **architecture):
+    return _network(
         title,
-        f"""{label} with Squeeze-and-Excitation.
-
-    [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
-
-    Args:{_ARGUMENTS}{_USE_BIAS}""",
+        f"{label} with Squeeze-and-Excitation.",
+        "[Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).",
+        _with_biases,
+        _USE_BIAS,
+        **architecture,
     )
 
 
 def _eca_network(title, label, **architecture):
-    def network(
-        include_top=True,
-        weights=None,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=1000,
-        classifier_activation="softmax",
-        name=None,
-        data_format=None,
-        dtype=None,
-        kernel_sizes=None,
-    ):
-        return ResNet(
-            attention=efficient_channel_attention(
-                kernel_sizes, data_format=data_format, dtype=dtype
-            ),
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name or title.lower(),
-            data_format=data_format,
-            dtype=dtype,
-            **architecture,
-        )
-
-    return _described(
-        network,
+    return _network(
         title,
-        f"""{label} with Efficient Channel Attention.
-
-    [ECA-Net](https://arxiv.org/abs/1910.03151).
-
-    Args:{_ARGUMENTS}{_KERNEL_SIZES}""",
+        f"{label} with Efficient Channel Attention.",
+        "[ECA-Net](https://arxiv.org/abs/1910.03151).",
+        _with_kernel_sizes,
+        _KERNEL_SIZES,
+        **architecture,
     )
 
 
-def _described(network, title, text):
-    network.__name__ = network.__qualname__ = title
-    network.__doc__ = text + _RETURNS
-    if title.endswith("18"):
-        network.__doc__ += _EXAMPLE.format(name=title)
-    return network
-
-
-SEResNet18 = _se_network("SEResNet18", "ResNet-18", **_BASIC_18)
-SEResNet34 = _se_network("SEResNet34", "ResNet-34", **_BASIC_34)
-SEResNet50 = _se_network("SEResNet50", "ResNet-50", **_50)
-SEResNet101 = _se_network("SEResNet101", "ResNet-101", **_101)
-SEResNet152 = _se_network("SEResNet152", "ResNet-152", **_152)
+SEResNet18 = _se_network("SEResNet18", "ResNet-18", **RESNET18)
+SEResNet34 = _se_network("SEResNet34", "ResNet-34", **RESNET34)
+SEResNet50 = _se_network("SEResNet50", "ResNet-50", **RESNET50)
+SEResNet101 = _se_network("SEResNet101", "ResNet-101", **RESNET101)
+SEResNet152 = _se_network("SEResNet152", "ResNet-152", **RESNET152)
 SEResNeXt50 = _se_network(
-    "SEResNeXt50", "ResNeXt-50 (32x4d)", **_50, **_RESNEXT
+    "SEResNeXt50", "ResNeXt-50 (32x4d)", **RESNET50, **RESNEXT_32X4D
 )
 SEResNeXt101 = _se_network(
-    "SEResNeXt101", "ResNeXt-101 (32x4d)", **_101, **_RESNEXT
+    "SEResNeXt101", "ResNeXt-101 (32x4d)", **RESNET101, **RESNEXT_32X4D
 )
 SENet154 = _se_network(
-    "SENet154",
-    "SENet-154: ResNeXt-152 (64x4d)",
-    **_152,
-    cardinality=64,
-    base_width=4,
-    stem="deep",
-    shortcut_kernel_size=3,
-    first_reduction=2,
+    "SENet154", "SENet-154: ResNeXt-152 (64x4d)", **RESNET152, **SENET
 )
-ECAResNet18 = _eca_network("ECAResNet18", "ResNet-18", **_BASIC_18)
-ECAResNet34 = _eca_network("ECAResNet34", "ResNet-34", **_BASIC_34)
-ECAResNet50 = _eca_network("ECAResNet50", "ResNet-50", **_50)
-ECAResNet101 = _eca_network("ECAResNet101", "ResNet-101", **_101)
-ECAResNet152 = _eca_network("ECAResNet152", "ResNet-152", **_152)
+ECAResNet18 = _eca_network("ECAResNet18", "ResNet-18", **RESNET18)
+ECAResNet34 = _eca_network("ECAResNet34", "ResNet-34", **RESNET34)
+ECAResNet50 = _eca_network("ECAResNet50", "ResNet-50", **RESNET50)
+ECAResNet101 = _eca_network("ECAResNet101", "ResNet-101", **RESNET101)
+ECAResNet152 = _eca_network("ECAResNet152", "ResNet-152", **RESNET152)
 
 
 def SEInceptionV3(

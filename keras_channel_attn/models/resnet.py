@@ -168,13 +168,24 @@ class _Layers:
         self.dtype = dtype
         self.antialias = antialias
 
+    def spatial(self, kind, x, *arguments, **options):
+        """A layer that has to be told where the channels are."""
+        return kind(
+            *arguments,
+            data_format=self.data_format,
+            dtype=self.dtype,
+            **options,
+        )(x)
+
     def convolution(self, x, filters, size, name, stride=1, groups=1):
         padding = "same"
         if stride > 1 and size > 1:
             # torch pads on both sides alike, Keras' "same" does not.
             x = self.pad(x, size // 2, f"{name}_pad")
             padding = "valid"
-        return layers.Conv2D(
+        return self.spatial(
+            layers.Conv2D,
+            x,
             filters,
             size,
             strides=stride,
@@ -182,10 +193,8 @@ class _Layers:
             groups=groups,
             use_bias=False,
             kernel_initializer="he_normal",
-            data_format=self.data_format,
-            dtype=self.dtype,
             name=name,
-        )(x)
+        )
 
     def normalization(self, x, name):
         return layers.BatchNormalization(
@@ -200,33 +209,12 @@ class _Layers:
         return layers.Activation("relu", dtype=self.dtype, name=name)(x)
 
     def pad(self, x, padding, name):
-        return layers.ZeroPadding2D(
-            padding, data_format=self.data_format, dtype=self.dtype, name=name
-        )(x)
-
-    def pooled(self, kind, x, name):
-        return kind(data_format=self.data_format, dtype=self.dtype, name=name)(
-            x
-        )
-
-    def max_pool(self, x, stride, name):
-        return layers.MaxPooling2D(
-            3,
-            strides=stride,
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=name,
-        )(x)
+        return self.spatial(layers.ZeroPadding2D, x, padding, name=name)
 
     def average_pool(self, x, padding, name):
-        return layers.AveragePooling2D(
-            2,
-            strides=2,
-            padding=padding,
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=name,
-        )(x)
+        return self.spatial(
+            layers.AveragePooling2D, x, 2, padding=padding, name=name
+        )
 
     def unit(self, x, filters, size, names, stride=1, groups=1):
         """Convolution, normalization and ReLU; with anti-aliasing the stride
@@ -271,7 +259,8 @@ def _stem_pool(make, x, kind):
         return make.average_pool(x, "valid", "maxpool")
     # After a ReLU: a zero is never above the maximum.
     padding = ((0, 1), (0, 1)) if kind == "max_ceil" else 1
-    return make.max_pool(make.pad(x, padding, "maxpool_pad"), 2, "maxpool")
+    x = make.pad(x, padding, "maxpool_pad")
+    return make.spatial(layers.MaxPooling2D, x, 3, strides=2, name="maxpool")
 
 
 def _basic(make, x, name_of, channels, stride, reduction):
@@ -318,9 +307,9 @@ def _named(layer, name):
 
 def _head(make, x, include_top, pooling, classes, activation):
     if include_top or pooling == "avg":
-        x = make.pooled(layers.GlobalAveragePooling2D, x, "avg_pool")
+        x = make.spatial(layers.GlobalAveragePooling2D, x, name="avg_pool")
     elif pooling == "max":
-        x = make.pooled(layers.GlobalMaxPooling2D, x, "max_pool")
+        x = make.spatial(layers.GlobalMaxPooling2D, x, name="max_pool")
     if not include_top:
         return x
     return layers.Dense(

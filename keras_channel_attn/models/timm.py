@@ -4,17 +4,19 @@ import difflib
 
 from keras_channel_attn.conversion import load_torch_weights
 from keras_channel_attn.models.networks import (
+    RESNET18,
+    RESNET34,
+    RESNET50,
+    RESNET101,
+    RESNET152,
+    RESNEXT_32X4D,
+    SENET,
     efficient_channel_attention,
     squeeze_excite,
 )
 from keras_channel_attn.models.resnet import ResNet
 
-_18 = {"depths": (2, 2, 2, 2), "block": "basic"}
-_34 = {"depths": (3, 4, 6, 3), "block": "basic"}
 _26 = {"depths": (2, 2, 2, 2)}
-_50 = {"depths": (3, 4, 6, 3)}
-_101 = {"depths": (3, 4, 23, 3)}
-_152 = {"depths": (3, 8, 36, 3)}
 _200 = {"depths": (3, 24, 36, 3)}
 _269 = {"depths": (3, 30, 48, 8)}
 
@@ -24,67 +26,60 @@ _AA = {**_D, "antialias": True}
 _RS = {**_D, "stem_pool": "convolution"}
 _CAFFE = {"stem_pool": "max_ceil"}
 _FIRST = {"stride_first": True}
-_32X4D = {"cardinality": 32, "base_width": 4}
 _32X8D = {"cardinality": 32, "base_width": 8}
 _64X4D = {"cardinality": 64, "base_width": 4}
-_SENET = {
-    **_64X4D,
-    "stem": "deep",
-    "shortcut_kernel_size": 3,
-    "first_reduction": 2,
-}
 _RELU_FIRST = {"activation_before_attention": True}
 
 # From the name to the arguments of `ResNet`.
 _SE = {
-    "seresnet18": _18,
-    "seresnet34": _34,
-    "seresnet50": _50,
-    "seresnet50t": _50 | _T,
-    "seresnet101": _101,
-    "seresnet152": _152,
-    "seresnet152d": _152 | _D,
+    "seresnet18": RESNET18,
+    "seresnet34": RESNET34,
+    "seresnet50": RESNET50,
+    "seresnet50t": RESNET50 | _T,
+    "seresnet101": RESNET101,
+    "seresnet152": RESNET152,
+    "seresnet152d": RESNET152 | _D,
     "seresnet200d": _200 | _D,
     "seresnet269d": _269 | _D,
-    "seresnetaa50d": _50 | _AA,
-    "seresnext26d_32x4d": _26 | _D | _32X4D,
-    "seresnext26t_32x4d": _26 | _T | _32X4D,
-    "seresnext50_32x4d": _50 | _32X4D,
-    "seresnext101_32x4d": _101 | _32X4D,
-    "seresnext101_32x8d": _101 | _32X8D,
-    "seresnext101d_32x8d": _101 | _D | _32X8D,
-    "seresnext101_64x4d": _101 | _64X4D,
-    "seresnextaa101d_32x8d": _101 | _AA | _32X8D,
+    "seresnetaa50d": RESNET50 | _AA,
+    "seresnext26d_32x4d": _26 | _D | RESNEXT_32X4D,
+    "seresnext26t_32x4d": _26 | _T | RESNEXT_32X4D,
+    "seresnext50_32x4d": RESNET50 | RESNEXT_32X4D,
+    "seresnext101_32x4d": RESNET101 | RESNEXT_32X4D,
+    "seresnext101_32x8d": RESNET101 | _32X8D,
+    "seresnext101d_32x8d": RESNET101 | _D | _32X8D,
+    "seresnext101_64x4d": RESNET101 | _64X4D,
+    "seresnextaa101d_32x8d": RESNET101 | _AA | _32X8D,
     "seresnextaa201d_32x8d": (
         {"depths": (3, 24, 36, 4)} | _AA | _32X8D | {"stem_width": 64}
     ),
-    "senet154": _152 | _SENET,
+    "senet154": RESNET152 | SENET,
 }
 _RESNETRS = {
-    "resnetrs50": _50 | _RS,
-    "resnetrs101": _101 | _RS,
-    "resnetrs152": _152 | _RS,
+    "resnetrs50": RESNET50 | _RS,
+    "resnetrs101": RESNET101 | _RS,
+    "resnetrs152": RESNET152 | _RS,
     "resnetrs200": _200 | _RS,
     "resnetrs270": {"depths": (4, 29, 53, 4)} | _RS,
     "resnetrs350": {"depths": (4, 36, 72, 4)} | _RS,
     "resnetrs420": {"depths": (4, 44, 87, 4)} | _RS,
 }
 _LEGACY = {
-    "legacy_seresnet18": _18 | _CAFFE | _RELU_FIRST,
-    "legacy_seresnet34": _34 | _CAFFE | _RELU_FIRST,
-    "legacy_seresnet50": _50 | _CAFFE | _FIRST,
-    "legacy_seresnet101": _101 | _CAFFE | _FIRST,
-    "legacy_seresnet152": _152 | _CAFFE | _FIRST,
-    "legacy_seresnext26_32x4d": _26 | _CAFFE | _32X4D,
-    "legacy_seresnext50_32x4d": _50 | _CAFFE | _32X4D,
-    "legacy_seresnext101_32x4d": _101 | _CAFFE | _32X4D,
-    "legacy_senet154": _152 | _CAFFE | _SENET,
+    "legacy_seresnet18": RESNET18 | _CAFFE | _RELU_FIRST,
+    "legacy_seresnet34": RESNET34 | _CAFFE | _RELU_FIRST,
+    "legacy_seresnet50": RESNET50 | _CAFFE | _FIRST,
+    "legacy_seresnet101": RESNET101 | _CAFFE | _FIRST,
+    "legacy_seresnet152": RESNET152 | _CAFFE | _FIRST,
+    "legacy_seresnext26_32x4d": _26 | _CAFFE | RESNEXT_32X4D,
+    "legacy_seresnext50_32x4d": RESNET50 | _CAFFE | RESNEXT_32X4D,
+    "legacy_seresnext101_32x4d": RESNET101 | _CAFFE | RESNEXT_32X4D,
+    "legacy_senet154": RESNET152 | _CAFFE | SENET,
 }
 _ECA = {
     "ecaresnet26t": _26 | _T,
-    "ecaresnet50d": _50 | _D,
-    "ecaresnet50t": _50 | _T,
-    "ecaresnet101d": _101 | _D,
+    "ecaresnet50d": RESNET50 | _D,
+    "ecaresnet50t": RESNET50 | _T,
+    "ecaresnet101d": RESNET101 | _D,
     "ecaresnet200d": _200 | _D,
     "ecaresnet269d": _269 | _D,
     "ecaresnetlight": {
@@ -92,36 +87,36 @@ _ECA = {
         "stem_width": 32,
         "average_shortcut": True,
     },
-    "ecaresnext26t_32x4d": _26 | _T | _32X4D,
-    "ecaresnext50t_32x4d": _50 | _T | _32X4D,
+    "ecaresnext26t_32x4d": _26 | _T | RESNEXT_32X4D,
+    "ecaresnext50t_32x4d": RESNET50 | _T | RESNEXT_32X4D,
 }
 # Without attention: what the same builder makes too.
 _PLAIN = {
-    "resnet18": _18,
-    "resnet18d": _18 | _D,
-    "resnet34": _34,
-    "resnet34d": _34 | _D,
+    "resnet18": RESNET18,
+    "resnet18d": RESNET18 | _D,
+    "resnet34": RESNET34,
+    "resnet34d": RESNET34 | _D,
     "resnet26": _26,
     "resnet26d": _26 | _D,
     "resnet26t": _26 | _T,
-    "resnet50": _50,
-    "resnet50d": _50 | _D,
-    "resnet50t": _50 | _T,
-    "resnet101": _101,
-    "resnet101d": _101 | _D,
-    "resnet152": _152,
-    "resnet152d": _152 | _D,
+    "resnet50": RESNET50,
+    "resnet50d": RESNET50 | _D,
+    "resnet50t": RESNET50 | _T,
+    "resnet101": RESNET101,
+    "resnet101d": RESNET101 | _D,
+    "resnet152": RESNET152,
+    "resnet152d": RESNET152 | _D,
     "resnet200d": _200 | _D,
-    "resnext50_32x4d": _50 | _32X4D,
-    "resnext50d_32x4d": _50 | _D | _32X4D,
-    "resnext101_32x4d": _101 | _32X4D,
-    "resnext101_32x8d": _101 | _32X8D,
-    "resnext101_64x4d": _101 | _64X4D,
-    "wide_resnet50_2": _50 | {"base_width": 128},
-    "wide_resnet101_2": _101 | {"base_width": 128},
-    "resnetaa50": _50 | {"antialias": True},
-    "resnetaa50d": _50 | _AA,
-    "resnetaa101d": _101 | _AA,
+    "resnext50_32x4d": RESNET50 | RESNEXT_32X4D,
+    "resnext50d_32x4d": RESNET50 | _D | RESNEXT_32X4D,
+    "resnext101_32x4d": RESNET101 | RESNEXT_32X4D,
+    "resnext101_32x8d": RESNET101 | _32X8D,
+    "resnext101_64x4d": RESNET101 | _64X4D,
+    "wide_resnet50_2": RESNET50 | {"base_width": 128},
+    "wide_resnet101_2": RESNET101 | {"base_width": 128},
+    "resnetaa50": RESNET50 | {"antialias": True},
+    "resnetaa50d": RESNET50 | _AA,
+    "resnetaa101d": RESNET101 | _AA,
 }
 
 
