@@ -68,8 +68,9 @@ def ResNet(
             Defaults to `64`.
         first_reduction: Integer, by which the first convolution of a block is
             narrower. Defaults to `1`.
-        antialias: Boolean, whether branches and the stem are halved by an
-            average of 2x2 instead of a stride. Defaults to `False`.
+        antialias: Boolean, whether branches are halved by an average of 2x2
+            instead of a stride, and the stem by one instead of a maximum.
+            Defaults to `False`.
         stride_first: Boolean, whether the first convolution of a bottleneck
             has the stride, as in Caffe. Defaults to `False`, the second.
         activation_before_attention: Boolean, whether a ReLU stands between the
@@ -241,8 +242,10 @@ def _inputs(input_tensor, input_shape, data_format):
 
 
 def _stem(make, x, stem, width):
+    # The stride of a stem is no subject of anti-aliasing.
     if stem == "plain":
-        return make.unit(x, 64, 7, ("conv1", "bn1"), stride=2)
+        x = make.convolution(x, 64, 7, "conv1", stride=2)
+        return make.activation(make.normalization(x, "bn1"), "bn1_act")
     first = width if stem == "deep" else 3 * (width // 4)
     x = make.convolution(x, first, 3, "conv1_0", stride=2)
     x = make.activation(make.normalization(x, "conv1_1"), "conv1_2")

@@ -16,6 +16,7 @@ NAMES = (
     "seresnet50",
     "seresnet50t",
     "seresnetaa50d",
+    "resnetaa50",
     "seresnext26d_32x4d",
     "seresnext26t_32x4d",
     "ecaresnet26t",
