@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_channel_attn
+import keras_channel_attn.models
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -69,3 +70,18 @@ def test_every_public_name_is_documented():
         assert f"::: keras_channel_attn.{name}\n" in reference
         assert name in readme
         assert name in changelog
+
+
+def test_every_network_is_in_the_reference():
+    reference = (ROOT / "docs" / "api.md").read_text()
+    public = [
+        name
+        for name, value in vars(keras_channel_attn.models).items()
+        if callable(value)
+    ]
+    assert public
+    for name in public:
+        assert (
+            f"::: keras_channel_attn.models.{name}\n" in reference
+            or f"`{name}`" in reference
+        )

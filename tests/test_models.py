@@ -212,6 +212,12 @@ def test_what_is_no_checkpoint(network, weights):
         models.load_torch_weights(network, weights)
 
 
+def test_a_network_too_deep_for_keras():
+    one = {"block": "basic", "input_shape": (32, 32, 3), "first_reduction": 64}
+    with pytest.raises(RecursionError, match="setrecursionlimit"):
+        models.ResNet((300, 1, 1, 1), **one)
+
+
 def test_unknown_name_lists_the_near_ones():
     with pytest.raises(ValueError, match="'seresnet50'"):
         models.from_timm("se_resnet50")

@@ -96,7 +96,9 @@ def ResNet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: For an argument that is not one of the above.
+        TypeError, ValueError: For an argument that is not one of the above.
+        RecursionError: If the network is as deep as timm's `seresnet269d` and
+            Python's recursion limit is the usual one.
 
     Examples:
 
@@ -154,7 +156,14 @@ def ResNet(
     x = _head(make, x, include_top, pooling, classes, classifier_activation)
     if input_tensor is not None:
         inputs = keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(inputs, x, name=name)
+    try:
+        model = keras.Model(inputs, x, name=name)
+    except RecursionError as error:
+        raise RecursionError(
+            f"'{name}' is too deep for Keras, which walks through a network by "
+            "recursion. Call `sys.setrecursionlimit(20_000)` first, also "
+            "before you load it from a file."
+        ) from error
     if weights is not None:
         _load(model, weights)
     return model

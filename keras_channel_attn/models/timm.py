@@ -120,7 +120,7 @@ _PLAIN = {
 }
 
 
-def _networks():
+def timm_networks():
     """Dictionary from each name to (architecture, attention)."""
     # The width of timm's Squeeze-and-Excitation is a multiple of eight.
     timm = {"use_bias": True, "divisor": 8}
@@ -164,7 +164,7 @@ def from_timm(name, weights=None, data_format=None, dtype=None, **options):
     >>> network.count_params()
     11789224
     """
-    networks = _networks()
+    networks = timm_networks()
     if name not in networks:
         near = difflib.get_close_matches(str(name), networks, n=5, cutoff=0.5)
         raise ValueError(
