@@ -21,7 +21,6 @@ import os
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
-from inspect import isfunction
 from pathlib import Path
 
 # Keras takes TensorFlow if nobody says otherwise, installed or not.
@@ -38,23 +37,10 @@ from keras_channel_attn import (
     insert_attention,
 )
 
+import applications
 from outputs import written_whole
 
 MECHANISMS = {"SE": SqueezeExcite, "ECA": EfficientChannelAttention}
-
-
-def application(name):
-    builder = getattr(keras.applications, name, None)
-    if not isfunction(builder):
-        known = [
-            one
-            for one, value in vars(keras.applications).items()
-            if isfunction(value)
-        ]
-        raise ValueError(
-            f"keras.applications has no network {name!r}, but {sorted(known)}"
-        )
-    return builder(weights=None)
 
 
 def sites_of(patterns):
@@ -118,7 +104,7 @@ def main():
     keras.config.set_image_data_format("channels_last")
     attention = MECHANISMS[arguments.attention](identity_start=True)
     try:
-        model = application(arguments.name)
+        model = applications.builder(arguments.name)(weights=None)
         check_layer(model, arguments.until)
         where = sites_of(arguments.where)
         sites = attention_sites(model, where)

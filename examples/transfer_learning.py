@@ -40,7 +40,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from inspect import isfunction, ismodule
+from inspect import ismodule
 from pathlib import Path
 
 # Keras takes TensorFlow if nobody says otherwise, installed or not.
@@ -61,6 +61,7 @@ from keras_channel_attn import (
     insert_attention,
 )
 
+import applications
 from image_data import load_data, subset
 from outputs import (
     BACKENDS,
@@ -148,9 +149,7 @@ def convolution(x, width, name, size=3, strides=1):
 
 def application(name, weights, size):
     """A network of `keras.applications`, without its head."""
-    builder = getattr(keras.applications, name, None)
-    if not isfunction(builder):
-        raise ValueError(f"keras.applications has no network {name!r}")
+    builder = applications.builder(name)
     # The networks want their images in different ranges.
     module = next(
         one
