@@ -4,6 +4,7 @@ Importing this package registers its layers with Keras, so that saved models
 that contain them load without `custom_objects`. It does nothing else.
 """
 
+from keras_channel_attn import models as models
 from keras_channel_attn.fusion import fuse_squeeze_excite as fuse_squeeze_excite
 from keras_channel_attn.insertion import attention_sites as attention_sites
 from keras_channel_attn.insertion import insert_attention as insert_attention

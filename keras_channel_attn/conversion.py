@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_channel_attn.arguments import boolean
 from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
 
 # Other people's names for the modules of timm's ResNets: Cadene's and timm's
@@ -37,7 +38,7 @@ _DEEP_STEM = {
 }
 
 
-def load_torch_weights(model, weights):
+def load_torch_weights(model, weights, include_top=True):
     """Load a checkpoint of torch into a model, or into a layer alone.
 
     It is strict: every array has to have a place, every weight has to get an
@@ -55,6 +56,8 @@ def load_torch_weights(model, weights):
             `.safetensors`, which needs the package of this name, or `.pth`,
             `.pt` or `.bin`, which needs torch and is read without running any
             code in it.
+        include_top: Boolean, whether the dense layer of the checkpoint is to
+            be loaded. If `False`, it is left out. Defaults to `True`.
 
     Raises:
         TypeError: If an argument is not one of the above.
@@ -69,6 +72,12 @@ def load_torch_weights(model, weights):
     """
     places = _places(model)
     arrays = _renamed(_read(weights))
+    if not boolean("include_top", include_top):
+        arrays = {
+            name: array
+            for name, array in arrays.items()
+            if not name.startswith("fc.")
+        }
     problems = [
         *(f"missing: {name}" for name in places if name not in arrays),
         *(f"left over: {name}" for name in arrays if name not in places),
@@ -205,9 +214,7 @@ def _read(weights):
         )
     path = pathlib.Path(weights)
     if path.suffix == ".safetensors":
-        from safetensors.numpy import load_file
-
-        return load_file(path)
+        return _read_safetensors(path)
     if path.suffix in (".pth", ".pt", ".bin", ".tar"):
         import torch
 
@@ -221,9 +228,21 @@ def _read(weights):
     )
 
 
+def _read_safetensors(path):
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"Reading '{path}' needs the package safetensors: "
+            'pip install "keras-channel-attn[pretrained]"'
+        ) from error
+    return {name: _array(value) for name, value in load_file(path).items()}
+
+
 def _array(value):
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         # NumPy has no bfloat16 of its own.
         value = value.float() if value.is_floating_point() else value
-    return np.asarray(value)
+    value = np.asarray(value)
+    return value.astype("float32") if value.dtype.kind == "V" else value

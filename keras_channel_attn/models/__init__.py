@@ -3,6 +3,12 @@
 from keras_channel_attn.conversion import (
     load_torch_weights as load_torch_weights,
 )
+from keras_channel_attn.models.checkpoints import (
+    preprocessing as preprocessing,
+)
+from keras_channel_attn.models.image_preprocessing import (
+    ImagePreprocessing as ImagePreprocessing,
+)
 from keras_channel_attn.models.networks import ECAResNet18 as ECAResNet18
 from keras_channel_attn.models.networks import ECAResNet34 as ECAResNet34
 from keras_channel_attn.models.networks import ECAResNet50 as ECAResNet50

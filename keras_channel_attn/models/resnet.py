@@ -4,6 +4,8 @@ The layers have the names of the modules in torch's ResNets, with underscores
 for dots, so that checkpoints find them: `layer1_0_conv1`, `layer1_0_se`.
 """
 
+import os
+
 import keras
 from keras import layers
 
@@ -77,8 +79,9 @@ def ResNet(
             last normalization and attention. Defaults to `False`.
         include_top: Boolean, whether to end with pooling and a dense layer.
             Defaults to `True`.
-        weights: `None`, random ones, or the path of a file: `.weights.h5`, or
-            a checkpoint of torch, see `load_torch_weights`. Defaults to `None`.
+        weights: `None`, random ones; the path of a `.weights.h5`; or a
+            checkpoint of torch, what `load_torch_weights` takes, whose dense
+            layer is left out without top. Defaults to `None`.
         input_tensor: Tensor to use as input. Defaults to `None`.
         input_shape: Tuple of integers without the batch. Sizes may be `None`.
             Defaults to `None`: any size, three channels.
@@ -165,7 +168,7 @@ def ResNet(
             "before you load it from a file."
         ) from error
     if weights is not None:
-        _load(model, weights)
+        _load(model, weights, include_top)
     return model
 
 
@@ -305,11 +308,12 @@ def _shortcut(make, x, name_of, channels, stride, average, size):
     return make.normalization(x, names[1])
 
 
-def _load(model, weights):
-    if str(weights).endswith(".weights.h5"):
+def _load(model, weights, include_top):
+    is_path = isinstance(weights, (str, os.PathLike))
+    if is_path and os.fspath(weights).endswith(".weights.h5"):
         model.load_weights(weights)
     else:
-        load_torch_weights(model, weights)
+        load_torch_weights(model, weights, include_top=include_top)
 
 
 def _named(layer, name):

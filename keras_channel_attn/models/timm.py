@@ -2,7 +2,7 @@
 
 import difflib
 
-from keras_channel_attn.conversion import load_torch_weights
+from keras_channel_attn.models.checkpoints import download, find_checkpoint
 from keras_channel_attn.models.networks import (
     RESNET18,
     RESNET34,
@@ -139,24 +139,41 @@ def timm_networks():
     }
 
 
-def from_timm(name, weights=None, data_format=None, dtype=None, **options):
+def from_timm(
+    name,
+    weights=None,
+    include_top=True,
+    classes=None,
+    data_format=None,
+    dtype=None,
+    **options,
+):
     """A network of timm by its name there, with its checkpoint if given.
 
     Args:
-        name: String, such as `"seresnet50"` or `"ecaresnet50t"`.
-        weights: `None`, random ones; or a checkpoint: what
-            `load_torch_weights` takes. Defaults to `None`.
+        name: String, such as `"seresnet50"`, or with the tag of a checkpoint,
+            `"seresnet50.ra2_in1k"`.
+        weights: `None`, random ones; `"pretrained"`, the checkpoint of this
+            tag, or the one that timm takes without a tag, from the Hugging
+            Face Hub or its cache (needs `keras-channel-attn[pretrained]`); or
+            what `load_torch_weights` takes. Defaults to `None`.
+        include_top: Boolean, whether to end with pooling and a dense layer.
+            Without it, that of the checkpoint is left out. Defaults to `True`.
+        classes: Integer, outputs of the dense layer. Defaults to `None`: as
+            many as the checkpoint of this tag has, `1000` without a tag.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of all layers. Defaults to the global policy.
-        **options: Other arguments of `ResNet`, such as `include_top`,
-            `input_shape`, `classes`, `classifier_activation`.
+        **options: Other arguments of `ResNet`, such as `input_shape`,
+            `pooling`, `classifier_activation`.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If there is no such network here; with the nearest names.
+        ValueError: If there is no such network or checkpoint here, with the
+            nearest names; if a checkpoint has another number of classes.
+        ConnectionError: If `"pretrained"` weights can not be had.
 
     Examples:
 
@@ -165,22 +182,33 @@ def from_timm(name, weights=None, data_format=None, dtype=None, **options):
     11789224
     """
     networks = timm_networks()
-    if name not in networks:
-        near = difflib.get_close_matches(str(name), networks, n=5, cutoff=0.5)
+    plain_name, _, tag = str(name).partition(".")
+    if plain_name not in networks:
+        near = difflib.get_close_matches(plain_name, networks, n=5, cutoff=0.5)
         raise ValueError(
             f"There is no network of timm here with name={name!r}. Near it: "
             f"{near}. All: {sorted(networks)}."
         )
-    architecture, attention, arguments = networks[name]
+    pretrained = isinstance(weights, str) and weights == "pretrained"
+    if pretrained or tag:
+        checkpoint = find_checkpoint(name)
+        published = int(checkpoint["classes"])
+        classes = published if classes is None else classes
+        if pretrained and include_top and classes != published:
+            raise ValueError(
+                f"The checkpoint '{checkpoint['checkpoint']}' has {published} "
+                f"classes. Received: classes={classes}. For other ones pass "
+                "`include_top=False` and put a dense layer of your own on it."
+            )
+    architecture, attention, arguments = networks[plain_name]
     if attention is not None:
         attention = attention(**arguments, data_format=data_format, dtype=dtype)
-    model = ResNet(
+    return ResNet(
         attention=attention,
+        weights=download(checkpoint) if pretrained else weights,
+        include_top=include_top,
+        classes=1000 if classes is None else classes,
         data_format=data_format,
         dtype=dtype,
-        name=name,
-        **{**architecture, **options},
+        **{"name": plain_name, **architecture, **options},
     )
-    if weights is not None:
-        load_torch_weights(model, weights)
-    return model
