@@ -46,8 +46,10 @@ def _jax(layer, x, upstream, call_arguments):
     import jax
     import jax.numpy as jnp
 
+    state = [variable.value for variable in layer.non_trainable_variables]
+
     def loss(x, weights):
-        y, _ = layer.stateless_call(weights, [], x, **call_arguments)
+        y, _ = layer.stateless_call(weights, state, x, **call_arguments)
         return jnp.sum(y * jnp.asarray(upstream, y.dtype)), y
 
     weights = [weight.value for weight in layer.trainable_weights]

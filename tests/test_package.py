@@ -153,17 +153,23 @@ def test_import_registers_the_layers_and_nothing_else():
     ).stdout.splitlines()
     assert printed == [
         "['keras_channel_attn>EfficientChannelAttention', "
+        "'keras_channel_attn>ImagePreprocessing', "
         "'keras_channel_attn>SqueezeExcite']",
         "['keras_channel_attn']",
     ]
 
 
-@pytest.mark.parametrize("name", ["EfficientChannelAttention", "SqueezeExcite"])
-def test_registered_name(name):
-    registered = keras.saving.get_registered_name(
-        getattr(keras_channel_attn, name)
-    )
-    assert registered == f"keras_channel_attn>{name}"
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras_channel_attn.EfficientChannelAttention,
+        keras_channel_attn.SqueezeExcite,
+        keras_channel_attn.models.ImagePreprocessing,
+    ],
+)
+def test_registered_name(layer):
+    registered = keras.saving.get_registered_name(layer)
+    assert registered == f"keras_channel_attn>{layer.__name__}"
 
 
 def test_is_typed():

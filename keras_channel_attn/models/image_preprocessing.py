@@ -98,11 +98,17 @@ class ImagePreprocessing(keras.layers.Layer):
     def call(self, inputs):
         self._check(inputs.shape)
         x = self._resize_and_crop(ops.cast(inputs, "float32"))
+        x = (x - self._pixels(self.mean)) / self._pixels(
+            self.standard_deviation
+        )
+        return ops.cast(x, self.compute_dtype)
+
+    def _pixels(self, shares):
+        """A number for each channel, as a tensor that meets images."""
         shape = [1, 1, 1, 1]
-        shape[self._channel_axis] = len(self.mean)
-        mean = 255 * np.reshape(np.float32(self.mean), shape)
-        deviation = 255 * np.reshape(np.float32(self.standard_deviation), shape)
-        return ops.cast((x - mean) / deviation, self.compute_dtype)
+        shape[self._channel_axis] = len(shares)
+        pixels = 255 * np.reshape(np.array(shares, "float32"), shape)
+        return ops.convert_to_tensor(pixels)
 
     def _resize_and_crop(self, x):
         """Both in one step: only pixels that are kept are computed."""

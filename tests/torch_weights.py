@@ -1,0 +1,56 @@
+"""Weights for networks of torch, from a network's names and shapes alone.
+
+Whoever knows the names has the same numbers: only what comes out has to be
+stored.
+"""
+
+import zlib
+
+import numpy as np
+
+
+def filled(shapes):
+    """Dictionary from torch's names to arrays.
+
+    Args:
+        shapes: Mapping from the names to the shapes.
+    """
+    return {name: _numbers(name, shape) for name, shape in shapes.items()}
+
+
+def projections(shapes):
+    """Random arrays by which gradients are told apart with one number each."""
+    return {
+        name: _generator("projection of " + name)
+        .normal(size=shape)
+        .astype("float32")
+        for name, shape in shapes.items()
+    }
+
+
+def _numbers(name, shape):
+    rng = _generator(name)
+    if name.endswith("num_batches_tracked"):
+        return np.array(1)
+    noise = rng.random(shape, dtype="float32")
+    if name.endswith("running_var"):
+        return 0.5 + noise
+    if name.endswith(("bias", "running_mean")):
+        return noise - 0.5
+    if len(shape) == 1:
+        # Branches smaller than their shortcuts: in a deep network with larger
+        # ones every rounding error grows to a percent.
+        return 0.2 + 0.4 * noise
+    seen = np.prod(shape[1:])
+    return (noise - 0.5) * np.float32(np.sqrt(12 / seen))
+
+
+def _generator(name):
+    # Not `hash`, which is another one in each process.
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def images(size, batch=2):
+    """Random ones, `(batch, 3, size, size)`."""
+    rng = np.random.default_rng(size)
+    return rng.normal(size=(batch, 3, size, size)).astype("float32")
