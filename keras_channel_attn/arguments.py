@@ -38,6 +38,21 @@ def odd_integer(name, value):
     return value
 
 
+def four_integers(name, values):
+    """`values` as a tuple of four positive integers, one for each stage."""
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+        raise TypeError(
+            f"`{name}` must be a tuple of four positive integers, one for each "
+            f"stage. {_received(name, values)}"
+        )
+    if len(values) != 4:
+        raise ValueError(
+            f"`{name}` must have four integers, one for each stage. "
+            f"{_received(name, values)}"
+        )
+    return tuple(positive_integer(name, value) for value in values)
+
+
 def finite_number(name, value, positive=False):
     """`value` as a finite `int` or `float`, above zero if `positive`."""
     allowed = "a finite number" + (" above zero" if positive else "")

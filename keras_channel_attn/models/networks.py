@@ -1,9 +1,11 @@
 """Published networks with channel attention: thin names on one builder."""
 
+import contextlib
 import inspect
 
 import keras
 
+from keras_channel_attn.arguments import four_integers
 from keras_channel_attn.insertion import insert_attention
 from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
 from keras_channel_attn.models.resnet import ResNet
@@ -56,6 +58,9 @@ def squeeze_excite(reduction=16, use_bias=False, divisor=1, **options):
 def efficient_channel_attention(kernel_sizes=None, **options):
     """Attention for `ResNet`: ECA, with a kernel size for each stage or the
     rule."""
+
+    if kernel_sizes is not None:
+        kernel_sizes = four_integers("kernel_sizes", kernel_sizes)
 
     def attention(channels, stage):
         size = None if kernel_sizes is None else kernel_sizes[stage]
@@ -187,6 +192,8 @@ def SEInceptionV3(
     classes=1000,
     classifier_activation="softmax",
     name="seinceptionv3",
+    data_format=None,
+    dtype=None,
     use_bias=False,
 ):
     """Inception-v3 of Keras with Squeeze-and-Excitation after each block.
@@ -198,6 +205,9 @@ def SEInceptionV3(
             classifier_activation: As `keras.applications.InceptionV3`; the
             weights are those without attention.
         name: String, of the model. Defaults to `"seinceptionv3"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        dtype: Dtype or policy of all layers. Defaults to the global policy.
         use_bias: Boolean, whether the excitation has biases. Defaults to
             `False`.
 
@@ -213,16 +223,35 @@ def SEInceptionV3(
     >>> sum(isinstance(layer, SqueezeExcite) for layer in network.layers)
     11
     """
-    plain = keras.applications.InceptionV3(
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-    )
+    with _settings(data_format, dtype):
+        plain = keras.applications.InceptionV3(
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
     # Two more layers join branches inside the ninth and the tenth block.
     sites = [f"mixed{block}" for block in range(11)]
-    return insert_attention(plain, SqueezeExcite(use_bias=use_bias), sites)
+    attention = SqueezeExcite(
+        use_bias=use_bias, data_format=data_format, dtype=dtype
+    )
+    return insert_attention(plain, attention, sites)
+
+
+@contextlib.contextmanager
+def _settings(data_format, dtype):
+    """Keras' own, for networks of Keras that have no arguments for them."""
+    before = keras.config.image_data_format(), keras.config.dtype_policy()
+    try:
+        if data_format is not None:
+            keras.config.set_image_data_format(data_format)
+        if dtype is not None:
+            keras.config.set_dtype_policy(dtype)
+        yield
+    finally:
+        keras.config.set_image_data_format(before[0])
+        keras.config.set_dtype_policy(before[1])

@@ -9,7 +9,11 @@ import os
 import keras
 from keras import layers
 
-from keras_channel_attn.arguments import one_of
+from keras_channel_attn.arguments import (
+    four_integers,
+    one_of,
+    positive_integer,
+)
 from keras_channel_attn.conversion import load_torch_weights
 
 _CHANNELS = (64, 128, 256, 512)
@@ -109,6 +113,14 @@ def ResNet(
     >>> network.output_shape
     (None, 10)
     """
+    depths = four_integers("depths", depths)
+    classes = positive_integer("classes", classes)
+    if attention is not None and not callable(attention):
+        raise TypeError(
+            "`attention` must be a callable that takes the number of channels "
+            "and the index of the stage, or None. Received: "
+            f"attention={attention!r} (of type {type(attention).__name__})."
+        )
     one_of("block", block, ("basic", "bottleneck"))
     one_of("stem", stem, ("plain", "deep", "tiered"))
     one_of("stem_pool", stem_pool, ("max", "max_ceil", "convolution"))
@@ -158,7 +170,8 @@ def ResNet(
             x = make.activation(x, name_of("act"))
     x = _head(make, x, include_top, pooling, classes, classifier_activation)
     if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
+        sources = keras.utils.get_source_inputs(input_tensor)
+        inputs = sources[0] if len(sources) == 1 else sources
     try:
         model = keras.Model(inputs, x, name=name)
     except RecursionError as error:
@@ -176,7 +189,11 @@ class _Layers:
     """The layers of a network, with its data format, dtype and constants."""
 
     def __init__(self, data_format, dtype, antialias):
-        self.data_format = data_format or keras.config.image_data_format()
+        if data_format is None:
+            data_format = keras.config.image_data_format()
+        self.data_format = one_of(
+            "data_format", data_format, ("channels_last", "channels_first")
+        )
         self.axis = 1 if self.data_format == "channels_first" else -1
         self.dtype = dtype
         self.antialias = antialias
@@ -245,6 +262,8 @@ class _Layers:
 
 def _inputs(input_tensor, input_shape, data_format):
     if input_tensor is not None:
+        if keras.utils.is_keras_tensor(input_tensor):
+            return input_tensor
         return keras.Input(tensor=input_tensor)
     if input_shape is None:
         input_shape = (None, None, 3)
