@@ -117,3 +117,16 @@ def test_gradients(name):
         actual = (by_name[key] * projection).sum()
         tolerance = 1e-4 * np.linalg.norm(by_name[key])
         assert abs(actual - expected[key]) < tolerance, key
+
+
+NAMES_FILE = pathlib.Path(__file__).parent / "golden" / "names.json"
+NAMED = json.loads(NAMES_FILE.read_text())
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_are_those_of_saved_files(name):
+    model = models.from_timm(name, depths=(1, 2, 1, 1))
+    layers = [layer.name for layer in model.layers[1:]]
+    assert layers == NAMED[name]["layers"]
+    weights = [weight.path for weight in model.weights]
+    assert weights == NAMED[name]["weights"]

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from keras_channel_attn.models import from_timm
+from keras_channel_attn.models import from_timm, load_torch_weights
 from keras_channel_attn.models.timm import timm_networks
 
 
@@ -61,3 +61,31 @@ def test_logits(name, deep_networks):
             actual = ours(images).detach().cpu().numpy()
         scale = np.abs(expected).max()
         assert np.abs(actual - expected).max() < 1e-4 * scale
+
+
+@pytest.mark.parametrize("name", ["seresnet50", "ecaresnet50t"])
+def test_gradients(name):
+    """Of every parameter of a whole network."""
+    peer = randomized(name).double()
+    ours = from_timm(
+        name,
+        peer.state_dict(),
+        classifier_activation=None,
+        data_format="channels_first",
+    )
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(2, 3, 64, 64)))
+    peer(x).sum().backward()
+    ours(x.float(), training=False).sum().backward()
+    # The same loader brings their gradients into our order of axes.
+    gradients = {key: value.grad for key, value in peer.named_parameters()} | {
+        key: value
+        for key, value in peer.state_dict().items()
+        if "running" in key
+    }
+    actual = [weight.value.grad.numpy() for weight in ours.trainable_weights]
+    load_torch_weights(ours, gradients)
+    for weight, gradient in zip(ours.trainable_weights, actual, strict=True):
+        expected = weight.numpy()
+        error = np.linalg.norm(gradient - expected)
+        assert error < 1e-3 * np.linalg.norm(expected), weight.path
