@@ -7,6 +7,7 @@ import pkgutil
 import re
 
 import keras
+import models_page
 import numpy as np
 import pytest
 
@@ -85,3 +86,10 @@ def test_every_network_is_in_the_reference():
             f"::: keras_channel_attn.models.{name}\n" in reference
             or f"`{name}`" in reference
         )
+
+
+def test_tables_of_the_published_networks():
+    """Written by `python tests/models_page.py`."""
+    page = models_page.PAGE.read_text()
+    assert models_page.written(page) == page
+    assert page.count("from_timm(") > len(models_page.rows())

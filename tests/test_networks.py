@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import models_page
 import numpy as np
 import pytest
 from networks import assert_same, predictions, randomize
@@ -60,6 +61,17 @@ def test_without_top():
         np.testing.assert_allclose(
             predictions(model, x), pooled(y, axis=(1, 2)), rtol=1e-4, atol=1e-5
         )
+
+
+# One backend is enough to count, and this one builds them quickly.
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize("name", THIN)
+def test_parameters_are_those_on_the_page(name):
+    page = models_page.PAGE.read_text()
+    (line,) = (one for one in page.splitlines() if f"| `{name}` |" in one)
+    model = THIN[name]()
+    count = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    assert f"| {count:,} (" in line
 
 
 @over_small

@@ -12,6 +12,8 @@ import math
 import pathlib
 import sys
 
+import timm
+import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import get_pretrained_cfg, list_models
 
@@ -42,6 +44,7 @@ def rows():
             assert known.crop_mode == "center"
             yield {
                 "checkpoint": f"{name}.{tag}",
+                "parameters": parameters(name, known.num_classes),
                 "classes": known.num_classes,
                 "size": (known.test_input_size or known.input_size)[1],
                 "crop": known.test_crop_pct or known.crop_pct,
@@ -49,6 +52,12 @@ def rows():
                 "statistics": STATISTICS[known.mean, known.std],
                 "license": known.license or "",
             }
+
+
+def parameters(name, classes):
+    with torch.device("meta"):
+        network = timm.create_model(name, num_classes=classes)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def accuracies(path):
