@@ -1,10 +1,11 @@
-"""What attention costs inside a ResNet-50: the time of a training step.
+"""Whole networks: the time of a training step and of a prediction.
 
     python -m benchmarks.networks --backend torch
 
-One network without attention, one with SE and one with ECA at the end of each
-residual branch, timed in turn; on torch, timm's in the same run. Prints
-milliseconds and what attention adds.
+ResNet-50 without attention, with SE and with ECA at the end of each residual
+branch, and Keras' own ResNet50; on torch also in the other data format, and
+timm's networks of the same names and weights. Timed in turn in one process.
+Prints milliseconds, and ratios to another network of the same run.
 """
 
 import argparse
@@ -12,97 +13,136 @@ import argparse
 from benchmarks.layers import THREADS, median, prepare, versions
 from benchmarks.timing import tell, time_in_turn
 
+TIMM = ("resnet50", "seresnet50", "ecaresnet50d")
+# Which networks are compared: the second is what the first is measured by.
+RATIOS = (
+    ("seresnet50", "resnet50"),
+    ("ecaresnet50", "resnet50"),
+    ("resnet50", "Keras' ResNet50"),
+    ("seresnet50", "Keras' ResNet50"),
+    ("ecaresnet50", "Keras' ResNet50"),
+    ("timm seresnet50", "timm resnet50"),
+    *(
+        (f"{name}{data_format}", f"timm {name}")
+        for name in TIMM
+        for data_format in ("", ", channels_first")
+    ),
+)
 
-def resnet50(attention, size):
-    """ResNet-50 with `attention()` before each addition, or without."""
+
+def networks(backend, size):
+    """Dictionary from a name to a function that builds that network."""
     import keras
-    from keras import layers
 
-    def convolution(x, filters, kernel_size, strides=1):
-        x = layers.Conv2D(
-            filters, kernel_size, strides, padding="same", use_bias=False
-        )(x)
-        return layers.BatchNormalization()(x)
+    from keras_channel_attn import models
 
-    def block(x, filters, strides):
-        shortcut = x
-        if strides > 1 or x.shape[-1] != 4 * filters:
-            shortcut = convolution(x, 4 * filters, 1, strides)
-        x = layers.ReLU()(convolution(x, filters, 1))
-        x = layers.ReLU()(convolution(x, filters, 3, strides))
-        x = convolution(x, 4 * filters, 1)
-        if attention is not None:
-            x = attention()(x)
-        return layers.ReLU()(layers.Add()([x, shortcut]))
+    def ours(name, data_format="channels_last"):
+        shape = (size, size, 3)
+        if data_format == "channels_first":
+            shape = (3, size, size)
+        arguments = {
+            "input_shape": shape,
+            "classifier_activation": None,
+            "data_format": data_format,
+        }
+        if name == "ecaresnet50":
+            return models.ECAResNet50(**arguments)
+        return models.from_timm(name, **arguments)
 
-    inputs = keras.Input((size, size, 3))
-    x = layers.ReLU()(convolution(inputs, 64, 7, 2))
-    x = layers.MaxPooling2D(3, 2, padding="same")(x)
-    for stage, depth in enumerate((3, 4, 6, 3)):
-        for index in range(depth):
-            strides = 2 if stage > 0 and index == 0 else 1
-            x = block(x, 64 * 2**stage, strides)
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(1000)(x))
+    def keras_own():
+        return keras.applications.ResNet50(
+            weights=None,
+            input_shape=(size, size, 3),
+            classifier_activation=None,
+        )
+
+    names = ("resnet50", "seresnet50", "ecaresnet50")
+    found = {"Keras' ResNet50": keras_own}
+    for name in names:
+        found[name] = lambda name=name: ours(name)
+    if backend == "torch":
+        found["ecaresnet50d"] = lambda: ours("ecaresnet50d")
+        for name in TIMM:
+            found[f"{name}, channels_first"] = lambda name=name: ours(
+                name, "channels_first"
+            )
+    return found
 
 
-def keras_steps(batch, size):
-    """Dictionary from a name to a training step of that network."""
+def keras_calls(model, batch):
+    """A training step and a prediction."""
     import keras
     import numpy as np
 
-    from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
-
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(batch, size, size, 3)).astype("float32")
+    x = rng.normal(size=(batch, *model.input_shape[1:])).astype("float32")
     y = rng.integers(0, 1000, size=batch)
-
-    def step(attention):
-        model = resnet50(attention, size)
-        model.compile(
-            keras.optimizers.SGD(1e-3),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
-        return lambda: model.train_on_batch(x, y)
-
+    model.compile(
+        keras.optimizers.SGD(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     return {
-        "ours none": step(None),
-        "ours SE": step(SqueezeExcite),
-        "ours ECA": step(EfficientChannelAttention),
+        "training": lambda: model.train_on_batch(x, y),
+        "prediction": lambda: model.predict_on_batch(x),
     }
 
 
-def timm_steps(batch, size):
-    """The same for timm, whose ECA network has a deeper stem ("d")."""
+def timm_calls(name, batch, size):
+    """The same, as torch's own users write it."""
     import timm
     import torch
 
     x = torch.randn(batch, 3, size, size)
     y = torch.randint(0, 1000, (batch,))
+    model = timm.create_model(name)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
 
-    def step(name):
-        model = timm.create_model(name).train()
-        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    def train():
+        model.train()
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
 
-        def run():
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x), y).backward()
-            optimizer.step()
+    def predict():
+        model.eval()
+        with torch.no_grad():
+            return model(x).numpy()
 
-        return run
-
-    return {
-        f"timm {name}": step(name)
-        for name in ("resnet50", "seresnet50", "resnet50d", "ecaresnet50d")
-    }
+    return {"training": train, "prediction": predict}
 
 
-ADDED = (
-    ("ours SE", "ours none"),
-    ("ours ECA", "ours none"),
-    ("timm seresnet50", "timm resnet50"),
-    ("timm ecaresnet50d", "timm resnet50d"),
-)
+def contestants(chosen):
+    """Dictionary from (name, what is done) to a function that does it."""
+    calls = {}
+    for name, build in networks(chosen.backend, chosen.size).items():
+        tell(f"building {name}")
+        for what, call in keras_calls(build(), chosen.batch).items():
+            calls[name, what] = call
+    if chosen.backend == "torch":
+        for name in TIMM:
+            tell(f"building timm {name}")
+            made = timm_calls(name, chosen.batch, chosen.size)
+            for what, call in made.items():
+                calls[f"timm {name}", what] = call
+    return calls
+
+
+def table(medians):
+    """Lines of milliseconds, then lines of ratios."""
+    names = list(dict.fromkeys(name for name, _ in medians))
+    yield "| network | training step, ms | prediction, ms |\n|---|---|---|"
+    for name in names:
+        times = (medians[name, what] for what in ("training", "prediction"))
+        train, predict = (f"{1e3 * value:.0f}" for value in times)
+        yield f"| {name} | {train} | {predict} |"
+    yield "\n| ratio | training step | prediction |\n|---|---|---|"
+    for name, other in RATIOS:
+        if name in names and other in names:
+            train, predict = (
+                f"{medians[name, what] / medians[other, what]:.2f}"
+                for what in ("training", "prediction")
+            )
+            yield f"| {name} / {other} | {train} | {predict} |"
 
 
 def main():
@@ -115,25 +155,16 @@ def main():
     parser.add_argument("--size", type=int, default=160)
     chosen = parser.parse_args()
     prepare(chosen.backend)
-    tell("building the networks")
-    steps = keras_steps(chosen.batch, chosen.size)
-    if chosen.backend == "torch":
-        steps.update(timm_steps(chosen.batch, chosen.size))
+    calls = contestants(chosen)
     tell("timing")
-    times = time_in_turn(steps, chosen.rounds, seconds=0)
-    medians = {name: median(values) for name, values in times.items()}
+    times = time_in_turn(calls, chosen.rounds, seconds=0)
     print(
-        f"Training step on {chosen.backend}, batch {chosen.batch}, "
+        f"{chosen.backend}, batch {chosen.batch}, "
         f"{chosen.size}x{chosen.size}, {THREADS} threads, "
         f"{versions(chosen.backend)}\n"
     )
-    print("| network | ms | added |\n|---|---|---|")
-    plain = dict(ADDED)
-    for name, value in medians.items():
-        added = ""
-        if name in plain:
-            added = f"{value / medians[plain[name]] - 1:+.1%}"
-        print(f"| {name} | {1e3 * value:.0f} | {added} |")
+    medians = {name: median(values) for name, values in times.items()}
+    print("\n".join(table(medians)))
 
 
 if __name__ == "__main__":
