@@ -329,6 +329,7 @@ def test_wrong_labels(script, tmp_path, content):
         ("seresnet18", "text.md", "must be a file that ends in .safetensors"),
         ("seresnet18", "text.safetensors", "with --weights text.safetensors:"),
         ("seresnet18", "text.weights.h5", "with --weights text.weights.h5:"),
+        ("seresnet18", "three.safetensors", "name them with --labels."),
         ("seresnet5", "text.md", "Near it: ['seresnet50', "),
         ("seresnet50", "pretrained", "is not in the cache, and the Hugging"),
     ],
@@ -337,6 +338,7 @@ def test_wrong_networks(script, tmp_path, monkeypatch, model, weights, message):
     monkeypatch.chdir(tmp_path)
     for suffix in (".md", ".safetensors", ".weights.h5"):
         Path(f"text{suffix}").write_text("no weights")
+    save_file(seresnet18(3), "three.safetensors")
 
     def absent(*arguments):
         raise OSError("no network")
@@ -358,7 +360,6 @@ def test_refusals(run, tmp_path, photographs):
     complete = (*photographs, "--model", "seresnet18", "--weights", weights)
     for arguments, message in (
         ((tmp_path / "absent.jpg", *complete), "absent.jpg cannot be read: "),
-        (complete, "If it has other classes, name them with --labels."),
         ((*complete, "--labels", labels, "--output", output), "File exists"),
     ):
         done = run(*arguments)
