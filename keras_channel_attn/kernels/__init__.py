@@ -7,7 +7,12 @@ says what is gained.
 
 import keras
 
-from keras_channel_attn.ops import activate, attend, bottleneck
+from keras_channel_attn.ops import (
+    activate,
+    attend,
+    bottleneck,
+    grouped_linear,
+)
 
 if keras.config.backend() == "torch":
     from keras_channel_attn.kernels.torch import (
@@ -16,9 +21,23 @@ if keras.config.backend() == "torch":
         bottleneck,
         channel_convolution,
     )
+    from keras_channel_attn.ops import unshared_channel_convolution
 elif keras.config.backend() in ("tensorflow", "jax"):
-    from keras_channel_attn.kernels.convolution import channel_convolution
+    from keras_channel_attn.kernels.convolution import (
+        channel_convolution,
+        unshared_channel_convolution,
+    )
 else:
-    from keras_channel_attn.ops import channel_convolution
+    from keras_channel_attn.ops import (
+        channel_convolution,
+        unshared_channel_convolution,
+    )
 
-__all__ = ["activate", "attend", "bottleneck", "channel_convolution"]
+__all__ = [
+    "activate",
+    "attend",
+    "bottleneck",
+    "channel_convolution",
+    "grouped_linear",
+    "unshared_channel_convolution",
+]
