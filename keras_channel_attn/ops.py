@@ -206,7 +206,7 @@ def grouped_linear(descriptor, kernel, bias=None):
     if size == channels:
         logits = descriptor @ kernel
     elif size == 1:
-        logits = descriptor * kernel[0]
+        logits = descriptor * kernel
     else:
         groups_first = (1, 0, 2)
         blocks, parts = (

@@ -20,8 +20,9 @@ if keras.config.backend() == "torch":
         attend,
         bottleneck,
         channel_convolution,
+        grouped_linear,
+        unshared_channel_convolution,
     )
-    from keras_channel_attn.ops import unshared_channel_convolution
 elif keras.config.backend() in ("tensorflow", "jax"):
     from keras_channel_attn.kernels.convolution import (
         channel_convolution,
