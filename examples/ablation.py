@@ -180,16 +180,21 @@ def train_and_test(row, seed, data, plan, clock):
     _, accuracy = model.evaluate(
         test_images, test_labels, batch_size=EVALUATION_BATCH_SIZE, verbose=0
     )
-    attention = (
-        layer for layer in model.layers if isinstance(layer, ChannelAttention)
-    )
     return Run(
         row,
         seed,
-        sum(layer.count_params() for layer in attention),
+        attention_parameters(model),
         model.count_params(),
         round(accuracy, 6),
         round(clock.epoch_seconds(), 4),
+    )
+
+
+def attention_parameters(model):
+    return sum(
+        layer.count_params()
+        for layer in model.layers
+        if isinstance(layer, ChannelAttention)
     )
 
 
@@ -440,7 +445,10 @@ def conclusions(runs):
     compared["SE"] = [one for one in compared["SE"] if one.row != "vanilla"]
     count = sum(map(len, compared.values()))
     if not count:
-        return ["Nothing to compare: that takes two rows and two seeds."]
+        return [
+            "Nothing to compare: that takes two rows and two seeds, one of the "
+            "rows vanilla or SE."
+        ]
     lines = []
     for reference, those in compared.items():
         if those:
