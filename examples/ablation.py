@@ -153,8 +153,9 @@ def network(row, seed, shape, widths):
 
 def train_and_test(row, seed, data, plan, clock):
     train_images, train_labels, test_images, test_labels = data
-    steps = len(train_images) // plan.batch_size
-    # A smaller last batch would be compiled anew.
+    # A smaller last batch would be compiled anew: it is left out, unless there
+    # is no other.
+    steps = max(1, len(train_images) // plan.batch_size)
     used = steps * plan.batch_size
     model = network(row, seed, train_images.shape[1:], plan.widths)
     # A rate that falls to zero: the last epoch is as good as any.
