@@ -152,7 +152,9 @@ def test_inside_a_subclassed_model(tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["se_bias", "eca"])
+@pytest.mark.parametrize(
+    "name", ["se_bias", "eca", "eca_ns", "linear_groups_bias_identity"]
+)
 def test_keras_file_of_other_precisions(tmp_path, policy, name):
     layer_class, arguments = CONFIGURATIONS[name]
     model = one_layer(layer_class, {**arguments, "dtype": policy})
