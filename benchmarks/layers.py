@@ -119,6 +119,9 @@ def cell(times):
 
 def ratios(module, results):
     """Lines of Markdown: ours over the best peer, and over each other."""
+    from benchmarks.variants import variants
+
+    between = variants(SINGLE[-1], module.REDUCTION)
     columns = [
         "mode",
         "shape",
@@ -128,6 +131,7 @@ def ratios(module, results):
         "ECA / SE",
         "first / last, SE",
         "first / last, ECA",
+        *(f"{name.removeprefix('ours ')} / SE" for name in between),
     ]
     alone = "ours SE without Keras"
     measured_alone = any(alone in times for times in results.values())
@@ -152,6 +156,7 @@ def ratios(module, results):
             f"{eca / se:.2f}",
             f"{(medians['ours SE, first'] - call) / se:.2f}",
             f"{(medians['ours ECA, first'] - call) / eca:.2f}",
+            *(f"{(medians[name] - call) / se:.2f}" for name in between),
         ]
         if measured_alone:
             cells.append(f"{medians[alone] / best:.2f}")

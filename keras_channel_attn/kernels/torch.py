@@ -209,7 +209,8 @@ def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
     kernel = _value(kernel, descriptor)
     if _compiled_alone():
         return _CompiledConvolution.apply(descriptor, kernel, padding)
-    if torch.compiler.is_compiling():
+    # `torch.func` vectorizes windows, but not their second derivative.
+    if torch.compiler.is_compiling() or _transformed():
         padded = _pad_channels(descriptor, kernel, padding)
         return ops.shifted_sum(padded, kernel, descriptor.shape[1])
     return _UnsharedConvolution.apply(descriptor, kernel, padding)
@@ -222,18 +223,13 @@ class _UnsharedConvolution(torch.autograd.Function):
     of them, which is then added up at their places.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(descriptor, kernel, padding):
-        windows = _windows(descriptor, kernel, padding)
-        return (windows * kernel.T).sum(-1)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        descriptor, kernel, ctx.padding = inputs
+    def forward(ctx, descriptor, kernel, padding):
         ctx.save_for_backward(descriptor, kernel)
         ctx.save_for_forward(descriptor, kernel)
+        ctx.padding = padding
+        windows = _windows(descriptor, kernel, padding)
+        return (windows * kernel.T).sum(-1)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -307,9 +303,13 @@ def _compiled_alone():
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return False
+    return not _transformed()
+
+
+def _transformed():
     # Not public: without it the portable form serves.
     transformed = getattr(torch._C, "_are_functorch_transforms_active", None)
-    return transformed is not None and not transformed()
+    return transformed is None or transformed()
 
 
 def _stored(tensor):
