@@ -519,9 +519,9 @@ def draw(runs, dataset, path):
         axis.tick_params(axis="y", length=0)
     figure.supxlabel(
         "Left: the mean, a bar of ± one standard deviation over the seeds, and "
-        "below it each seed. Right: the one published figure, without a "
-        "spread.\nDotted: vanilla. Data, network and scale differ between "
-        "left and right.",
+        "below it each seed, darker where several agree.\nRight: the one "
+        "published figure, without a spread. Dotted: vanilla. Data, network "
+        "and scale differ between left and right.",
         fontsize=9,
     )
     save_figure(figure, path)
