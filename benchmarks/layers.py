@@ -119,9 +119,6 @@ def cell(times):
 
 def ratios(module, results):
     """Lines of Markdown: ours over the best peer, and over each other."""
-    from benchmarks.variants import variants
-
-    between = variants(SINGLE[-1], module.REDUCTION)
     columns = [
         "mode",
         "shape",
@@ -131,7 +128,6 @@ def ratios(module, results):
         "ECA / SE",
         "first / last, SE",
         "first / last, ECA",
-        *(f"{name.removeprefix('ours ')} / SE" for name in between),
     ]
     alone = "ours SE without Keras"
     measured_alone = any(alone in times for times in results.values())
@@ -156,10 +152,30 @@ def ratios(module, results):
             f"{eca / se:.2f}",
             f"{(medians['ours SE, first'] - call) / se:.2f}",
             f"{(medians['ours ECA, first'] - call) / eca:.2f}",
-            *(f"{(medians[name] - call) / se:.2f}" for name in between),
         ]
         if measured_alone:
             cells.append(f"{medians[alone] / best:.2f}")
+        size = "x".join(map(str, shape))
+        lines.append(f"| {mode} | {size} | {kind} | {' | '.join(cells)} |")
+    return lines
+
+
+def ratios_between(names, results):
+    """Lines of Markdown: each of the layers between SE and ECA, over SE."""
+    columns = [
+        "mode",
+        "shape",
+        "step",
+        *(f"{name.removeprefix('ours ')} / SE" for name in names),
+    ]
+    lines = [
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for (mode, shape, kind), times in results.items():
+        call = median(times.get("empty Keras layer", [0.0, 0.0]))
+        se = median(times["ours SE"]) - call
+        cells = [f"{(median(times[name]) - call) / se:.2f}" for name in names]
         size = "x".join(map(str, shape))
         lines.append(f"| {mode} | {size} | {kind} | {' | '.join(cells)} |")
     return lines
@@ -177,6 +193,8 @@ def main():
         f"{versions(chosen.backend)}.",
         "",
         *ratios(module, results),
+        "",
+        *ratios_between(module.variants(SINGLE[-1], module.REDUCTION), results),
         "",
         *table(results),
     ]

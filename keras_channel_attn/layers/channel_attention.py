@@ -136,6 +136,8 @@ class ChannelAttention(keras.layers.Layer):
     def excite(self, descriptor):
         """The mechanism's own formula, before the gate.
 
+        Called for each squeezed input: twice with `pooling="avg+max"`.
+
         Args:
             descriptor: Tensor `(batch, channels)`, the squeezed input.
 
