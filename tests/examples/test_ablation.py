@@ -1,6 +1,5 @@
 """Runs that are killed, files that are damaged, and what the numbers carry."""
 
-import argparse
 import csv
 import itertools
 import time
@@ -249,6 +248,28 @@ def test_nothing_to_compare(script, accuracies):
 """
 
 
+def refusal(script, monkeypatch, capsys, *arguments):
+    """The message with which the command ends before it runs anything."""
+    monkeypatch.setattr("sys.argv", [SCRIPT, *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        script.main()
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_settings_of_the_command(script, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "results.csv"
+    data = script.load_data("digits")[0]
+    settings = script.settings_of(script.QUICK, data)
+    script.append_run(path, runs_of(script, "ECA", [0.9])[0], settings)
+    content = path.read_bytes()
+    arguments = ("--quick", "--epochs", "3", "--output", tmp_path)
+    message = refusal(script, monkeypatch, capsys, *arguments)
+    assert "holds runs of other settings: epochs 10, not 3. Take" in message
+    assert path.read_bytes() == content
+    assert [one.name for one in tmp_path.iterdir()] == ["results.csv"]
+
+
 def finished_runs(path):
     """The lines with an end, without the header."""
     if not path.exists():
@@ -339,13 +360,6 @@ def test_killed_and_resumed(start_example, run_example, tmp_path):
         "results.png",
     ]
 
-    content = path.read_bytes()
-    refused = run_example(SCRIPT, *QUICK, "--epochs", "3")
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    assert "holds runs of other settings: epochs 2, not 3" in refused.stderr
-    assert path.read_bytes() == content
-
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -357,8 +371,4 @@ def test_killed_and_resumed(start_example, run_example, tmp_path):
     ],
 )
 def test_wrong_arguments(script, monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr("sys.argv", [SCRIPT, *arguments])
-    with pytest.raises(SystemExit) as end:
-        script.parse(argparse.ArgumentParser())
-    assert end.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in refusal(script, monkeypatch, capsys, *arguments)
