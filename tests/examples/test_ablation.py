@@ -1,6 +1,7 @@
 """Runs that are killed, files that are damaged, and what the numbers carry."""
 
 import csv
+import dataclasses
 import itertools
 import time
 
@@ -270,6 +271,20 @@ def test_settings_of_the_command(script, tmp_path, monkeypatch, capsys):
     assert [one.name for one in tmp_path.iterdir()] == ["results.csv"]
 
 
+# Two blocks of 32 channels and two of 64.
+ATTENTION = {"vanilla": 0, "SE-GC-16": 2 * (32**2 + 64**2) // 16}
+
+
+def write_first_seed(script, path):
+    """What an earlier call has left: each run takes seconds."""
+    path.parent.mkdir(parents=True)
+    plan = dataclasses.replace(script.QUICK, epochs=2)
+    settings = script.settings_of(plan, script.load_data("digits")[0])
+    for row, weights in ATTENTION.items():
+        run = script.Run(row, 0, weights, VANILLA + weights, 0.9, 0.5)
+        script.append_run(path, run, settings)
+
+
 def finished_runs(path):
     """The lines with an end, without the header."""
     if not path.exists():
@@ -277,9 +292,9 @@ def finished_runs(path):
     return path.read_bytes().split(b"\n")[1:-1]
 
 
-def kill_in_second_run(process, path, limit=300):
+def kill_in_last_run(process, path, limit=300):
     start = time.monotonic()
-    while not finished_runs(path):
+    while len(finished_runs(path)) < 3:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() - start < limit
         time.sleep(0.05)
@@ -287,7 +302,7 @@ def kill_in_second_run(process, path, limit=300):
     time.sleep(1)
     process.kill()
     process.communicate()
-    assert len(finished_runs(path)) == 1
+    assert len(finished_runs(path)) == 3
 
 
 def check_results(path, before):
@@ -297,10 +312,8 @@ def check_results(path, before):
     assert [(line["row"], line["seed"]) for line in lines] == [
         (row, seed) for seed in "01" for row in ROWS
     ]
-    # Two blocks of 32 channels and two of 64.
-    attention = {"vanilla": 0, "SE-GC-16": 2 * (32**2 + 64**2) // 16}
     for line in lines:
-        weights = attention[line["row"]]
+        weights = ATTENTION[line["row"]]
         assert int(line["attention_parameters"]) == weights
         assert int(line["parameters"]) == VANILLA + weights
         # One class of ten is one tenth.
@@ -340,17 +353,21 @@ def check_picture(path):
     assert len(colors) > 50
 
 
-def test_killed_and_resumed(start_example, run_example, tmp_path):
+def test_killed_and_resumed(script, start_example, run_example, tmp_path):
+    """Three of four runs are there, and half a line, when it is resumed."""
     folder = tmp_path / "outputs" / "ablation_digits"
     path = folder / "results.csv"
-    kill_in_second_run(start_example(SCRIPT, *QUICK), path)
+    write_first_seed(script, path)
     before = path.read_bytes()
-    path.write_bytes(before + b"SE-GC-16,0,640,171434,0.9")
+    kill_in_last_run(start_example(SCRIPT, *QUICK), path)
+    assert path.read_bytes().startswith(before)
+    before = path.read_bytes()
+    path.write_bytes(before + b"SE-GC-16,1,640,171434,0.9")
 
     done = run_example(SCRIPT, *QUICK)
     assert done.returncode == 0, done.stderr
-    assert "1 of 4 runs are in" in done.stdout
-    assert "[  3/3] seed 1: SE-GC-16: " in done.stdout
+    assert "3 of 4 runs are in" in done.stdout
+    assert "[  1/1] seed 1: SE-GC-16: " in done.stdout
     assert " left\n" in done.stdout
     check_table(done, check_results(path, before))
     check_picture(folder / "results.png")
