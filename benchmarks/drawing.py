@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.timing import quartiles
 
-# The same in every panel, whatever else is drawn there.
+# The same in every panel. What has no color is in the table alone.
 COLORS = {
     "ours SE": "C0",
     "ours ECA": "C1",
@@ -69,7 +69,7 @@ def by_size(results, mode, step):
         size: {
             name: quartiles(values)
             for name, values in times[size].items()
-            if ", first" not in name
+            if name in COLORS
         }
         for size in sorted(times)
     }

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.variants import variants
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 REDUCTION = 16
@@ -43,6 +44,8 @@ def layers(shape):
         eca = EfficientChannelAttention(data_format=data_format)
         ours[f"ours SE{mark}"] = (*stateless(se, of), data_format)
         ours[f"ours ECA{mark}"] = (*stateless(eca, of), data_format)
+    for name, layer in variants(channels, REDUCTION).items():
+        ours[name] = (*stateless(layer, shape), "channels_last")
     return {
         **ours,
         "jax.numpy SE": (ours["ours SE"][0], squeeze_excite, "channels_last"),

@@ -160,6 +160,27 @@ def ratios(module, results):
     return lines
 
 
+def ratios_between(names, results):
+    """Lines of Markdown: each of the layers between SE and ECA, over SE."""
+    columns = [
+        "mode",
+        "shape",
+        "step",
+        *(f"{name.removeprefix('ours ')} / SE" for name in names),
+    ]
+    lines = [
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for (mode, shape, kind), times in results.items():
+        call = median(times.get("empty Keras layer", [0.0, 0.0]))
+        se = median(times["ours SE"]) - call
+        cells = [f"{(median(times[name]) - call) / se:.2f}" for name in names]
+        size = "x".join(map(str, shape))
+        lines.append(f"| {mode} | {size} | {kind} | {' | '.join(cells)} |")
+    return lines
+
+
 def main():
     chosen = arguments()
     module = prepare(chosen.backend)
@@ -172,6 +193,8 @@ def main():
         f"{versions(chosen.backend)}.",
         "",
         *ratios(module, results),
+        "",
+        *ratios_between(module.variants(SINGLE[-1], module.REDUCTION), results),
         "",
         *table(results),
     ]

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from benchmarks.variants import variants
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 REDUCTION = 16
@@ -56,6 +57,10 @@ def layers(shape):
     last = {"data_format": "channels_last"}
     first = {"data_format": "channels_first"}
     return {
+        **{
+            name: (layer, "channels_last")
+            for name, layer in variants(channels, REDUCTION).items()
+        },
         "ours SE": (SqueezeExcite(**bias, **last), "channels_last"),
         "ours ECA": (EfficientChannelAttention(**last), "channels_last"),
         "ours SE, first": (SqueezeExcite(**bias, **first), "channels_first"),

@@ -7,6 +7,7 @@ from timm.layers.squeeze_excite import SqueezeExciteCl
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
+from benchmarks.variants import variants
 from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
@@ -85,6 +86,10 @@ def layers(shape):
     last = {"data_format": "channels_last"}
     first = {"data_format": "channels_first"}
     return {
+        **{
+            name: (layer, "channels_last")
+            for name, layer in variants(channels, REDUCTION).items()
+        },
         "ours SE": (SqueezeExcite(**bias, **last), "channels_last"),
         "ours ECA": (EfficientChannelAttention(**last), "channels_last"),
         "ours SE, first": (SqueezeExcite(**bias, **first), "channels_first"),

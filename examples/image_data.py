@@ -3,9 +3,9 @@ Title: The images that the examples learn from
 Date created: 2026/11/21
 Description: Digits from scikit-learn, or Fashion-MNIST from Keras or a folder.
 
-Not an example itself: `transfer_learning.py` imports it. Both data sets are a
-tuple `(train_images, train_labels, test_images, test_labels)` of ten classes,
-with images `(samples, height, width, 1)` between 0 and 1.
+Not an example itself: `transfer_learning.py` and `ablation.py` import it. Both
+data sets are a tuple `(train_images, train_labels, test_images, test_labels)`
+of ten classes, with images `(samples, height, width, 1)` between 0 and 1.
 """
 
 import gzip

@@ -62,20 +62,22 @@ from keras_channel_attn import (
 )
 
 import applications
+from command_line import check_backend, positive
 from image_data import load_data, subset
 from outputs import (
-    BACKENDS,
     draw_curves,
     draw_scores,
     other_backend,
     predictions_elsewhere,
     save_models,
 )
+from small_network import small_network
 
 SOURCE_CLASSES = range(5)
 TARGET_CLASSES = range(5, 10)
 IMAGES_PER_CLASS = 100  # for pretraining and for each test
 LABELS_PER_CLASS = 10  # for the transfer
+WIDTHS = (32, 32, 64, 64)  # of the residual blocks of our own network
 # Divides both training sets: a smaller last batch would be compiled anew.
 BATCH_SIZE = 25
 # The transfer has few images in an epoch. So it takes more epochs, by this
@@ -115,36 +117,13 @@ class Network:
     trained: bool  # whether it has been trained before we do
 
 
-def small_network(shape):
-    def build():
-        inputs = keras.Input(shape, name="image")
-        x = convolution(inputs, 32, "stem")
-        for block, width in enumerate((32, 32, 64, 64), start=1):
-            x = residual_block(x, width, f"block_{block}")
-        x = layers.GlobalAveragePooling2D(name="features")(x)
-        return keras.Model(inputs, x, name="backbone")
-
-    return Network(build, lambda images: images, (3e-3, 1e-3), trained=False)
-
-
-def residual_block(x, width, name):
-    wider = x.shape[-1] != width
-    shortcut = x
-    if wider:
-        shortcut = convolution(x, width, f"{name}_shortcut", size=1, strides=2)
-    x = convolution(x, width, f"{name}_1", strides=2 if wider else 1)
-    x = layers.ReLU(name=f"{name}_1_relu")(x)
-    x = convolution(x, width, f"{name}_2")
-    x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def convolution(x, width, name, size=3, strides=1):
-    x = layers.Conv2D(
-        width, size, strides, padding="same", use_bias=False, name=name
-    )(x)
-    # The default momentum, 0.99, is for far more steps than we take.
-    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+def network_of_our_own(shape):
+    return Network(
+        build=lambda: small_network(shape, WIDTHS),
+        prepare=lambda images: images,
+        learning_rates=(3e-3, 1e-3),
+        trained=False,
+    )
 
 
 def application(name, weights, size):
@@ -416,18 +395,6 @@ def largest_difference(paths, results, images):
 """
 
 
-def positive(text):
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1. Received: {text!r}"
-        )
-    return number
-
-
 def parse(parser):
     add = parser.add_argument
     add("--dataset", choices=("digits", "fashion_mnist"), default="digits")
@@ -482,17 +449,13 @@ def parse(parser):
         arguments.weights is not None or arguments.image_size is not None
     ):
         parser.error("--weights and --image-size are for a --backbone")
-    if keras.config.backend() not in BACKENDS:
-        parser.error(
-            f"the {keras.config.backend()} backend of Keras cannot train: set "
-            f"KERAS_BACKEND to one of {', '.join(BACKENDS)}"
-        )
+    check_backend(parser)
     return arguments
 
 
 def chosen_network(arguments, shape):
     if arguments.backbone is None:
-        return small_network(shape)
+        return network_of_our_own(shape)
     weights = arguments.weights or "imagenet"
     return application(
         arguments.backbone,

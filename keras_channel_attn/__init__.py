@@ -1,4 +1,4 @@
-"""Channel attention for Keras 3: Squeeze-and-Excitation and ECA.
+"""Channel attention for Keras 3: Squeeze-and-Excitation, ECA and between.
 
 Importing this package registers its layers with Keras, so that saved models
 that contain them load without `custom_objects`. It does nothing else.
@@ -14,12 +14,16 @@ from keras_channel_attn.layers import ChannelAttention as ChannelAttention
 from keras_channel_attn.layers import (
     EfficientChannelAttention as EfficientChannelAttention,
 )
+from keras_channel_attn.layers import LinearSqueezeExcite as LinearSqueezeExcite
 from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
+from keras_channel_attn.layers import SqueezeGate as SqueezeGate
 
 __all__ = [
     "ChannelAttention",
     "EfficientChannelAttention",
+    "LinearSqueezeExcite",
     "SqueezeExcite",
+    "SqueezeGate",
     "attention_sites",
     "fuse_squeeze_excite",
     "insert_attention",

@@ -14,7 +14,11 @@ import keras
 import numpy as np
 
 from keras_channel_attn.arguments import boolean
-from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn.layers import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+)
 
 # Other people's names for the modules of timm's ResNets: Cadene's and timm's
 # older networks, ECANet, moskomule, and timm's EfficientNet for a layer alone.
@@ -27,6 +31,7 @@ _RENAMINGS = (
     (r"(^|\.)conv_reduce\.", r"\1fc1."),
     (r"(^|\.)conv_expand\.", r"\1fc2."),
 )
+_LAYERS = (SqueezeExcite, LinearSqueezeExcite, EfficientChannelAttention)
 # The three convolutions that Cadene's SENet-154 begins with.
 _DEEP_STEM = {
     "layer0.conv1": "conv1.0",
@@ -50,14 +55,14 @@ def load_torch_weights(model, weights, include_top=True):
 
     Args:
         model: A network of `keras_channel_attn.models`; or a built
-            `SqueezeExcite` or `EfficientChannelAttention`, for the weights of
-            one module of torch.
+            `SqueezeExcite`, `LinearSqueezeExcite` or
+            `EfficientChannelAttention`, for the weights of one module of torch.
         weights: Mapping from names to arrays or tensors, or the path of a file:
             `.safetensors`, which needs the package of this name, or `.pth`,
             `.pt` or `.bin`, which needs torch and is read without running any
             code in it.
-        include_top: Boolean, whether the dense layer of the checkpoint is to
-            be loaded. If `False`, it is left out. Defaults to `True`.
+        include_top: Boolean, whether the dense layer of a network's checkpoint
+            is to be loaded. If `False`, it is left out. Defaults to `True`.
 
     Raises:
         TypeError: If an argument is not one of the above.
@@ -72,7 +77,9 @@ def load_torch_weights(model, weights, include_top=True):
     """
     places = _places(model)
     arrays = _renamed(_read(weights))
-    if not boolean("include_top", include_top):
+    # A layer alone has no top: there `fc` is the map of timm's eSE.
+    without_top = not boolean("include_top", include_top)
+    if without_top and isinstance(model, keras.Model):
         arrays = {
             name: array
             for name, array in arrays.items()
@@ -104,7 +111,7 @@ def load_torch_weights(model, weights, include_top=True):
 
 def _places(model):
     """Dictionary from torch's names to (weight, function of the array)."""
-    if isinstance(model, (SqueezeExcite, EfficientChannelAttention)):
+    if isinstance(model, _LAYERS):
         if not model.built:
             raise ValueError(
                 f"The layer '{model.name}' has no weights yet. Call its "
@@ -113,8 +120,8 @@ def _places(model):
         return _places_of_layer(model, "")
     if not isinstance(model, keras.Model):
         raise TypeError(
-            "`model` must be a network of `keras_channel_attn.models`, a "
-            "`SqueezeExcite` or an `EfficientChannelAttention`. "
+            "`model` must be a network of `keras_channel_attn.models`, or a "
+            f"layer: {', '.join(one.__name__ for one in _LAYERS)}. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
     places = {}
@@ -133,8 +140,14 @@ def _places_of_layer(layer, prefix):
             "fc2.weight": (layer.expand_kernel, _matrix),
             "fc2.bias": (layer.expand_bias, np.asarray),
         }
+    elif isinstance(layer, LinearSqueezeExcite):
+        places = {
+            "fc.weight": (layer.kernel, _matrix),
+            "fc.bias": (layer.bias, np.asarray),
+        }
     elif isinstance(layer, EfficientChannelAttention):
-        places = {"conv.weight": (layer.kernel, np.transpose)}
+        arrange = np.transpose if layer.shared_kernel else _taps
+        places = {"conv.weight": (layer.kernel, arrange)}
     elif isinstance(layer, keras.layers.BatchNormalization):
         places = {
             "weight": (layer.gamma, np.asarray),
@@ -167,6 +180,13 @@ def _places_of_layer(layer, prefix):
 
 def _kernel(array):
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None
+
+
+def _taps(array):
+    """`(channels, 1, taps)`, a grouped convolution, transposed."""
+    if array.ndim != 3 or array.shape[1] != 1:
+        return None
+    return array[:, 0].T
 
 
 def _matrix(array):

@@ -185,6 +185,44 @@ def bottleneck(
     return logits
 
 
+def grouped_linear(descriptor, kernel, bias=None):
+    """Excitation by one linear map: `z W + b`, `W` block-diagonal in groups.
+
+    The number of groups is `channels / kernel.shape[0]`. Group g of size n
+    multiplies channels `g * n` to `(g + 1) * n` of the descriptor by the same
+    columns of the kernel, as a grouped convolution does. One group is a full
+    matrix, as many groups as channels are one weight for each channel.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        kernel: Tensor `(channels / groups, channels)`.
+        bias: Tensor `(channels,)`. Defaults to `None`.
+
+    Returns:
+        Tensor `(batch, channels)`.
+    """
+    kernel = ops.cast(kernel, descriptor.dtype)
+    size, channels = kernel.shape
+    if size == channels:
+        logits = descriptor @ kernel
+    elif size == 1:
+        logits = descriptor * kernel
+    else:
+        groups_first = (1, 0, 2)
+        blocks, parts = (
+            ops.transpose(
+                ops.reshape(one, (rows, channels // size, size)), groups_first
+            )
+            for one, rows in ((kernel, size), (descriptor, -1))
+        )
+        logits = ops.reshape(
+            ops.transpose(parts @ blocks, groups_first), (-1, channels)
+        )
+    if bias is not None:
+        logits = logits + ops.cast(bias, logits.dtype)
+    return logits
+
+
 def activate(activation, tensor):
     """`activation(tensor)`, in the dtype of `tensor`.
 
@@ -215,8 +253,30 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     return shifted_sum(padded, kernel, descriptor.shape[1])
 
 
+def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
+    """Excitation of ECA-NS: as ECA, with taps of its own for each channel.
+
+    `out[c] = sum(kernel[j, c] * z[c + j - (k - 1) / 2] for j in range(k))`.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        kernel: Tensor `(k, channels)`, `k` odd.
+        padding: `"zeros"`, or `"circular"`: the channels form a ring. Defaults
+            to `"zeros"`.
+
+    Returns:
+        Tensor `(batch, channels)`.
+    """
+    kernel = ops.cast(kernel, descriptor.dtype)
+    padded = pad_channels(descriptor, kernel.shape[0] // 2, padding)
+    return shifted_sum(padded, kernel, descriptor.shape[1])
+
+
 def shifted_sum(padded, kernel, channels):
-    """The sum of `channels` columns of `padded`, shifted by each tap."""
+    """The sum of `channels` columns of `padded`, shifted by each tap.
+
+    A tap is one number, or one for each column.
+    """
     total = padded[:, :channels] * kernel[0]
     for tap in range(1, kernel.shape[0]):
         total = total + padded[:, tap : tap + channels] * kernel[tap]
@@ -224,7 +284,7 @@ def shifted_sum(padded, kernel, channels):
 
 
 def pad_channels(descriptor, before, padding):
-    """`before` more channels on both sides: zeros, or those of the ring."""
+    """`before` more columns on both sides: zeros, or those of the ring."""
     if padding == "zeros":
         return ops.pad(descriptor, ((0, 0), (before, before)))
     # A kernel may reach around the ring more than once.
@@ -258,15 +318,19 @@ def attend(inputs, gates, data_format, pooling="avg", mask=None):
         inputs: Floating-point tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`.
         gates: Callable from a descriptor `(batch, channels)` to as many gates
-            of the same dtype.
+            of the same dtype; from two of them with `pooling="avg+max"`.
         data_format: `"channels_last"` or `"channels_first"`.
-        pooling: `"avg"`, `"max"` or `"avg_max"`. Defaults to `"avg"`.
+        pooling: `"avg"`, `"max"` or `"avg_max"`; or `"avg+max"`, which hands
+            the average and the maximum to `gates`. Defaults to `"avg"`.
         mask: Boolean tensor `(batch, *spatial)`. Defaults to `None`.
 
     Returns:
         A pair: a tensor of the shape and dtype of `inputs`, and the gates.
     """
-    scores = gates(squeeze(inputs, data_format, pooling, mask))
+    descriptors = [
+        squeeze(inputs, data_format, one, mask) for one in pooling.split("+")
+    ]
+    scores = gates(*descriptors)
     # On NumPy arithmetic of bfloat16 ends in float32.
     scores = ops.cast(scores, inputs.dtype)
     return rescale(inputs, scores, data_format), scores

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
 
 CONFIGURATIONS = {
     "se": (SqueezeExcite, {"reduction": 4}),
@@ -22,6 +27,10 @@ CONFIGURATIONS = {
         {"divisor": 8, "use_bias": True, "pooling": "avg_max"},
     ),
     "se_identity": (SqueezeExcite, {"reduction": 4, "identity_start": True}),
+    "se_cbam": (
+        SqueezeExcite,
+        {"reduction": 2, "use_bias": True, "pooling": "avg+max"},
+    ),
     "eca": (EfficientChannelAttention, {}),
     "eca_circular_avg_max": (
         EfficientChannelAttention,
@@ -31,13 +40,56 @@ CONFIGURATIONS = {
         EfficientChannelAttention,
         {"identity_start": True, "gate_activation": "hard_sigmoid"},
     ),
+    "eca_ns": (
+        EfficientChannelAttention,
+        {"kernel_size": 3, "shared_kernel": False},
+    ),
+    "eca_ns_circular_cbam": (
+        EfficientChannelAttention,
+        {
+            "kernel_size": 5,
+            "padding": "circular",
+            "pooling": "avg+max",
+            "shared_kernel": False,
+        },
+    ),
+    "linear": (LinearSqueezeExcite, {}),
+    "linear_ese": (
+        LinearSqueezeExcite,
+        {"use_bias": True, "gate_activation": "hard_sigmoid"},
+    ),
+    "linear_groups_bias_identity": (
+        LinearSqueezeExcite,
+        {"groups": 2, "use_bias": True, "identity_start": True},
+    ),
+    # Diagonal where the test has eight channels, as most have.
+    "linear_diagonal_cbam": (
+        LinearSqueezeExcite,
+        {"groups": 8, "use_bias": True, "pooling": "avg+max"},
+    ),
+    "gate": (SqueezeGate, {}),
+    "gate_hard_cbam": (
+        SqueezeGate,
+        {"gate_activation": "hard_sigmoid", "pooling": "avg+max"},
+    ),
+}
+# Those that can be trained, and so start as the identity.
+WITH_WEIGHTS = {
+    name: row
+    for name, row in CONFIGURATIONS.items()
+    if row[0] is not SqueezeGate
 }
 
-over_configurations = pytest.mark.parametrize(
-    ("layer_class", "arguments"),
-    CONFIGURATIONS.values(),
-    ids=CONFIGURATIONS.keys(),
-)
+
+def over(table):
+    """Run a test over a table of names and (class, arguments)."""
+    return pytest.mark.parametrize(
+        ("layer_class", "arguments"), table.values(), ids=table.keys()
+    )
+
+
+over_configurations = over(CONFIGURATIONS)
+over_those_with_weights = over(WITH_WEIGHTS)
 
 DATA_FORMATS = ("channels_last", "channels_first")
 

@@ -53,6 +53,13 @@ def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
     return z
 
 
+def excited(excite, x, data_format="channels_last", pooling="avg", mask=None):
+    """What the gate is given; with two squeezes, as in CBAM, eq. 2."""
+    return sum(
+        excite(squeeze(x, data_format, one, mask)) for one in pooling.split("+")
+    )
+
+
 def bottleneck(z, weights, use_bias=False, activation=relu):
     """SENet, eq. 3: W2 act(W1 z + b1) + b2."""
     weights = [np.asarray(w, "float64") for w in weights]
@@ -76,6 +83,27 @@ def channel_convolution(z, kernel, padding="zeros"):
             if 0 <= neighbour < channels:
                 out[:, channel] += kernel[tap] * z[:, neighbour]
     return out
+
+
+def unshared_channel_convolution(z, kernel, padding="zeros"):
+    """ECA-NS, ECA-Net's table 2: each channel has k taps of its own."""
+    kernel = np.asarray(kernel, "float64")
+    out = np.zeros_like(z)
+    for channel in range(z.shape[1]):
+        taps = kernel[:, channel]
+        out[:, channel] = channel_convolution(z, taps, padding)[:, channel]
+    return out
+
+
+def grouped_linear(z, weights, groups=1):
+    """ECA-Net, table 2: SE-Var3, SE-GC and SE-Var2, group by group."""
+    kernel, *biases = (np.asarray(w, "float64") for w in weights)
+    size = z.shape[1] // groups
+    out = np.zeros_like(z)
+    for group in range(groups):
+        block = slice(group * size, (group + 1) * size)
+        out[:, block] = z[:, block] @ kernel[:, block]
+    return out + sum(biases)
 
 
 def rescale(x, scores, data_format="channels_last"):

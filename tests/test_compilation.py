@@ -5,6 +5,7 @@ import pytest
 from configurations import (
     over_configurations,
     over_data_formats,
+    over_those_with_weights,
     randomize,
     shape_of,
 )
@@ -62,7 +63,7 @@ def test_jax_vmap(rng, layer_class, arguments, data_format):
 
 
 @pytest.mark.backend("jax")
-@over_configurations
+@over_those_with_weights
 def test_jax_gradients_for_each_sample(rng, layer_class, arguments):
     import jax
 
@@ -135,7 +136,17 @@ def test_tensorflow_function_on_an_empty_batch(layer_class, arguments):
 # Each compilation takes seconds: one configuration of each mechanism and the
 # two formats, not the whole table.
 over_few = pytest.mark.parametrize(
-    "name", ["se_divisor_avg_max", "se_identity", "eca", "eca_circular_avg_max"]
+    "name",
+    [
+        "se_divisor_avg_max",
+        "se_identity",
+        "se_cbam",
+        "eca",
+        "eca_circular_avg_max",
+        "eca_ns",
+        "linear_groups_bias_identity",
+        "gate",
+    ],
 )
 
 
@@ -213,7 +224,10 @@ def test_torch_compiles_once(rng, layer_class, arguments):
 @pytest.mark.backend("torch")
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["se_bias", "eca"])
+@pytest.mark.parametrize(
+    "name",
+    ["se_bias", "eca", "eca_ns_circular_cbam", "linear_groups_bias_identity"],
+)
 def test_torch_compile_with_the_default_compiler(rng, name):
     import torch
     from configurations import CONFIGURATIONS

@@ -4,11 +4,29 @@ It is private to Keras and may move: it is used in this module alone.
 """
 
 import pytest
-from configurations import over_configurations, over_data_formats, shape_of
+from configurations import (
+    over_configurations,
+    over_data_formats,
+    over_those_with_weights,
+    shape_of,
+)
 from keras.src import testing
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
+KERNELS = {
+    SqueezeExcite: 2,
+    EfficientChannelAttention: 1,
+    LinearSqueezeExcite: 1,
+    SqueezeGate: 0,
+}
 INPUTS = {"1d": (7,), "2d": (4, 5), "3d": (2, 3, 4), "4d": (2, 1, 3, 2)}
 
 
@@ -21,9 +39,9 @@ def run_layer_test(*args, **kwargs):
 @pytest.mark.parametrize("spatial", INPUTS.values(), ids=INPUTS.keys())
 def test_run_layer_test(layer_class, arguments, data_format, spatial):
     shape = shape_of(2, spatial, 16, data_format)
-    weights = 1 if layer_class.__name__.startswith("Efficient") else 2
+    weights = KERNELS[layer_class]
     if arguments.get("use_bias"):
-        weights = 4
+        weights *= 2
     run_layer_test(
         layer_class,
         init_kwargs={**arguments, "data_format": data_format},
@@ -38,20 +56,27 @@ def test_run_layer_test(layer_class, arguments, data_format, spatial):
     )
 
 
-@over_configurations
-@pytest.mark.parametrize(
-    "losses", ["kernel_regularizer", "activity_regularizer"]
-)
-def test_run_layer_test_with_losses(layer_class, arguments, losses):
-    kernels = 1 if layer_class.__name__.startswith("Efficient") else 2
+def run_layer_test_with_losses(layer_class, arguments, losses):
     run_layer_test(
         layer_class,
-        init_kwargs={**arguments, losses: "l2", "data_format": "channels_last"},
+        init_kwargs={**arguments, "data_format": "channels_last"},
         input_shape=(2, 4, 5, 16),
         expected_output_shape=(2, 4, 5, 16),
-        expected_num_losses=kernels if losses == "kernel_regularizer" else 1,
+        expected_num_losses=losses,
         supports_masking=True,
     )
+
+
+@over_those_with_weights
+def test_run_layer_test_with_regularized_kernels(layer_class, arguments):
+    arguments = {**arguments, "kernel_regularizer": "l2"}
+    run_layer_test_with_losses(layer_class, arguments, KERNELS[layer_class])
+
+
+@over_configurations
+def test_run_layer_test_with_regularized_outputs(layer_class, arguments):
+    arguments = {**arguments, "activity_regularizer": "l2"}
+    run_layer_test_with_losses(layer_class, arguments, 1)
 
 
 @over_configurations

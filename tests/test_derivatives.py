@@ -6,18 +6,24 @@ import pytest
 import reference
 from autodiff import finite_differences, outputs_and_gradients
 from configurations import (
+    over,
     over_configurations,
     over_data_formats,
     randomize,
     shape_of,
 )
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
 
 pytestmark = pytest.mark.training
 
 
-def built(layer_class, arguments, channels=6, **more):
+def built(layer_class, arguments, channels=8, **more):
     layer = layer_class(**arguments, **more)
     layer.build(shape_of(None, (None,), channels, layer.data_format))
     randomize(layer)
@@ -26,14 +32,25 @@ def built(layer_class, arguments, channels=6, **more):
 
 def reference_output(layer, x, weights, mask):
     """The layer's formula in NumPy, from its own attributes."""
-    z = reference.squeeze(x, layer.data_format, layer.pooling, mask)
-    if isinstance(layer, SqueezeExcite):
-        activation = getattr(reference, layer.activation.__name__, None)
-        if layer.activation is keras.activations.silu:
-            activation = reference.swish
-        logits = reference.bottleneck(z, weights, layer.use_bias, activation)
-    else:
-        logits = reference.channel_convolution(z, weights[0], layer.padding)
+
+    def excite(z):
+        if isinstance(layer, SqueezeExcite):
+            activation = getattr(reference, layer.activation.__name__, None)
+            if layer.activation is keras.activations.silu:
+                activation = reference.swish
+            return reference.bottleneck(z, weights, layer.use_bias, activation)
+        if isinstance(layer, LinearSqueezeExcite):
+            return reference.grouped_linear(z, weights, layer.groups)
+        if isinstance(layer, SqueezeGate):
+            return z
+        convolve = reference.unshared_channel_convolution
+        if layer.shared_kernel:
+            convolve = reference.channel_convolution
+        return convolve(z, weights[0], layer.padding)
+
+    logits = reference.excited(
+        excite, x, layer.data_format, layer.pooling, mask
+    )
     gates = getattr(reference, layer.gate_activation.__name__)(logits)
     return reference.rescale(
         x, gates * (2 if layer.identity_start else 1), layer.data_format
@@ -47,7 +64,7 @@ def test_gradients_of_input_and_weights(
     rng, layer_class, arguments, data_format, masked
 ):
     layer = built(layer_class, arguments, data_format=data_format)
-    x = rng.normal(size=shape_of(2, (2, 3), 6, data_format))
+    x = rng.normal(size=shape_of(2, (2, 3), 8, data_format))
     mask = rng.random((2, 2, 3)) < 0.7 if masked else None
     upstream = rng.normal(size=x.shape)
     call_arguments = {} if mask is None else {"mask": mask}
@@ -64,11 +81,18 @@ def test_gradients_of_input_and_weights(
         np.testing.assert_allclose(dw, expected, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    "layer_class", [SqueezeExcite, EfficientChannelAttention]
+@over(
+    {
+        "se": (SqueezeExcite, {}),
+        "eca": (EfficientChannelAttention, {}),
+        "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
+        "linear": (LinearSqueezeExcite, {}),
+        "linear_groups": (LinearSqueezeExcite, {"groups": 4}),
+        "linear_diagonal": (LinearSqueezeExcite, {"groups": 32}),
+    }
 )
-def test_identity_start_can_learn(rng, layer_class):
-    layer = layer_class(identity_start=True)
+def test_identity_start_can_learn(rng, layer_class, arguments):
+    layer = layer_class(**arguments, identity_start=True)
     x = rng.normal(size=(4, 3, 3, 32)).astype("float32")
     model = keras.Sequential([keras.Input((3, 3, 32)), layer])
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
@@ -92,10 +116,20 @@ SMOOTH = {
         EfficientChannelAttention,
         {"kernel_size": 5, "padding": "circular"},
     ),
+    "eca_ns": (
+        EfficientChannelAttention,
+        {"kernel_size": 3, "shared_kernel": False},
+    ),
+    "eca_ns_circular": (
+        EfficientChannelAttention,
+        {"kernel_size": 5, "padding": "circular", "shared_kernel": False},
+    ),
+    "linear": (LinearSqueezeExcite, {"use_bias": True}),
+    "linear_groups": (LinearSqueezeExcite, {"groups": 2}),
+    "linear_diagonal": (LinearSqueezeExcite, {"groups": 4, "use_bias": True}),
+    "gate": (SqueezeGate, {}),
 }
-over_smooth = pytest.mark.parametrize(
-    ("layer_class", "arguments"), SMOOTH.values(), ids=SMOOTH.keys()
-)
+over_smooth = over(SMOOTH)
 
 
 @pytest.mark.backend("torch")

@@ -14,9 +14,10 @@ import keras_channel_attn  # noqa: F401, registers the layers
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
-def test_loads_and_computes_the_same():
-    model = keras.models.load_model(GOLDEN / "golden.keras")
-    arrays = np.load(GOLDEN / "golden.npz")
+@pytest.mark.parametrize("file", ["golden", "variants"])
+def test_loads_and_computes_the_same(file):
+    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    arrays = np.load(GOLDEN / f"{file}.npz")
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(model(arrays["x"])),
         arrays["y"],
@@ -25,77 +26,72 @@ def test_loads_and_computes_the_same():
     )
 
 
-SQUEEZE_EXCITE = {
-    "activation",
+COMMON = {
+    "data_format",
+    "dtype",
+    "gate_activation",
+    "identity_start",
+    "name",
+    "pooling",
+    "trainable",
+}
+KERNEL = {"kernel_constraint", "kernel_initializer", "kernel_regularizer"}
+AFFINE = {
+    *KERNEL,
     "bias_constraint",
     "bias_initializer",
     "bias_regularizer",
-    "bottleneck_units",
-    "data_format",
-    "divisor",
-    "dtype",
-    "gate_activation",
-    "identity_start",
-    "kernel_constraint",
-    "kernel_initializer",
-    "kernel_regularizer",
-    "name",
-    "pooling",
-    "reduction",
-    "trainable",
     "use_bias",
 }
-EFFICIENT = {
-    "b",
-    "data_format",
-    "dtype",
-    "gamma",
-    "gate_activation",
-    "identity_start",
-    "kernel_constraint",
-    "kernel_initializer",
-    "kernel_regularizer",
-    "kernel_size",
-    "name",
-    "padding",
-    "pooling",
-    "trainable",
+SQUEEZE_EXCITE = {
+    *COMMON,
+    *AFFINE,
+    "activation",
+    "bottleneck_units",
+    "divisor",
+    "reduction",
+}
+FIRST_EFFICIENT = {*COMMON, *KERNEL, "b", "gamma", "kernel_size", "padding"}
+EFFICIENT = {*FIRST_EFFICIENT, "shared_kernel"}
+# What a file holds may be less than what today's layer would write.
+FROZEN = {
+    ("golden", "SqueezeExcite"): SQUEEZE_EXCITE,
+    ("golden", "EfficientChannelAttention"): FIRST_EFFICIENT,
+    ("variants", "SqueezeExcite"): SQUEEZE_EXCITE,
+    ("variants", "EfficientChannelAttention"): EFFICIENT,
+    ("variants", "LinearSqueezeExcite"): {*COMMON, *AFFINE, "groups"},
+    ("variants", "SqueezeGate"): COMMON,
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "config_keys"),
-    [
-        ("SqueezeExcite", SQUEEZE_EXCITE),
-        ("EfficientChannelAttention", EFFICIENT),
-    ],
-)
-def test_config_keys_of_the_file_and_of_today(name, config_keys):
-    with zipfile.ZipFile(GOLDEN / "golden.keras") as archive:
+def config_keys(file, name):
+    with zipfile.ZipFile(GOLDEN / f"{file}.keras") as archive:
         config = json.loads(archive.read("config.json"))
-    layers = [
-        layer
+    keys = [
+        set(layer["config"])
         for layer in config["config"]["layers"]
-        if layer["class_name"] == name
+        if layer["registered_name"] == f"keras_channel_attn>{name}"
     ]
-    assert len(layers) == 2
-    for layer in layers:
-        assert layer["registered_name"] == f"keras_channel_attn>{name}"
-        assert set(layer["config"]) == config_keys
-    registered = keras.saving.get_registered_object(
+    assert keys
+    return keys
+
+
+@pytest.mark.parametrize(("file", "name"), FROZEN)
+def test_config_keys_of_the_file(file, name):
+    for keys in config_keys(file, name):
+        assert keys == FROZEN[file, name]
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name in FROZEN}))
+def test_config_keys_of_today(name):
+    layer_class = keras.saving.get_registered_object(
         f"keras_channel_attn>{name}"
     )
-    assert set(registered().get_config()) == config_keys
+    assert set(layer_class().get_config()) == FROZEN["variants", name]
 
 
-def test_weight_paths_of_the_file_and_of_today(tmp_path):
-    """A `.keras` file finds weights by class name and order of creation."""
-    with zipfile.ZipFile(GOLDEN / "golden.keras") as archive:
-        archive.extract("model.weights.h5", tmp_path)
-    model = keras.models.load_model(GOLDEN / "golden.keras")
-    model.save_weights(tmp_path / "today.weights.h5")
-    golden = datasets(tmp_path / "model.weights.h5")
-    assert golden == {
+WEIGHTS = {
+    "golden": {
         "layers/squeeze_excite/vars/0": (32, 8),
         "layers/squeeze_excite/vars/1": (8,),
         "layers/squeeze_excite/vars/2": (8, 32),
@@ -104,8 +100,29 @@ def test_weight_paths_of_the_file_and_of_today(tmp_path):
         "layers/squeeze_excite_1/vars/0": (32, 3),
         "layers/squeeze_excite_1/vars/1": (3, 32),
         "layers/efficient_channel_attention_1/vars/0": (5, 1, 1),
-    }
-    assert datasets(tmp_path / "today.weights.h5") == golden
+    },
+    "variants": {
+        "layers/linear_squeeze_excite/vars/0": (32, 32),
+        "layers/linear_squeeze_excite/vars/1": (32,),
+        "layers/linear_squeeze_excite_1/vars/0": (8, 32),
+        "layers/linear_squeeze_excite_2/vars/0": (1, 32),
+        "layers/efficient_channel_attention/vars/0": (3, 32),
+        "layers/efficient_channel_attention_1/vars/0": (5, 32),
+        "layers/squeeze_excite/vars/0": (32, 8),
+        "layers/squeeze_excite/vars/1": (8, 32),
+    },
+}
+
+
+@pytest.mark.parametrize("file", WEIGHTS)
+def test_weight_paths_of_the_file_and_of_today(tmp_path, file):
+    """A `.keras` file finds weights by class name and order of creation."""
+    with zipfile.ZipFile(GOLDEN / f"{file}.keras") as archive:
+        archive.extract("model.weights.h5", tmp_path)
+    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    model.save_weights(tmp_path / "today.weights.h5")
+    assert datasets(tmp_path / "model.weights.h5") == WEIGHTS[file]
+    assert datasets(tmp_path / "today.weights.h5") == WEIGHTS[file]
 
 
 def datasets(path):
@@ -120,15 +137,37 @@ def datasets(path):
     return found
 
 
-def test_weight_names():
-    model = keras.models.load_model(GOLDEN / "golden.keras")
-    assert [weight.path for weight in model.weights] == [
-        "first/reduce_kernel",
-        "first/reduce_bias",
-        "first/expand_kernel",
-        "first/expand_bias",
-        "second/kernel",
-        "third/reduce_kernel",
-        "third/expand_kernel",
-        "efficient_channel_attention/kernel",
-    ]
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (
+            "golden",
+            [
+                "first/reduce_kernel",
+                "first/reduce_bias",
+                "first/expand_kernel",
+                "first/expand_bias",
+                "second/kernel",
+                "third/reduce_kernel",
+                "third/expand_kernel",
+                "efficient_channel_attention/kernel",
+            ],
+        ),
+        (
+            "variants",
+            [
+                "first/kernel",
+                "first/bias",
+                "second/kernel",
+                "third/kernel",
+                "fifth/kernel",
+                "sixth/kernel",
+                "seventh/reduce_kernel",
+                "seventh/expand_kernel",
+            ],
+        ),
+    ],
+)
+def test_weight_names(file, expected):
+    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    assert [weight.path for weight in model.weights] == expected

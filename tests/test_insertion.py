@@ -33,7 +33,9 @@ from networks import (
 from keras_channel_attn import (
     ChannelAttention,
     EfficientChannelAttention,
+    LinearSqueezeExcite,
     SqueezeExcite,
+    SqueezeGate,
     attention_sites,
     insert_attention,
     remove_attention,
@@ -217,6 +219,11 @@ def test_a_template_gives_each_site_a_layer_of_its_own():
             EfficientChannelAttention(data_format="channels_last"),
             "efficient_channel_attention",
         ),
+        (
+            LinearSqueezeExcite(data_format="channels_last"),
+            "linear_squeeze_excite",
+        ),
+        (SqueezeGate(data_format="channels_last"), "squeeze_gate"),
     ],
 )
 @pytest.mark.parametrize("build", [residual, nested])
@@ -789,6 +796,15 @@ def test_replacement_equals_insertion(build):
         assert other.get_config() == layer.get_config()
         other.set_weights(layer.get_weights())
     assert_same(replaced, inserted)
+
+
+@over_configurations
+def test_every_configuration_can_replace_another(layer_class, arguments):
+    model = attended(residual, "residual")
+    copy = replace_attention(model, layer_class(**arguments))
+    assert [type(new) for new in attention_of(copy).values()] == [
+        layer_class
+    ] * 2
 
 
 @pytest.mark.parametrize(

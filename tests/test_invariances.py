@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from configurations import CONFIGURATIONS, over_configurations, randomize
+from configurations import (
+    CONFIGURATIONS,
+    over_those_with_weights,
+    randomize,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -117,7 +121,7 @@ def test_the_output_is_the_input_times_its_scores(name, x):
     close(y, x * scores.reshape(len(x), *[1] * (x.ndim - 2), CHANNELS))
 
 
-@over_configurations
+@over_those_with_weights
 @EXAMPLES
 @given(x=inputs())
 def test_identity_start_returns_any_input_exactly(layer_class, arguments, x):

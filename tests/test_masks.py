@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
-POOLINGS = ["avg", "max", "avg_max"]
+POOLINGS = ["avg", "max", "avg_max", "avg+max"]
 
 
 def scores_of(layer, x, mask=None):
@@ -37,10 +37,15 @@ def test_what_masked_positions_hold_does_not_matter(
     layer = EfficientChannelAttention(pooling=pooling, data_format=data_format)
     expected = scores_of(layer, x, mask)
     np.testing.assert_array_equal(scores_of(layer, filled, mask), expected)
-    z = reference.squeeze(x, data_format, pooling, mask)
-    gates = reference.sigmoid(
-        reference.channel_convolution(z, layer.get_weights()[0])
+    (kernel,) = layer.get_weights()
+    logits = reference.excited(
+        lambda z: reference.channel_convolution(z, kernel),
+        x,
+        data_format,
+        pooling,
+        mask,
     )
+    gates = reference.sigmoid(logits)
     np.testing.assert_allclose(expected, gates, rtol=1e-5, atol=1e-6)
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from keras_channel_attn import (
     EfficientChannelAttention,
+    LinearSqueezeExcite,
     SqueezeExcite,
+    SqueezeGate,
     models,
 )
 
@@ -199,6 +201,61 @@ def test_efficient_channel_attention_alone(rng):
     taps = rng.normal(size=3).astype("float32")
     models.load_torch_weights(layer, {"conv.weight": taps.reshape(1, 1, 3)})
     np.testing.assert_array_equal(layer.get_weights()[0].ravel(), taps)
+
+
+def test_a_kernel_for_each_channel_alone(rng):
+    # ECANet, models/eca_ns.py: a grouped convolution of k taps per channel.
+    layer = EfficientChannelAttention(
+        kernel_size=3, shared_kernel=False, data_format="channels_last"
+    )
+    layer.build((None, 5, 5, 6))
+    taps = rng.normal(size=(6, 1, 3)).astype("float32")
+    models.load_torch_weights(layer, {"conv.weight": taps})
+    np.testing.assert_array_equal(layer.get_weights()[0], taps[:, 0].T)
+    with pytest.raises(ValueError, match=r"shape: conv.weight is \(1, 1, 3\)"):
+        models.load_torch_weights(layer, {"conv.weight": taps[:1]})
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("include_top", [True, False])
+def test_linear_squeeze_excite_alone(rng, groups, include_top):
+    # timm, EffectiveSEModule: a 1x1 convolution, here also a grouped one.
+    layer = LinearSqueezeExcite(
+        groups, use_bias=True, data_format="channels_last"
+    )
+    layer.build((None, 5, 5, 6))
+    kernel = rng.normal(size=(6, 6 // groups, 1, 1)).astype("float32")
+    bias = rng.normal(size=6).astype("float32")
+    models.load_torch_weights(
+        layer, {"fc.weight": kernel, "fc.bias": bias}, include_top
+    )
+    for actual, wanted in zip(
+        layer.get_weights(), [kernel[:, :, 0, 0].T, bias], strict=True
+    ):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def test_channel_branch_of_cbam_alone(rng):
+    # timm, ChannelAttn: two 1x1 convolutions without biases.
+    layer = SqueezeExcite(
+        bottleneck_units=2, pooling="avg+max", data_format="channels_last"
+    )
+    layer.build((None, 5, 5, 6))
+    first, second = rng.normal(size=(2, 6, 1, 1)), rng.normal(size=(6, 2, 1, 1))
+    models.load_torch_weights(
+        layer, {"fc1.weight": first, "fc2.weight": second}
+    )
+    for actual, wanted in zip(
+        layer.get_weights(),
+        [first[..., 0, 0].T, second[..., 0, 0].T],
+        strict=True,
+    ):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-6)
+
+
+def test_a_layer_without_weights():
+    with pytest.raises(TypeError, match="LinearSqueezeExcite, Efficient"):
+        models.load_torch_weights(SqueezeGate(), {})
 
 
 def test_a_layer_that_is_not_built():

@@ -74,6 +74,56 @@ def test_channel_convolution(rng, channels, size, padding):
     close(actual, reference.channel_convolution(z, kernel, padding))
 
 
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize(
+    ("channels", "size"), [(8, 1), (8, 5), (3, 5), (1, 3), (2, 9)]
+)
+def test_unshared_channel_convolution(rng, channels, size, padding):
+    z = rng.normal(size=(3, channels)).astype("float32")
+    kernel = rng.normal(size=(size, channels)).astype("float32")
+    actual = attention_ops.unshared_channel_convolution(
+        ops.convert_to_tensor(z), ops.convert_to_tensor(kernel), padding
+    )
+    close(actual, reference.unshared_channel_convolution(z, kernel, padding))
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(12, 1), (12, 3), (12, 4), (12, 12), (1, 1)]
+)
+def test_grouped_linear(rng, channels, groups, use_bias):
+    shapes = [(channels // groups, channels), (channels,)][: 1 + use_bias]
+    weights = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    z = rng.normal(size=(3, channels)).astype("float32")
+    actual = attention_ops.grouped_linear(
+        *(ops.convert_to_tensor(array) for array in (z, *weights))
+    )
+    close(actual, reference.grouped_linear(z, weights, groups))
+
+
+@over_data_formats
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
+def test_attend(rng, data_format, pooling):
+    """With two poolings the gates are given both, the average first."""
+    x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
+    given = []
+
+    def gates(*descriptors):
+        given.extend(descriptors)
+        return ops.sigmoid(descriptors[-1])
+
+    y, scores = attention_ops.attend(
+        ops.convert_to_tensor(x), gates, data_format, pooling
+    )
+    expected = [
+        reference.squeeze(x, data_format, one) for one in pooling.split("+")
+    ]
+    for actual, descriptor in zip(given, expected, strict=True):
+        close(actual, descriptor)
+    close(scores, reference.sigmoid(expected[-1]))
+    close(y, reference.rescale(x, reference.sigmoid(expected[-1]), data_format))
+
+
 @over_data_formats
 @pytest.mark.parametrize("spatial", RANKS, ids=str)
 def test_rescale(rng, data_format, spatial):

@@ -32,7 +32,15 @@ LAYERS = {
         "kernel_size=None, gamma=2, b=1, padding='zeros', "
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, kernel_initializer='glorot_uniform', "
-        "kernel_regularizer=None, kernel_constraint=None, **kwargs"
+        "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
+        "**kwargs"
+    ),
+    "LinearSqueezeExcite": (
+        "groups=1, use_bias=False, gate_activation='sigmoid', pooling='avg', "
+        "identity_start=False, data_format=None, "
+        "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
+        "kernel_regularizer=None, bias_regularizer=None, "
+        "kernel_constraint=None, bias_constraint=None, **kwargs"
     ),
     "SqueezeExcite": (
         "reduction=16, bottleneck_units=None, divisor=1, activation='relu', "
@@ -41,6 +49,10 @@ LAYERS = {
         "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, **kwargs"
+    ),
+    "SqueezeGate": (
+        "gate_activation='sigmoid', pooling='avg', identity_start=False, "
+        "data_format=None, **kwargs"
     ),
 }
 
@@ -154,7 +166,9 @@ def test_import_registers_the_layers_and_nothing_else():
     assert printed == [
         "['keras_channel_attn>EfficientChannelAttention', "
         "'keras_channel_attn>ImagePreprocessing', "
-        "'keras_channel_attn>SqueezeExcite']",
+        "'keras_channel_attn>LinearSqueezeExcite', "
+        "'keras_channel_attn>SqueezeExcite', "
+        "'keras_channel_attn>SqueezeGate']",
         "['keras_channel_attn']",
     ]
 
@@ -163,7 +177,9 @@ def test_import_registers_the_layers_and_nothing_else():
     "layer",
     [
         keras_channel_attn.EfficientChannelAttention,
+        keras_channel_attn.LinearSqueezeExcite,
         keras_channel_attn.SqueezeExcite,
+        keras_channel_attn.SqueezeGate,
         keras_channel_attn.models.ImagePreprocessing,
     ],
 )

@@ -7,6 +7,7 @@ from autodiff import outputs_and_gradients
 from configurations import (
     over_configurations,
     over_data_formats,
+    over_those_with_weights,
     randomize,
     shape_of,
 )
@@ -94,7 +95,7 @@ def test_large_float16_maps_do_not_overflow(
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "softplus"])
-@over_configurations
+@over_those_with_weights
 def test_identity_start_is_exact(rng, layer_class, arguments, policy, gate):
     x = ops.cast(rng.normal(size=(2, 3, 4, 8)), POLICIES[policy][0])
     arguments = {**arguments, "identity_start": True, "gate_activation": gate}

@@ -1,10 +1,18 @@
 """Parameter counts and widths that papers and peers published."""
 
+import math
+
 import keras
 import pytest
 import reference
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+    models,
+)
 from keras_channel_attn.ops import adaptive_kernel_size, bottleneck_width
 
 # Fig. 3 of the ECA paper (arXiv 1910.03151), gamma = 2 and b = 1: the first
@@ -64,6 +72,56 @@ def test_parameters_of_efficient_channel_attention(first, last, size):
     # Section 3.2 of the ECA paper: k parameters, no more.
     for channels in (first, last):
         assert parameters(EfficientChannelAttention(), channels) == size
+
+
+# Table 2 of the ECA paper: the attention of each row for C channels, and its
+# parameters; and the eSE of CenterMask (arXiv 1911.06667).
+TABLE_2 = {
+    "SE": (lambda c: SqueezeExcite(16), lambda c: 2 * c**2 // 16),
+    "SE-Var1": (lambda c: SqueezeGate(), lambda c: 0),
+    "SE-Var2": (lambda c: LinearSqueezeExcite(groups=c), lambda c: c),
+    "SE-Var3": (lambda c: LinearSqueezeExcite(), lambda c: c**2),
+    "SE-GC1": (lambda c: LinearSqueezeExcite(16), lambda c: c**2 // 16),
+    "SE-GC2": (lambda c: LinearSqueezeExcite(c // 16), lambda c: 16 * c),
+    "SE-GC3": (lambda c: LinearSqueezeExcite(c // 8), lambda c: 8 * c),
+    "ECA-NS": (
+        lambda c: EfficientChannelAttention(3, shared_kernel=False),
+        lambda c: 3 * c,
+    ),
+    "ECA": (lambda c: EfficientChannelAttention(3), lambda c: 3),
+    "eSE": (
+        lambda c: LinearSqueezeExcite(
+            use_bias=True, gate_activation="hard_sigmoid"
+        ),
+        lambda c: c**2 + c,
+    ),
+}
+over_table_2 = pytest.mark.parametrize(
+    ("attention", "count"), TABLE_2.values(), ids=TABLE_2.keys()
+)
+
+
+@over_table_2
+@pytest.mark.parametrize("channels", [64, 256, 2048])
+def test_parameters_of_each_row(attention, count, channels):
+    assert parameters(attention(channels), channels) == count(channels)
+
+
+@over_table_2
+def test_parameters_of_each_row_in_resnet_50(attention, count):
+    # As the paper places them: at the end of each of the 3, 4, 6 and 3 blocks.
+    network = models.ResNet(
+        (3, 4, 6, 3), attention=lambda channels, stage: attention(channels)
+    )
+    expected = 25_557_032 + sum(
+        blocks * count(channels)
+        for blocks, channels in zip(
+            (3, 4, 6, 3), (256, 512, 1024, 2048), strict=True
+        )
+    )
+    assert expected == sum(
+        math.prod(weight.shape) for weight in network.trainable_weights
+    )
 
 
 def test_clamped_kernel_size_differs_up_to_7_channels():

@@ -15,9 +15,12 @@ from keras import ops
 
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
+# Eight channels in either data format.
+SHAPE = (8, 5, 8)
+
 
 def one_layer(layer_class, arguments, data_format="channels_last"):
-    inputs = keras.Input((4, 5, 8))
+    inputs = keras.Input(SHAPE)
     layer = layer_class(data_format=data_format, **arguments)
     model = keras.Model(inputs, layer(inputs, return_attention_scores=True))
     randomize(layer)
@@ -27,13 +30,13 @@ def one_layer(layer_class, arguments, data_format="channels_last"):
 def nested():
     """A model in a model, with the same layer used twice."""
     shared = SqueezeExcite(2, data_format="channels_last", name="shared")
-    inner_inputs = keras.Input((4, 5, 8))
+    inner_inputs = keras.Input(SHAPE)
     inner = keras.Model(
         inner_inputs,
         shared(EfficientChannelAttention()(shared(inner_inputs))),
         name="inner",
     )
-    inputs = keras.Input((4, 5, 8))
+    inputs = keras.Input(SHAPE)
     x = inner(SqueezeExcite(4, use_bias=True)(inputs))
     model = keras.Model(inputs, inner(EfficientChannelAttention(5)(x)))
     for seed, layer in enumerate([*model.layers, *inner.layers]):
@@ -44,7 +47,7 @@ def nested():
 
 def sequential():
     model = keras.Sequential(
-        [keras.Input((4, 5, 8)), SqueezeExcite(2), EfficientChannelAttention()]
+        [keras.Input(SHAPE), SqueezeExcite(2), EfficientChannelAttention()]
     )
     for layer in model.layers:
         randomize(layer)
@@ -52,7 +55,7 @@ def sequential():
 
 
 def sample():
-    return np.random.default_rng(7).normal(size=(3, 4, 5, 8)).astype("float32")
+    return np.random.default_rng(7).normal(size=(3, *SHAPE)).astype("float32")
 
 
 def predictions(model):
@@ -152,7 +155,9 @@ def test_inside_a_subclassed_model(tmp_path):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", ["se_bias", "eca"])
+@pytest.mark.parametrize(
+    "name", ["se_bias", "eca", "eca_ns", "linear_groups_bias_identity"]
+)
 def test_keras_file_of_other_precisions(tmp_path, policy, name):
     layer_class, arguments = CONFIGURATIONS[name]
     model = one_layer(layer_class, {**arguments, "dtype": policy})

@@ -7,7 +7,12 @@ says what is gained.
 
 import keras
 
-from keras_channel_attn.ops import activate, attend, bottleneck
+from keras_channel_attn.ops import (
+    activate,
+    attend,
+    bottleneck,
+    grouped_linear,
+)
 
 if keras.config.backend() == "torch":
     from keras_channel_attn.kernels.torch import (
@@ -15,10 +20,25 @@ if keras.config.backend() == "torch":
         attend,
         bottleneck,
         channel_convolution,
+        grouped_linear,
+        unshared_channel_convolution,
     )
 elif keras.config.backend() in ("tensorflow", "jax"):
-    from keras_channel_attn.kernels.convolution import channel_convolution
+    from keras_channel_attn.kernels.convolution import (
+        channel_convolution,
+        unshared_channel_convolution,
+    )
 else:
-    from keras_channel_attn.ops import channel_convolution
+    from keras_channel_attn.ops import (
+        channel_convolution,
+        unshared_channel_convolution,
+    )
 
-__all__ = ["activate", "attend", "bottleneck", "channel_convolution"]
+__all__ = [
+    "activate",
+    "attend",
+    "bottleneck",
+    "channel_convolution",
+    "grouped_linear",
+    "unshared_channel_convolution",
+]

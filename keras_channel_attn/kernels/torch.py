@@ -159,6 +159,30 @@ def _affine(tensor, kernel, bias):
     return torch.addmm(_value(bias, tensor), tensor, kernel)
 
 
+def grouped_linear(descriptor, kernel, bias=None):
+    """What `keras_channel_attn.ops.grouped_linear` does."""
+    size, channels = kernel.shape
+    if size == channels:
+        return _affine(descriptor, kernel, bias)
+    kernel = _value(kernel, descriptor)
+    if bias is not None:
+        bias = _value(bias, descriptor)
+    if size == 1:
+        if bias is None:
+            return descriptor * kernel
+        return torch.addcmul(bias, descriptor, kernel)
+    # (groups, batch, size) times (groups, size, size).
+    parts, blocks = (
+        one.unflatten(1, (-1, size)).transpose(0, 1)
+        for one in (descriptor, kernel)
+    )
+    if bias is None:
+        logits = torch.bmm(parts, blocks)
+    else:
+        logits = torch.baddbmm(bias.reshape(-1, 1, size), parts, blocks)
+    return logits.transpose(0, 1).flatten(1)
+
+
 def channel_convolution(descriptor, kernel, padding="zeros"):
     """What `keras_channel_attn.ops.channel_convolution` does."""
     kernel = _value(kernel, descriptor)
@@ -178,6 +202,58 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     return torch.nn.functional.conv2d(
         padded[None, None], kernel.reshape(1, 1, 1, -1)
     )[0, 0]
+
+
+def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
+    """What `keras_channel_attn.ops.unshared_channel_convolution` does."""
+    kernel = _value(kernel, descriptor)
+    if _compiled_alone():
+        return _CompiledConvolution.apply(descriptor, kernel, padding)
+    # `torch.func` vectorizes windows, but not their second derivative.
+    if torch.compiler.is_compiling() or _transformed():
+        padded = _pad_channels(descriptor, kernel, padding)
+        return ops.shifted_sum(padded, kernel, descriptor.shape[1])
+    return _UnsharedConvolution.apply(descriptor, kernel, padding)
+
+
+class _UnsharedConvolution(torch.autograd.Function):
+    """Sums over windows of the channels, which are views of one tensor.
+
+    Automatically, the gradient of the windows becomes a tensor as large as all
+    of them, which is then added up at their places.
+    """
+
+    @staticmethod
+    def forward(ctx, descriptor, kernel, padding):
+        ctx.save_for_backward(descriptor, kernel)
+        ctx.save_for_forward(descriptor, kernel)
+        ctx.padding = padding
+        windows = _windows(descriptor, kernel, padding)
+        return (windows * kernel.T).sum(-1)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        descriptor, kernel = ctx.saved_tensors
+        spread = _windows(gradient, kernel, ctx.padding)
+        taps = _taps_backwards(kernel, ctx.padding)
+        windows = _windows(descriptor, kernel, ctx.padding)
+        return (
+            (spread * taps.T).sum(-1),
+            (gradient[..., None] * windows).sum(0).T,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx, tangent, kernel_tangent, _):
+        descriptor, kernel = ctx.saved_tensors
+        result = 0
+        if tangent is not None:
+            windows = _windows(tangent, kernel, ctx.padding)
+            result = result + (windows * kernel.T).sum(-1)
+        if kernel_tangent is not None:
+            windows = _windows(descriptor, kernel, ctx.padding)
+            result = result + (windows * kernel_tangent.T).sum(-1)
+        return result
 
 
 class _CompiledConvolution(torch.autograd.Function):
@@ -201,14 +277,21 @@ class _CompiledConvolution(torch.autograd.Function):
         channels = descriptor.shape[1]
         padded = _pad_channels(descriptor, kernel, ctx.padding)
         spread = _pad_channels(gradient, kernel, ctx.padding)
+        shared = kernel.ndim == 3
+        taps = (
+            kernel.flip(0) if shared else _taps_backwards(kernel, ctx.padding)
+        )
         # In 16 bits the sums over all samples and channels could overflow.
         sums = [
             (gradient * padded[:, tap : tap + channels])
-            .sum(dtype=torch.promote_types(kernel.dtype, torch.float32))
+            .sum(
+                dim=None if shared else 0,
+                dtype=torch.promote_types(kernel.dtype, torch.float32),
+            )
             .to(kernel.dtype)
             for tap in range(kernel.shape[0])
         ]
-        grad = ops.shifted_sum(spread, kernel.flip(0), channels)
+        grad = ops.shifted_sum(spread, taps, channels)
         return _stored(grad), torch.stack(sums).reshape(kernel.shape), None
 
 
@@ -220,9 +303,13 @@ def _compiled_alone():
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return False
+    return not _transformed()
+
+
+def _transformed():
     # Not public: without it the portable form serves.
     transformed = getattr(torch._C, "_are_functorch_transforms_active", None)
-    return transformed is not None and not transformed()
+    return transformed is None or transformed()
 
 
 def _stored(tensor):
@@ -236,6 +323,18 @@ def _pad_channels(descriptor, kernel, padding):
         return ops.pad_channels(descriptor, before, padding)
     # `ops.pad` counts its calls, and is compiled anew at each of them.
     return torch.nn.functional.pad(descriptor, (before, before))
+
+
+def _windows(descriptor, kernel, padding):
+    """View of `(batch, channels, k)`: each channel with its neighbours."""
+    padded = _pad_channels(descriptor, kernel, padding)
+    return padded.unfold(1, kernel.shape[0], 1)
+
+
+def _taps_backwards(kernel, padding):
+    """What came from a neighbour went through that neighbour's own taps."""
+    windows = _windows(kernel.flip(0), kernel, padding)
+    return windows.diagonal(dim1=0, dim2=2).T
 
 
 def _value(weight, like):

@@ -7,7 +7,7 @@ from keras import ops
 from keras_channel_attn import kernels
 from keras_channel_attn.arguments import boolean, one_of, resolved
 
-_POOLINGS = ("avg", "max", "avg_max")
+_POOLINGS = ("avg", "max", "avg_max", "avg+max")
 _HALF_AT_ZERO = [keras.activations.sigmoid, keras.activations.hard_sigmoid]
 _DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -27,8 +27,11 @@ class ChannelAttention(keras.layers.Layer):
     Args:
         gate_activation: Name or callable, applied elementwise to what `excite`
             returns. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both: how
-            the spatial positions are squeezed. Defaults to `"avg"`.
+        pooling: How the spatial positions are squeezed: `"avg"`, `"max"`,
+            `"avg_max"`, half the sum of both, or `"avg+max"`: both are
+            excited, by the same weights, and the results added before the
+            gate, as in [CBAM](https://arxiv.org/abs/1807.06521). Defaults to
+            `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input exactly
             until it has been trained: a mechanism makes `excite` start at
             zero, and the gates are divided by `gate(0)` (0.5 for a sigmoid, so
@@ -67,11 +70,12 @@ class ChannelAttention(keras.layers.Layer):
 
     Examples:
 
-    >>> class Variance(ChannelAttention):
-    ...     "A gate on the descriptor itself, no weights."
+    >>> class Contrast(ChannelAttention):
+    ...     "Gates from how far a channel is from the mean of all."
     ...     def excite(self, descriptor):
-    ...         return descriptor
-    >>> Variance()(np.ones((1, 4, 4, 8))).shape == (1, 4, 4, 8)
+    ...         mean = keras.ops.mean(descriptor, axis=-1, keepdims=True)
+    ...         return descriptor - mean
+    >>> Contrast()(np.ones((1, 4, 4, 8))).shape == (1, 4, 4, 8)
     True
     """
 
@@ -132,6 +136,8 @@ class ChannelAttention(keras.layers.Layer):
     def excite(self, descriptor):
         """The mechanism's own formula, before the gate.
 
+        Called for each squeezed input: twice with `pooling="avg+max"`.
+
         Args:
             descriptor: Tensor `(batch, channels)`, the squeezed input.
 
@@ -153,8 +159,10 @@ class ChannelAttention(keras.layers.Layer):
         )
         return (outputs, scores) if return_attention_scores else outputs
 
-    def _gates(self, descriptor):
-        logits = self.excite(descriptor)
+    def _gates(self, *descriptors):
+        logits = self.excite(descriptors[0])
+        for descriptor in descriptors[1:]:
+            logits = logits + self.excite(descriptor)
         scores = kernels.activate(self.gate_activation, logits)
         if self.identity_start:
             # A division: a number divided by itself is one. For the same

@@ -3,12 +3,16 @@
 import keras
 
 from keras_channel_attn.arguments import (
+    boolean,
     finite_number,
     odd_integer,
     one_of,
     resolved,
 )
-from keras_channel_attn.kernels import channel_convolution
+from keras_channel_attn.kernels import (
+    channel_convolution,
+    unshared_channel_convolution,
+)
 from keras_channel_attn.layers.channel_attention import ChannelAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 
@@ -24,6 +28,8 @@ class EfficientChannelAttention(ChannelAttention):
     One kernel of `k` taps slides along the channel axis, without a bias and
     without narrowing the channels: `k` weights in all. From
     [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020), eq. 7.
+    With `shared_kernel=False` each channel has `k` taps of its own, the ECA-NS
+    of its table 2.
 
     Args:
         kernel_size: Positive odd integer, the number of taps. Defaults to
@@ -37,8 +43,9 @@ class EfficientChannelAttention(ChannelAttention):
         padding: `"zeros"`, or `"circular"`, which takes the first and the last
             channel for neighbours. Defaults to `"zeros"`.
         gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both.
-            Defaults to `"avg"`.
+        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
+            `"avg+max"`, both excited by the same weights and added before the
+            gate. Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input exactly
             until it has been trained: the kernel starts at zero, and the gates
             are divided by `gate(0)`. Made for putting attention into a network
@@ -49,6 +56,8 @@ class EfficientChannelAttention(ChannelAttention):
             `"glorot_uniform"`.
         kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
+        shared_kernel: Boolean, whether all channels share one kernel. Defaults
+            to `True`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -71,7 +80,8 @@ class EfficientChannelAttention(ChannelAttention):
         `(batch, channels)`.
 
     Weights:
-        `kernel` `(kernel_size, 1, 1)`, the layout of `keras.layers.Conv1D`.
+        `kernel` `(kernel_size, 1, 1)`, the layout of `keras.layers.Conv1D`;
+        with `shared_kernel=False` `(kernel_size, channels)`.
 
     Raises:
         TypeError, ValueError: For an argument that is not one of the above;
@@ -102,6 +112,7 @@ class EfficientChannelAttention(ChannelAttention):
         kernel_initializer="glorot_uniform",
         kernel_regularizer=None,
         kernel_constraint=None,
+        shared_kernel=True,
         **kwargs,
     ):
         super().__init__(
@@ -122,6 +133,7 @@ class EfficientChannelAttention(ChannelAttention):
         self.kernel_constraint = resolved(
             "kernel_constraint", kernel_constraint, keras.constraints.get
         )
+        self.shared_kernel = boolean("shared_kernel", shared_kernel)
 
     def build_excitation(self, channels):
         size = self.kernel_size or adaptive_kernel_size(
@@ -129,7 +141,7 @@ class EfficientChannelAttention(ChannelAttention):
         )
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(size, 1, 1),
+            shape=(size, 1, 1) if self.shared_kernel else (size, channels),
             initializer=(
                 "zeros" if self.identity_start else self.kernel_initializer
             ),
@@ -138,7 +150,10 @@ class EfficientChannelAttention(ChannelAttention):
         )
 
     def excite(self, descriptor):
-        return channel_convolution(descriptor, self.kernel, self.padding)
+        convolve = unshared_channel_convolution
+        if self.shared_kernel:
+            convolve = channel_convolution
+        return convolve(descriptor, self.kernel, self.padding)
 
     def get_config(self):
         return {
@@ -156,4 +171,5 @@ class EfficientChannelAttention(ChannelAttention):
             "kernel_constraint": keras.constraints.serialize(
                 self.kernel_constraint
             ),
+            "shared_kernel": self.shared_kernel,
         }

@@ -2,14 +2,14 @@
 
 import keras
 
-from keras_channel_attn.arguments import boolean, positive_integer, resolved
+from keras_channel_attn.arguments import positive_integer, resolved
 from keras_channel_attn.kernels import bottleneck
-from keras_channel_attn.layers.channel_attention import ChannelAttention
+from keras_channel_attn.layers.affine_attention import AffineAttention
 from keras_channel_attn.ops import bottleneck_width
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class SqueezeExcite(ChannelAttention):
+class SqueezeExcite(AffineAttention):
     """Squeeze-and-Excitation: gates from a two-layer map of all channels.
 
         y = x * gate(activation(z W1 + b1) W2 + b2),    z = squeeze(x)
@@ -35,8 +35,10 @@ class SqueezeExcite(ChannelAttention):
             `"relu"`.
         use_bias: Boolean, whether both maps have a bias. Defaults to `False`.
         gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both.
-            Defaults to `"avg"`.
+        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
+            `"avg+max"`, both excited by the same weights and added before the
+            gate: the channel branch of
+            [CBAM](https://arxiv.org/abs/1807.06521). Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input exactly
             until it has been trained: the second map starts at zero, and the
             gates are divided by `gate(0)`. Made for putting attention into a
@@ -113,7 +115,18 @@ class SqueezeExcite(ChannelAttention):
         **kwargs,
     ):
         super().__init__(
-            gate_activation, pooling, identity_start, data_format, **kwargs
+            gate_activation,
+            pooling,
+            identity_start,
+            data_format,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            **kwargs,
         )
         self.reduction = positive_integer("reduction", reduction)
         self.bottleneck_units = bottleneck_units
@@ -124,25 +137,6 @@ class SqueezeExcite(ChannelAttention):
         self.divisor = positive_integer("divisor", divisor)
         self.activation = resolved(
             "activation", activation, keras.activations.get
-        )
-        self.use_bias = boolean("use_bias", use_bias)
-        self.kernel_initializer = resolved(
-            "kernel_initializer", kernel_initializer, keras.initializers.get
-        )
-        self.bias_initializer = resolved(
-            "bias_initializer", bias_initializer, keras.initializers.get
-        )
-        self.kernel_regularizer = resolved(
-            "kernel_regularizer", kernel_regularizer, keras.regularizers.get
-        )
-        self.bias_regularizer = resolved(
-            "bias_regularizer", bias_regularizer, keras.regularizers.get
-        )
-        self.kernel_constraint = resolved(
-            "kernel_constraint", kernel_constraint, keras.constraints.get
-        )
-        self.bias_constraint = resolved(
-            "bias_constraint", bias_constraint, keras.constraints.get
         )
 
     def build_excitation(self, channels):
@@ -165,26 +159,6 @@ class SqueezeExcite(ChannelAttention):
         )
         self.expand_bias = self._add_bias("expand_bias", channels, expand_bias)
 
-    def _add_kernel(self, name, shape, initializer):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-
-    def _add_bias(self, name, units, initializer):
-        if not self.use_bias:
-            return None
-        return self.add_weight(
-            name=name,
-            shape=(units,),
-            initializer=initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
-
     def excite(self, descriptor):
         return bottleneck(
             descriptor,
@@ -202,25 +176,6 @@ class SqueezeExcite(ChannelAttention):
             "bottleneck_units": self.bottleneck_units,
             "divisor": self.divisor,
             "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
-            "bias_initializer": keras.initializers.serialize(
-                self.bias_initializer
-            ),
-            "kernel_regularizer": keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-            "bias_regularizer": keras.regularizers.serialize(
-                self.bias_regularizer
-            ),
-            "kernel_constraint": keras.constraints.serialize(
-                self.kernel_constraint
-            ),
-            "bias_constraint": keras.constraints.serialize(
-                self.bias_constraint
-            ),
         }
 
 

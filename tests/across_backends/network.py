@@ -15,13 +15,18 @@ import sys
 import keras
 import numpy as np
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
 
 SHAPE = (12, 10, 3)
 
 
 def network():
-    """Convolutions, both layers, a nested model and a shared layer."""
+    """Convolutions, every layer, a nested model and a shared layer."""
     image = {"data_format": "channels_last"}
     inputs = keras.Input(SHAPE)
     x = keras.layers.Conv2D(16, 3, activation="relu", **image)(inputs)
@@ -34,6 +39,11 @@ def network():
     block = keras.Model(block_inputs, EfficientChannelAttention(3, **image)(y))
     x = shared(block(block(shared(x))))
     x = EfficientChannelAttention(5, pooling="avg_max", **image)(x)
+    x = LinearSqueezeExcite(groups=4, use_bias=True, **image)(x)
+    x = EfficientChannelAttention(
+        pooling="avg+max", shared_kernel=False, **image
+    )(x)
+    x = SqueezeGate(**image)(x)
     x = keras.layers.GlobalAveragePooling2D(**image)(x)
     return keras.Model(inputs, keras.layers.Dense(3)(x))
 

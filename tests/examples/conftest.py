@@ -1,5 +1,6 @@
 """The examples are run as their readers run them: as scripts."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,14 +12,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def run_example(tmp_path):
-    """Run a script in an empty folder, on the backend of this test run."""
+def start_example(tmp_path):
+    """Start a script in an empty folder, on the backend of this test run."""
     search_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 
-    def run(script, *arguments, **environment):
-        return subprocess.run(
+    def start(script, *arguments, **environment):
+        return subprocess.Popen(
             [sys.executable, EXAMPLES / script, *map(str, arguments)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             cwd=tmp_path,
@@ -36,4 +38,28 @@ def run_example(tmp_path):
             },
         )
 
+    return start
+
+
+@pytest.fixture
+def run_example(start_example):
+    """Run a script to its end."""
+
+    def run(*arguments, **environment):
+        process = start_example(*arguments, **environment)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, stdout, stderr
+        )
+
     return run
+
+
+@pytest.fixture
+def import_example(monkeypatch):
+    """A script as a module; what it imports lies beside it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    beside = {path.stem for path in EXAMPLES.glob("*.py")}
+    yield importlib.import_module
+    for name in beside & set(sys.modules):
+        del sys.modules[name]

@@ -1,9 +1,7 @@
 """Whole runs, and every refusal. The IDX files are ours."""
 
 import gzip
-import importlib
 import re
-import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +13,6 @@ from matplotlib.image import imread
 
 import keras_channel_attn
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT = "transfer_learning.py"
 VARIANTS = (
     "no attention",
@@ -153,13 +150,8 @@ def test_backbone_with_weights_from_a_file(run, tmp_path):
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """The script as a module; what it imports lies beside it."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    beside = {path.stem for path in EXAMPLES.glob("*.py")}
-    yield importlib.import_module("transfer_learning")
-    for name in beside & set(sys.modules):
-        del sys.modules[name]
+def script(import_example):
+    return import_example("transfer_learning")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Write the golden files: a saved model, an input, and its outputs.
+"""Write the golden files: saved models, inputs, and their outputs.
 
     python tests/golden/make.py     # with the oldest supported Keras
 
 Run it once per release that adds a layer, never to make a failing test pass:
 the files stand for those that users have on their disks (see CONTRIBUTING).
-It refuses to write over a file that is there. The outputs are those of the
-NumPy reference, not of the package.
+It leaves alone what is there: a new layer gets a new model. The outputs are
+those of the NumPy reference, not of the package.
 """
 
 import os
@@ -22,10 +22,15 @@ sys.path.insert(0, str(HERE.parent))
 
 import reference
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
 
 
-def model():
+def golden():
     """One layer after the other, every kind of weight and argument in use."""
     inputs = keras.Input((4, 5, 32), name="inputs")
     x = SqueezeExcite(
@@ -47,7 +52,7 @@ def model():
     return keras.Model(inputs, x, name="golden")
 
 
-def outputs(x, weights):
+def golden_outputs(x, weights):
     """The same in NumPy, from the papers' formulas."""
     z = reference.squeeze(x)
     gates = reference.sigmoid(reference.bottleneck(z, weights[:4], True))
@@ -63,20 +68,87 @@ def outputs(x, weights):
     return reference.rescale(x, reference.sigmoid(logits))
 
 
+def variants():
+    """The mechanisms between the two, and CBAM's pooling."""
+    inputs = keras.Input((4, 5, 32), name="inputs")
+    last = {"data_format": "channels_last"}
+    x = LinearSqueezeExcite(
+        use_bias=True, gate_activation="hard_sigmoid", name="first", **last
+    )(inputs)
+    x = LinearSqueezeExcite(
+        groups=4, pooling="avg+max", identity_start=True, name="second", **last
+    )(x)
+    x = LinearSqueezeExcite(groups=32, name="third", **last)(x)
+    x = SqueezeGate(pooling="max", name="fourth", **last)(x)
+    x = EfficientChannelAttention(shared_kernel=False, name="fifth", **last)(x)
+    x = EfficientChannelAttention(
+        5,
+        padding="circular",
+        pooling="avg+max",
+        shared_kernel=False,
+        name="sixth",
+        **last,
+    )(x)
+    x = SqueezeExcite(4, pooling="avg+max", name="seventh", **last)(x)
+    return keras.Model(inputs, SqueezeGate(**last)(x), name="variants")
+
+
+def variants_outputs(x, weights):
+    """The same in NumPy, from the papers' formulas."""
+
+    def attended(x, gate, excite, pooling="avg"):
+        logits = reference.excited(excite, x, pooling=pooling)
+        return reference.rescale(x, gate(logits))
+
+    def linear(weights, groups):
+        return lambda z: reference.grouped_linear(z, weights, groups)
+
+    def unshared(kernel, padding):
+        return lambda z: reference.unshared_channel_convolution(
+            z, kernel, padding
+        )
+
+    def bottleneck(z):
+        return reference.bottleneck(z, weights[6:8])
+
+    def doubled(logits):
+        return 2 * reference.sigmoid(logits)
+
+    def itself(z):
+        return z
+
+    sigmoid = reference.sigmoid
+    x = attended(x, reference.hard_sigmoid, linear(weights[:2], 1))
+    x = attended(x, doubled, linear(weights[2:3], 4), "avg+max")
+    x = attended(x, sigmoid, linear(weights[3:4], 32))
+    x = attended(x, sigmoid, itself, "max")
+    x = attended(x, sigmoid, unshared(weights[4], "zeros"))
+    x = attended(x, sigmoid, unshared(weights[5], "circular"), "avg+max")
+    x = attended(x, sigmoid, bottleneck, "avg+max")
+    return attended(x, sigmoid, itself)
+
+
+MODELS = {
+    "golden": (golden, golden_outputs),
+    "variants": (variants, variants_outputs),
+}
+
+
 def main():
-    keras_file, arrays_file = HERE / "golden.keras", HERE / "golden.npz"
-    for path in (keras_file, arrays_file):
-        if path.exists():
-            sys.exit(f"{path} is there already, and stays as it is.")
-    rng = np.random.default_rng(0)
-    golden = model()
-    golden.set_weights(
-        [rng.normal(0, 0.5, w.shape) for w in golden.get_weights()]
-    )
-    x = rng.normal(size=(2, 4, 5, 32)).astype("float32")
-    y = outputs(x, golden.get_weights()).astype("float32")
-    golden.save(keras_file)
-    np.savez_compressed(arrays_file, x=x, y=y)
+    for name, (build, outputs) in MODELS.items():
+        files = HERE / f"{name}.keras", HERE / f"{name}.npz"
+        if any(path.exists() for path in files):
+            print(f"{name} is there already, and stays as it is.")
+            continue
+        rng = np.random.default_rng(0)
+        model = build()
+        model.set_weights(
+            [rng.normal(0, 0.5, w.shape) for w in model.get_weights()]
+        )
+        x = rng.normal(size=(2, 4, 5, 32)).astype("float32")
+        y = outputs(x, model.get_weights()).astype("float32")
+        model.save(files[0])
+        np.savez_compressed(files[1], x=x, y=y)
 
 
 if __name__ == "__main__":

@@ -26,32 +26,67 @@ def close(actual, expected, tolerance=1e-5):
 
 @over_data_formats
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("spatial", [(5,), (3, 4), (2, 3, 2)], ids=str)
 def test_attend(rng, data_format, dtype, pooling, masked, spatial):
     x = tensor(rng.normal(size=shape_of(2, spatial, 6, data_format)), dtype)
     mask = tensor(rng.random((2, *spatial)) < 0.7, "bool") if masked else None
-    arguments = (keras.ops.sigmoid, data_format, pooling, mask)
+
+    def gates(*descriptors):
+        return keras.ops.sigmoid(sum(descriptors))
+
+    arguments = (gates, data_format, pooling, mask)
     for actual, expected in zip(
         kernels.attend(x, *arguments), ops.attend(x, *arguments), strict=True
     ):
         close(actual, expected, DTYPES[dtype])
 
 
+over_convolutions = pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("channel_convolution", lambda size, channels: (size, 1, 1)),
+        (
+            "unshared_channel_convolution",
+            lambda size, channels: (size, channels),
+        ),
+    ],
+    ids=["shared", "unshared"],
+)
+
+
+@over_convolutions
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize(
     ("batch", "channels", "size"),
     [(3, 16, 1), (3, 16, 5), (1, 4, 7), (2, 1, 3), (0, 8, 3), (2, 3, 9)],
 )
-def test_channel_convolution(rng, dtype, padding, batch, channels, size):
+def test_convolution(rng, name, shape, dtype, padding, batch, channels, size):
     z = tensor(rng.normal(size=(batch, channels)), dtype)
-    kernel = tensor(rng.normal(size=(size, 1, 1)))
+    kernel = tensor(rng.normal(size=shape(size, channels)))
     close(
-        kernels.channel_convolution(z, kernel, padding),
-        ops.channel_convolution(z, kernel, padding),
+        getattr(kernels, name)(z, kernel, padding),
+        getattr(ops, name)(z, kernel, padding),
         2 * DTYPES[dtype],
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "channels", "groups"),
+    [(3, 12, 1), (3, 12, 3), (3, 12, 12), (0, 12, 3), (2, 1, 1)],
+)
+def test_grouped_linear(rng, dtype, use_bias, batch, channels, groups):
+    z = tensor(rng.normal(size=(batch, channels)), dtype)
+    kernel = tensor(rng.normal(size=(channels // groups, channels)))
+    bias = tensor(rng.normal(size=(channels,))) if use_bias else None
+    close(
+        kernels.grouped_linear(z, kernel, bias),
+        ops.grouped_linear(z, kernel, bias),
+        4 * DTYPES[dtype],
     )
 
 
@@ -89,18 +124,21 @@ def test_activate_keeps_the_dtype(rng):
 
 
 @pytest.mark.training
+@over_convolutions
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize(("channels", "size"), [(8, 3), (2, 7), (5, 5)])
-def test_gradients_of_the_convolution(rng, padding, channels, size):
+def test_gradients_of_the_convolution(
+    rng, name, shape, padding, channels, size
+):
     z, upstream = rng.normal(size=(2, 3, channels)).astype("float32")
-    kernel = rng.normal(size=(size, 1, 1)).astype("float32")
+    kernel = rng.normal(size=shape(size, channels)).astype("float32")
     actual, expected = (
         gradients(
             lambda z, kernel, of=of: of(z, kernel, padding),
             [z, kernel],
             upstream,
         )
-        for of in (kernels.channel_convolution, ops.channel_convolution)
+        for of in (getattr(kernels, name), getattr(ops, name))
     )
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import pytest
 from configurations import (
+    over,
     over_configurations,
     over_data_formats,
     randomize,
@@ -9,13 +10,26 @@ from configurations import (
 )
 from keras import ops
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+    kernels,
+)
 
 pytestmark = pytest.mark.backend("torch")
 
-over_layers = pytest.mark.parametrize(
-    "layer_class", [SqueezeExcite, EfficientChannelAttention]
-)
+WITH_WEIGHTS = {
+    "se": (SqueezeExcite, {}),
+    "eca": (EfficientChannelAttention, {}),
+    "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
+    "linear": (LinearSqueezeExcite, {}),
+    "linear_groups": (LinearSqueezeExcite, {"groups": 2, "use_bias": True}),
+    "linear_diagonal": (LinearSqueezeExcite, {"groups": 8}),
+}
+over_layers_with_weights = over(WITH_WEIGHTS)
+over_layers = over({**WITH_WEIGHTS, "gate": (SqueezeGate, {})})
 
 
 def built(layer_class, data_format="channels_last", channels=8, **arguments):
@@ -27,12 +41,14 @@ def built(layer_class, data_format="channels_last", channels=8, **arguments):
 
 @over_layers
 @over_data_formats
-def test_keeps_one_tensor_of_full_size(rng, layer_class, data_format):
+def test_keeps_one_tensor_of_full_size(
+    rng, layer_class, arguments, data_format
+):
     """The input itself: nothing else of its size waits for the backward."""
     import torch
 
     shape = shape_of(4, (16, 16), 64, data_format)
-    layer = built(layer_class, data_format, 64)
+    layer = built(layer_class, data_format, 64, **arguments)
     x = ops.convert_to_tensor(rng.normal(size=shape), "float32")
     x.requires_grad_()
     kept = []
@@ -48,11 +64,11 @@ def test_keeps_one_tensor_of_full_size(rng, layer_class, data_format):
 
 
 @over_layers
-def test_gradient_penalty(rng, layer_class):
+def test_gradient_penalty(rng, layer_class, arguments):
     """First and second order in one backward pass, as in a GAN's penalty."""
     import torch
 
-    layer = built(layer_class, dtype="float64")
+    layer = built(layer_class, **arguments, dtype="float64")
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
 
     def penalty(x, attend):
@@ -72,10 +88,10 @@ def test_gradient_penalty(rng, layer_class):
 
 
 @over_layers
-def test_scores_can_be_differentiated_too(rng, layer_class):
+def test_scores_can_be_differentiated_too(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class, dtype="float64")
+    layer = built(layer_class, **arguments, dtype="float64")
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
 
     def function(x, part):
@@ -93,10 +109,10 @@ def test_scores_can_be_differentiated_too(rng, layer_class):
 
 
 @over_layers
-def test_backward_can_be_repeated(rng, layer_class):
+def test_backward_can_be_repeated(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class)
+    layer = built(layer_class, **arguments)
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
     x.requires_grad_()
     y = layer(x)
@@ -132,10 +148,12 @@ def test_function_transforms(rng, layer_class, arguments):
 
 @over_layers
 @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
-def test_second_derivatives_in_every_mode(rng, layer_class, gate):
+def test_second_derivatives_in_every_mode(rng, layer_class, arguments, gate):
     import torch
 
-    layer = built(layer_class, gate_activation=gate, dtype="float64")
+    layer = built(
+        layer_class, **arguments, gate_activation=gate, dtype="float64"
+    )
     x = ops.convert_to_tensor(rng.normal(size=(1, 2, 2, 8)), "float64")
 
     def loss(x):
@@ -158,11 +176,11 @@ def test_unhashable_activation(rng):
     assert SqueezeExcite(activation=Scaled())(x).shape == x.shape
 
 
-@over_layers
-def test_input_that_needs_no_gradient(rng, layer_class):
+@over_layers_with_weights
+def test_input_that_needs_no_gradient(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class)
+    layer = built(layer_class, **arguments)
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
     leaf = x.clone().requires_grad_()
     weights = [weight.value for weight in layer.weights]
@@ -172,3 +190,36 @@ def test_input_that_needs_no_gradient(rng, layer_class):
         strict=True,
     ):
         torch.testing.assert_close(without, with_input)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "arguments"),
+    [
+        ("channel_convolution", (5, 1, 1), ("zeros",)),
+        ("channel_convolution", (5, 1, 1), ("circular",)),
+        ("unshared_channel_convolution", (5, 6), ("zeros",)),
+        ("unshared_channel_convolution", (5, 6), ("circular",)),
+        ("unshared_channel_convolution", (15, 6), ("circular",)),
+        ("grouped_linear", (6, 6), ()),
+        ("grouped_linear", (2, 6), ()),
+        ("grouped_linear", (1, 6), ()),
+    ],
+    ids=str,
+)
+def test_excitation_in_forward_mode_too(rng, name, shape, arguments):
+    """Of what is given and of the weights; dual numbers, not `torch.func`."""
+    import torch
+
+    excite = getattr(kernels, name)
+    inputs = [
+        ops.convert_to_tensor(rng.normal(size=one), "float64").requires_grad_()
+        for one in ((3, 6), shape)
+    ]
+
+    def function(descriptor, kernel):
+        return excite(descriptor, kernel, *arguments)
+
+    assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(
+        function, inputs, check_fwd_over_rev=True
+    )

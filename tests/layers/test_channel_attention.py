@@ -7,6 +7,7 @@ import reference
 from configurations import (
     over_configurations,
     over_data_formats,
+    over_those_with_weights,
     randomize,
     shape_of,
 )
@@ -15,7 +16,9 @@ from keras import ops
 from keras_channel_attn import (
     ChannelAttention,
     EfficientChannelAttention,
+    LinearSqueezeExcite,
     SqueezeExcite,
+    SqueezeGate,
 )
 
 RANKS = [(7,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
@@ -34,6 +37,36 @@ def test_formula(rng, data_format, spatial):
     x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
     y, scores = Plain(data_format=data_format)(x, return_attention_scores=True)
     gates = reference.sigmoid(reference.squeeze(x, data_format))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(scores), gates, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(y),
+        reference.rescale(x, gates, data_format),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+class Squared(ChannelAttention):
+    """A mechanism that shows in which order it is squared and added."""
+
+    def excite(self, descriptor):
+        return descriptor * descriptor
+
+
+@over_data_formats
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_poolings_are_excited_and_added(rng, data_format, masked):
+    # CBAM (arXiv 1807.06521), eq. 2.
+    x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
+    mask = rng.random((3, 4, 5)) < 0.7 if masked else None
+    layer = Squared(pooling="avg+max", data_format=data_format)
+    y, scores = layer(x, mask=mask, return_attention_scores=True)
+    average, maximum = (
+        reference.squeeze(x, data_format, one, mask) for one in ("avg", "max")
+    )
+    gates = reference.sigmoid(average**2 + maximum**2)
     np.testing.assert_allclose(
         ops.convert_to_numpy(scores), gates, rtol=1e-5, atol=1e-6
     )
@@ -141,7 +174,7 @@ def test_integers_are_cast(rng, layer_class, arguments, dtype):
     )
 
 
-@over_configurations
+@over_those_with_weights
 def test_identity_start_is_exact(rng, layer_class, arguments):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     layer = layer_class(**{**arguments, "identity_start": True})
@@ -155,7 +188,11 @@ def test_identity_start_with_other_gates(rng, gate):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     if gate == "exp":
         gate = ops.exp
-    for layer_class in (SqueezeExcite, EfficientChannelAttention):
+    for layer_class in (
+        SqueezeExcite,
+        EfficientChannelAttention,
+        LinearSqueezeExcite,
+    ):
         layer = layer_class(gate_activation=gate, identity_start=True)
         np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), x)
 
@@ -163,9 +200,10 @@ def test_identity_start_with_other_gates(rng, gate):
 @pytest.mark.parametrize(
     "initializer", ["ones", "random_normal", keras.initializers.Constant(3)]
 )
-def test_identity_start_overrules_initializers(rng, initializer):
+@pytest.mark.parametrize("layer_class", [SqueezeExcite, LinearSqueezeExcite])
+def test_identity_start_overrules_initializers(rng, layer_class, initializer):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
-    layer = SqueezeExcite(
+    layer = layer_class(
         identity_start=True,
         use_bias=True,
         kernel_initializer=initializer,
@@ -174,7 +212,7 @@ def test_identity_start_overrules_initializers(rng, initializer):
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), x)
 
 
-@over_configurations
+@over_those_with_weights
 def test_identity_start_scales_the_gates(rng, layer_class, arguments):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     plain = layer_class(**{**arguments, "identity_start": False})
@@ -287,6 +325,7 @@ def test_refuses_a_symbolic_mask_of_another_shape():
     ("argument", "value", "error"),
     [
         ("pooling", "mean", ValueError),
+        ("pooling", "max+avg", ValueError),
         ("pooling", None, TypeError),
         ("pooling", 1, TypeError),
         ("gate_activation", "gate", ValueError),
@@ -300,7 +339,14 @@ def test_refuses_a_symbolic_mask_of_another_shape():
     ],
 )
 @pytest.mark.parametrize(
-    "layer_class", [Plain, SqueezeExcite, EfficientChannelAttention]
+    "layer_class",
+    [
+        Plain,
+        SqueezeExcite,
+        EfficientChannelAttention,
+        LinearSqueezeExcite,
+        SqueezeGate,
+    ],
 )
 def test_refuses_bad_arguments(layer_class, argument, value, error):
     with pytest.raises(error, match=f"`{argument}`.*Received"):

@@ -12,24 +12,32 @@ from keras_channel_attn import EfficientChannelAttention
 
 @over_data_formats
 @pytest.mark.parametrize("spatial", [(7,), (3, 4), (2, 3, 2)], ids=str)
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize("kernel_size", [None, 1, 5])
-def test_formula(rng, data_format, spatial, pooling, padding, kernel_size):
+@pytest.mark.parametrize("shared_kernel", [True, False])
+def test_formula(
+    rng, data_format, spatial, pooling, padding, kernel_size, shared_kernel
+):
     x = rng.normal(size=shape_of(3, spatial, 9, data_format)).astype("float32")
     layer = EfficientChannelAttention(
         kernel_size=kernel_size,
         padding=padding,
         pooling=pooling,
         data_format=data_format,
+        shared_kernel=shared_kernel,
     )
     layer.build(x.shape)
     randomize(layer)
     y, scores = layer(x, return_attention_scores=True)
-    z = reference.squeeze(x, data_format, pooling)
-    gates = reference.sigmoid(
-        reference.channel_convolution(z, layer.get_weights()[0], padding)
+    (kernel,) = layer.get_weights()
+    convolve = reference.unshared_channel_convolution
+    if shared_kernel:
+        convolve = reference.channel_convolution
+    logits = reference.excited(
+        lambda z: convolve(z, kernel, padding), x, data_format, pooling
     )
+    gates = reference.sigmoid(logits)
     np.testing.assert_allclose(
         ops.convert_to_numpy(scores), gates, rtol=1e-5, atol=1e-6
     )
@@ -61,6 +69,38 @@ def test_one_weight(arguments, channels, size):
     assert [(w.name, tuple(w.shape)) for w in layer.weights] == [
         ("kernel", (size, 1, 1))
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "channels", "size"),
+    [({}, 64, 3), ({}, 2048, 7), ({"kernel_size": 9}, 4, 9)],
+)
+def test_a_kernel_for_each_channel(arguments, channels, size):
+    layer = EfficientChannelAttention(shared_kernel=False, **arguments)
+    layer.build((None, 7, 7, channels))
+    assert [(w.name, tuple(w.shape)) for w in layer.weights] == [
+        ("kernel", (size, channels))
+    ]
+
+
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_equal_kernels_are_a_shared_one(rng, padding):
+    x = rng.normal(size=(2, 5, 16)).astype("float32")
+    shared = EfficientChannelAttention(5, padding=padding)
+    unshared = EfficientChannelAttention(
+        5, padding=padding, shared_kernel=False
+    )
+    shared.build(x.shape)
+    unshared.build(x.shape)
+    randomize(shared)
+    (kernel,) = shared.get_weights()
+    unshared.set_weights([np.repeat(kernel[:, 0], 16, axis=1)])
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(unshared(x)),
+        ops.convert_to_numpy(shared(x)),
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_agrees_with_conv1d_of_keras(rng):
@@ -99,6 +139,7 @@ ALL_ARGUMENTS = {
     "kernel_initializer": "he_normal",
     "kernel_regularizer": "l2",
     "kernel_constraint": "non_neg",
+    "shared_kernel": False,
     "name": "attention",
     "dtype": "float16",
     "trainable": False,
@@ -122,6 +163,7 @@ def test_config_carries_every_argument():
         "pooling",
         "identity_start",
         "data_format",
+        "shared_kernel",
     ],
 )
 def test_argument_survives_build_as_given(argument):
@@ -170,6 +212,8 @@ def test_defaults_survive_build():
         ("kernel_initializer", None, ValueError),
         ("kernel_regularizer", "l3", ValueError),
         ("kernel_constraint", "positive", ValueError),
+        ("shared_kernel", 1, TypeError),
+        ("shared_kernel", None, TypeError),
     ],
 )
 def test_refuses_bad_arguments(argument, value, error):
@@ -180,3 +224,9 @@ def test_refuses_bad_arguments(argument, value, error):
 def test_an_even_kernel_size_is_told_its_neighbors():
     with pytest.raises(ValueError, match="Use 3 or 5"):
         EfficientChannelAttention(kernel_size=4)
+
+
+def test_a_config_from_before_the_argument_shares_its_kernel():
+    config = EfficientChannelAttention().get_config()
+    del config["shared_kernel"]
+    assert EfficientChannelAttention.from_config(config).shared_kernel

@@ -12,7 +12,7 @@ from keras_channel_attn import SqueezeExcite
 
 @over_data_formats
 @pytest.mark.parametrize("spatial", [(7,), (3, 4), (2, 3, 2)], ids=str)
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize(
     ("activation", "gate_activation"),
@@ -33,11 +33,13 @@ def test_formula(
     layer.build(x.shape)
     randomize(layer)
     y, scores = layer(x, return_attention_scores=True)
-    logits = reference.bottleneck(
-        reference.squeeze(x, data_format, pooling),
-        layer.get_weights(),
-        use_bias,
-        getattr(reference, activation),
+    logits = reference.excited(
+        lambda z: reference.bottleneck(
+            z, layer.get_weights(), use_bias, getattr(reference, activation)
+        ),
+        x,
+        data_format,
+        pooling,
     )
     gates = getattr(reference, gate_activation)(logits)
     np.testing.assert_allclose(

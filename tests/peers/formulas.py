@@ -83,7 +83,26 @@ class KerasCVSqueezeAndExcite2D(nn.Module):
         return x * torch.sigmoid(hidden @ self.expand_kernel + self.expand_bias)
 
 
+class ECANSLayer(nn.Module):
+    """BangguWu/ECANet at 3adf7a9, models/eca_ns.py: windows of `k_size`
+    channels, padded with zeros, each convolved with taps of its own."""
+
+    def __init__(self, channel, k_size):
+        super().__init__()
+        self.conv = nn.Conv1d(
+            channel, channel, k_size, bias=False, groups=channel
+        )
+
+    def forward(self, x):
+        z = x.mean((2, 3))
+        size = self.conv.kernel_size[0]
+        padded = functional.pad(z, (size // 2, size // 2))
+        gates = torch.sigmoid(self.conv(padded.unfold(1, size, 1)))
+        return x * gates[..., None]
+
+
 FORMULAS = {
+    "ECANet": {"eca_layer": ECANSLayer},
     "moskomule": {"SELayer": moskomule_selayer},
     "max-pool": {"SEModule": maximum_semodule},
     "KerasCV": {"SqueezeAndExcite2D": KerasCVSqueezeAndExcite2D},

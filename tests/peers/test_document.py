@@ -12,6 +12,8 @@ WANTED = {
     ("timm", "SqueezeExciteCl"),
     ("timm", "EcaModule"),
     ("timm", "CecaModule"),
+    ("timm", "EffectiveSEModule"),
+    ("timm", "ChannelAttn"),
     ("torchvision", "SqueezeExcitation"),
     *((library, name) for library in FORMULAS for name in FORMULAS[library]),
     ("keras.applications", "MobileNetV3Small"),

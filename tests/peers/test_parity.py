@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import timm.layers
+import timm.layers.cbam
 import timm.layers.squeeze_excite
 import torch
 import torchvision.ops
@@ -19,8 +20,12 @@ from peers.equivalents import Equivalent, equivalents
 from peers.formulas import FORMULAS
 
 LIBRARIES = {
-    # SqueezeExciteCl is in no list of timm's public names.
-    "timm": {**vars(timm.layers), **vars(timm.layers.squeeze_excite)},
+    # SqueezeExciteCl and ChannelAttn are in no list of timm's public names.
+    "timm": {
+        **vars(timm.layers),
+        **vars(timm.layers.squeeze_excite),
+        **vars(timm.layers.cbam),
+    },
     "torchvision": vars(torchvision.ops),
     **FORMULAS,
 }

@@ -1,0 +1,23 @@
+"""The layers between SE and ECA, which are to take no longer than SE."""
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
+
+
+def variants(channels, reduction):
+    """Dictionary from a name to a layer of ours, channels last."""
+    last = {"data_format": "channels_last"}
+    return {
+        "ours SqueezeGate": SqueezeGate(**last),
+        "ours LinearSE": LinearSqueezeExcite(**last),
+        "ours LinearSE, 16 groups": LinearSqueezeExcite(16, **last),
+        "ours LinearSE, diagonal": LinearSqueezeExcite(channels, **last),
+        "ours ECA-NS": EfficientChannelAttention(shared_kernel=False, **last),
+        "ours SE, avg+max": SqueezeExcite(
+            reduction, use_bias=True, pooling="avg+max", **last
+        ),
+    }

@@ -1,0 +1,391 @@
+"""Runs that are killed, files that are damaged, and what the numbers carry."""
+
+import csv
+import dataclasses
+import itertools
+import time
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+SCRIPT = "ablation.py"
+ROWS = ["vanilla", "SE-GC-16"]
+QUICK = ("--quick", "--epochs", "2", "--rows", *ROWS, "--seeds", "2")
+# In all, without attention: the network of `--quick`.
+VANILLA = 170_794
+SETTINGS = {"dataset": "digits", "epochs": "2", "backend": "jax"}
+
+
+@pytest.fixture
+def script(import_example):
+    return import_example("ablation")
+
+
+"""
+## The rows
+"""
+
+# ECA paper, table 2, for C channels.
+WEIGHTS = {
+    "vanilla": lambda channels: 0,
+    "SE": lambda channels: 2 * channels**2 // 16,
+    "SE-Var1": lambda channels: 0,
+    "SE-Var2": lambda channels: channels,
+    "SE-Var3": lambda channels: channels**2,
+    "SE-GC-16": lambda channels: channels**2 // 16,
+    "SE-GC-C/16": lambda channels: 16 * channels,
+    "SE-GC-C/8": lambda channels: 8 * channels,
+    "ECA-NS": lambda channels: 3 * channels,
+    "ECA": lambda channels: 3,
+}
+
+
+@pytest.mark.parametrize("row", WEIGHTS)
+def test_weights_are_those_of_the_paper(script, row):
+    assert list(script.ROWS) == list(WEIGHTS)
+    widths = script.QUICK.widths
+    model = script.network(row, 0, (8, 8, 1), widths)
+    expected = sum(map(WEIGHTS[row], widths))
+    assert script.attention_parameters(model) == expected
+    assert model.count_params() == VANILLA + expected
+
+
+@pytest.mark.parametrize("plan", ["QUICK", "FULL"])
+def test_no_two_rows_coincide(script, plan):
+    for channels in getattr(script, plan).widths:
+        # Of those that have weights; `ECA-NS` is no matrix.
+        matrices = [WEIGHTS[row](channels) for row in WEIGHTS if "SE-" in row]
+        assert channels % 16 == 0
+        assert len(set(matrices)) == len(matrices)
+
+
+def weights_outside_attention(script, model):
+    return {
+        layer.name: layer.get_weights()
+        for layer in model.layers
+        if not isinstance(layer, script.ChannelAttention)
+    }
+
+
+def test_same_weights_outside_attention(script):
+    plain, attended, other_seed = (
+        weights_outside_attention(
+            script, script.network(row, seed, (8, 8, 1), (16, 32))
+        )
+        for row, seed in (("vanilla", 0), ("SE-Var3", 0), ("SE-Var3", 1))
+    )
+    assert plain.keys() == attended.keys()
+    for name, weights in plain.items():
+        for ours, theirs in zip(weights, attended[name], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    kernels = plain["stem"][0], other_seed["stem"][0]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+
+
+def test_same_images_in_the_same_order(script):
+    """Attention that is 1 and stays so trains as no attention does."""
+
+    class Losses(script.Clock):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.losses = [*getattr(self, "losses", []), logs["loss"]]
+
+    frozen = script.EfficientChannelAttention(
+        identity_start=True, trainable=False
+    )
+    script.ROWS["frozen"] = script.Row("", lambda channels: frozen, 0.0)
+    data = [array[:64] for array in script.load_data("digits")[0]]
+    plan = script.Plan("digits", (16,), 16, 2)
+
+    def losses(row, seed):
+        clock = Losses(script.Progress(3, plan.epochs), row)
+        script.train_and_test(row, seed, data, plan, clock)
+        return clock.losses
+
+    expected = losses("vanilla", 0)
+    np.testing.assert_allclose(losses("frozen", 0), expected, rtol=1e-4)
+    assert not np.allclose(losses("vanilla", 1), expected, rtol=1e-2)
+
+
+"""
+## The results file
+"""
+
+
+def runs_of(script, row, accuracies):
+    return [
+        script.Run(row, seed, 12, 1000, accuracy, 0.5)
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def write_runs(script, path, runs):
+    for run in runs:
+        script.append_run(path, run, SETTINGS)
+
+
+def test_a_file_that_was_cut_anywhere(script, tmp_path):
+    """All that was finished is there, nothing else, and it goes on."""
+    path = tmp_path / "results.csv"
+    runs = runs_of(script, "ECA", [0.9, 0.91, 0.92])
+    write_runs(script, path, runs)
+    content = path.read_bytes()
+    assert content.count(b"\n") == 4
+    for size in range(len(content) + 1):
+        path.write_bytes(content[:size])
+        found = script.read_runs(path, SETTINGS)
+        finished = max(content[:size].count(b"\n") - 1, 0)
+        assert list(found.values()) == runs[:finished]
+        write_runs(script, path, runs[finished:])
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": "3"}, "other settings: epochs 2, not 3. Take"),
+        ({"backend": "torch"}, "other settings: backend jax, not torch"),
+        (
+            {"dataset": "fashion_mnist", "epochs": "9"},
+            "dataset digits, not fashion_mnist; epochs 2, not 9",
+        ),
+    ],
+)
+def test_other_settings(script, tmp_path, settings, message):
+    path = tmp_path / "results.csv"
+    write_runs(script, path, runs_of(script, "ECA", [0.9]))
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        script.read_runs(path, {**SETTINGS, **settings})
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("row,seed", "name,seed", "not a results file of this script"),
+        ("ECA,1", "CBAM,1", "line 3, is not a run of this script: CBAM,1,12"),
+        ("ECA,1", "ECA,one", "line 3, is not a run"),
+        ("ECA,1,12", "ECA", "line 3, is not a run"),
+    ],
+)
+def test_not_a_results_file(script, tmp_path, old, new, message):
+    path = tmp_path / "results.csv"
+    write_runs(script, path, runs_of(script, "ECA", [0.9, 0.91]))
+    damaged = path.read_text().replace(old, new)
+    path.write_text(damaged)
+    with pytest.raises(ValueError, match=message):
+        script.read_runs(path, SETTINGS)
+    assert path.read_text() == damaged
+
+
+def test_settings_tell_data_apart(script):
+    data = script.load_data("digits")[0]
+    changed = [array.copy() for array in data]
+    changed[3][0] += 1
+    ours, same, other = (
+        script.settings_of(script.QUICK, arrays)
+        for arrays in (data, [array.copy() for array in data], changed)
+    )
+    assert ours == same
+    assert ours["images"] == "898+899"
+    assert {name for name in ours if ours[name] != other[name]} == {
+        "data_crc32"
+    }
+
+
+"""
+## What the numbers carry
+"""
+
+
+def conclusions(script, **accuracies):
+    runs = itertools.chain.from_iterable(
+        runs_of(script, row, those) for row, those in accuracies.items()
+    )
+    return script.conclusions({(run.row, run.seed): run for run in runs})
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        # Differences 1, 2, 3: mean 2, deviation 1, error 1 / sqrt(3). Student's
+        # factor for two degrees of freedom is 4.3, for a third of 5 % 7.6.
+        ([0.91, 0.82, 0.73], "+2.00 ± 0.58, within the spread: no difference"),
+        ([0.92, 0.82, 0.73], "+2.33 ± 0.33, may be chance: more seeds"),
+        ([0.87, 0.77, 0.67], "-3.00 ± 0.00, a difference"),
+        ([0.9, 0.8, 0.7], "+0.00 ± 0.00, within the spread: no difference"),
+    ],
+)
+def test_conclusions(script, accuracies, expected):
+    lines = conclusions(
+        script, vanilla=[0.9, 0.8, 0.7], SE=[0.8, 0.9, 0.7], ECA=accuracies
+    )
+    assert lines[0].startswith("Against vanilla, seed by seed: mean difference")
+    assert lines[2].startswith(f"- ECA: {expected}")
+    assert lines[3].startswith("Against SE")
+    assert lines[4].startswith("- ECA: ")
+    assert "about 0.2 of 3 comparisons stand out" in lines[5]
+
+
+@pytest.mark.parametrize(
+    "accuracies",
+    [
+        {"vanilla": [0.9], "SE": [0.8]},
+        {"vanilla": [0.9, 0.8]},
+        {"SE-Var1": [0.9, 0.8], "ECA": [0.9, 0.8]},
+    ],
+)
+def test_nothing_to_compare(script, accuracies):
+    assert conclusions(script, **accuracies) == [
+        "Nothing to compare: that takes two rows and two seeds, one of the "
+        "rows vanilla or SE."
+    ]
+
+
+"""
+## The command
+"""
+
+
+def refusal(script, monkeypatch, capsys, *arguments):
+    """The message with which the command ends before it runs anything."""
+    monkeypatch.setattr("sys.argv", [SCRIPT, *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        script.main()
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_settings_of_the_command(script, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "results.csv"
+    data = script.load_data("digits")[0]
+    settings = script.settings_of(script.QUICK, data)
+    script.append_run(path, runs_of(script, "ECA", [0.9])[0], settings)
+    content = path.read_bytes()
+    arguments = ("--quick", "--epochs", "3", "--output", tmp_path)
+    message = refusal(script, monkeypatch, capsys, *arguments)
+    assert "holds runs of other settings: epochs 10, not 3. Take" in message
+    assert path.read_bytes() == content
+    assert [one.name for one in tmp_path.iterdir()] == ["results.csv"]
+
+
+# Two blocks of 32 channels and two of 64.
+ATTENTION = {"vanilla": 0, "SE-GC-16": 2 * (32**2 + 64**2) // 16}
+
+
+def write_first_seed(script, path):
+    """What an earlier call has left: each run takes seconds."""
+    path.parent.mkdir(parents=True)
+    plan = dataclasses.replace(script.QUICK, epochs=2)
+    settings = script.settings_of(plan, script.load_data("digits")[0])
+    for row, weights in ATTENTION.items():
+        run = script.Run(row, 0, weights, VANILLA + weights, 0.9, 0.5)
+        script.append_run(path, run, settings)
+
+
+def finished_runs(path):
+    """The lines with an end, without the header."""
+    if not path.exists():
+        return []
+    return path.read_bytes().split(b"\n")[1:-1]
+
+
+def kill_in_last_run(process, path, limit=300):
+    start = time.monotonic()
+    while len(finished_runs(path)) < 3:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() - start < limit
+        time.sleep(0.05)
+    # A run takes longer than that: it is compiled first.
+    time.sleep(1)
+    process.kill()
+    process.communicate()
+    assert len(finished_runs(path)) == 3
+
+
+def check_results(path, before):
+    assert path.read_bytes().startswith(before)
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["row"], line["seed"]) for line in lines] == [
+        (row, seed) for seed in "01" for row in ROWS
+    ]
+    for line in lines:
+        weights = ATTENTION[line["row"]]
+        assert int(line["attention_parameters"]) == weights
+        assert int(line["parameters"]) == VANILLA + weights
+        # One class of ten is one tenth.
+        assert 0.5 < float(line["accuracy"]) <= 1
+        assert float(line["epoch_seconds"]) > 0
+        assert (line["dataset"], line["epochs"]) == ("digits", "2")
+    return lines
+
+
+def check_table(done, lines):
+    for row in ROWS:
+        accuracies = [
+            100 * float(line["accuracy"])
+            for line in lines
+            if line["row"] == row
+        ]
+        printed = next(
+            line.split()
+            for line in done.stdout.splitlines()
+            if line.startswith(f"{row} ")
+        )
+        assert float(printed[4]) == pytest.approx(
+            np.mean(accuracies), abs=0.005
+        )
+        assert float(printed[5]) == pytest.approx(
+            np.std(accuracies, ddof=1), abs=0.005
+        )
+        assert printed[6] == "2"
+    assert "Against vanilla, seed by seed" in done.stdout
+    assert "- SE-GC-16: " in done.stdout
+
+
+def check_picture(path):
+    picture = imread(path)
+    assert min(picture.shape[:2]) > 400
+    colors = np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)
+    assert len(colors) > 50
+
+
+def test_killed_and_resumed(script, start_example, run_example, tmp_path):
+    """Three of four runs are there, and half a line, when it is resumed."""
+    folder = tmp_path / "outputs" / "ablation_digits"
+    path = folder / "results.csv"
+    write_first_seed(script, path)
+    before = path.read_bytes()
+    kill_in_last_run(start_example(SCRIPT, *QUICK), path)
+    assert path.read_bytes().startswith(before)
+    before = path.read_bytes()
+    path.write_bytes(before + b"SE-GC-16,1,640,171434,0.9")
+
+    done = run_example(SCRIPT, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 4 runs are in" in done.stdout
+    assert "[  1/1] seed 1: SE-GC-16: " in done.stdout
+    assert " left\n" in done.stdout
+    check_table(done, check_results(path, before))
+    check_picture(folder / "results.png")
+    # Nothing else: no half-written file is left.
+    assert sorted(one.name for one in folder.iterdir()) == [
+        "results.csv",
+        "results.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "CBAM"], "invalid choice: 'CBAM'"),
+        (["--seeds", "0"], "--seeds: must be a whole number of at least 1"),
+        (["--epochs", "few"], "Received: 'few'"),
+        (["--quick", "--data-dir", "."], "for Fashion-MNIST, not for --quick"),
+    ],
+)
+def test_wrong_arguments(script, monkeypatch, capsys, arguments, message):
+    assert message in refusal(script, monkeypatch, capsys, *arguments)
