@@ -67,7 +67,9 @@ def load_torch_weights(model, weights, include_top=True):
     Raises:
         TypeError: If an argument is not one of the above.
         ValueError: If anything is missing, left over or of another shape: one
-            error lists it all.
+            error lists it all; if a file cannot be read.
+        FileNotFoundError: If there is no such file.
+        ImportError: If a package is missing that a file needs.
 
     Examples:
 
@@ -233,19 +235,25 @@ def _read(weights):
             f"{type(weights).__name__})."
         )
     path = pathlib.Path(weights)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix in (".pth", ".pt", ".bin", ".tar"):
-        import torch
-
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        # Training scripts put the weights beside other things.
-        loaded = loaded.get("state_dict", loaded)
-        return {name: _array(value) for name, value in loaded.items()}
-    raise ValueError(
-        "`weights` must be a file that ends in .safetensors, .pth, .pt, .bin "
-        f"or .tar. Received: weights={str(weights)!r}."
-    )
+    read = _READERS.get(path.suffix)
+    if read is None:
+        raise ValueError(
+            f"`weights` must be a file that ends in one of {list(_READERS)}; "
+            "a `.weights.h5` is read by `model.load_weights`. Received: "
+            f"weights={str(weights)!r}."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    try:
+        return {name: _array(value) for name, value in read(path).items()}
+    except ImportError:
+        raise
+    except Exception as error:
+        # Not as torch words it, which is how to run the code in the file.
+        raise ValueError(
+            f"'{path}' is no checkpoint that can be read: it is damaged, or "
+            "holds more than names and arrays."
+        ) from error
 
 
 def _read_safetensors(path):
@@ -256,7 +264,29 @@ def _read_safetensors(path):
             f"Reading '{path}' needs the package safetensors: "
             'pip install "keras-channel-attn[pretrained]"'
         ) from error
-    return {name: _array(value) for name, value in load_file(path).items()}
+    return load_file(path)
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Reading '{path}' needs torch: pip install torch. Or convert it "
+            "to .safetensors where there is torch."
+        ) from error
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    # Training scripts put the weights beside other things.
+    return loaded.get("state_dict", loaded)
+
+
+_READERS = {
+    ".safetensors": _read_safetensors,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".bin": _read_torch,
+    ".tar": _read_torch,
+}
 
 
 def _array(value):

@@ -102,6 +102,15 @@ def test_files_of_torch(tmp_path, checkpoint, expected, name, wrapped):
 
 
 @pytest.mark.backend("torch")
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_damaged_files(tmp_path, kind):
+    path = tmp_path / f"model.{kind}"
+    path.write_bytes(b"\x08\x00half a file")
+    with pytest.raises(ValueError, match="is no checkpoint that can be read"):
+        models.from_timm("resnet18", path, **SMALL)
+
+
+@pytest.mark.backend("torch")
 def test_no_code_of_a_file_is_run(tmp_path):
     import torch
 
@@ -112,7 +121,7 @@ def test_no_code_of_a_file_is_run(tmp_path):
             return pathlib.Path.touch, (ran,)
 
     torch.save({"conv1.weight": Harmful()}, tmp_path / "model.pth")
-    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+    with pytest.raises(ValueError, match=r"model\.pth' is no checkpoint"):
         models.from_timm("resnet18", tmp_path / "model.pth", **SMALL)
     assert not ran.exists()
 
@@ -277,6 +286,7 @@ def test_without_the_packages_for_it(monkeypatch, tmp_path, missing):
     weights = "pretrained"
     if missing == "safetensors":
         weights = tmp_path / "model.safetensors"
+        weights.touch()
     with pytest.raises(ImportError, match=r"keras-channel-attn\[pretrained\]"):
         models.from_timm("resnet18", weights, **SMALL)
 

@@ -174,6 +174,8 @@ def from_timm(
         ValueError: If there is no such network or checkpoint here, with the
             nearest names; if a checkpoint has another number of classes.
         ConnectionError: If `"pretrained"` weights can not be had.
+        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet` and
+            `load_torch_weights`.
 
     Examples:
 
@@ -187,7 +189,7 @@ def from_timm(
         near = difflib.get_close_matches(plain_name, networks, n=5, cutoff=0.5)
         raise ValueError(
             f"There is no network of timm here with name={name!r}. Near it: "
-            f"{near}. All: {sorted(networks)}."
+            f"{near or sorted(networks)}. docs/models.md lists all."
         )
     pretrained = isinstance(weights, str) and weights == "pretrained"
     if pretrained or tag:
