@@ -176,7 +176,8 @@ def test_jax_check_grads(rng, layer_class, arguments, data_format, masked):
         x = jnp.asarray(rng.normal(size=shape))
         mask = jnp.asarray(rng.random((2, 2, 3)) < 0.7) if masked else None
         weights = [weight.value for weight in layer.weights]
-        assert x.dtype == weights[0].dtype == jnp.float64
+        assert {one.dtype for one in (x, *weights)} == {x.dtype}
+        assert x.dtype == jnp.float64
 
         def function(x, weights):
             return layer.stateless_call(weights, [], x, mask=mask)[0]
