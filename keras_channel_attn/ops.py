@@ -208,16 +208,14 @@ def grouped_linear(descriptor, kernel, bias=None):
     elif size == 1:
         logits = descriptor * kernel
     else:
-        groups_first = (1, 0, 2)
-        blocks, parts = (
-            ops.transpose(
-                ops.reshape(one, (rows, channels // size, size)), groups_first
-            )
-            for one, rows in ((kernel, size), (descriptor, -1))
+        # Only the kernel is transposed: where the product of a batch has both
+        # sides transposed, OpenVINO computes other numbers after some layers.
+        groups = channels // size
+        blocks = ops.transpose(
+            ops.reshape(kernel, (size, groups, size)), (1, 0, 2)
         )
-        logits = ops.reshape(
-            ops.transpose(parts @ blocks, groups_first), (-1, channels)
-        )
+        parts = ops.reshape(descriptor, (-1, groups, 1, size))
+        logits = ops.reshape(parts @ blocks, (-1, channels))
     if bias is not None:
         logits = logits + ops.cast(bias, logits.dtype)
     return logits

@@ -105,6 +105,23 @@ def test_groups_do_not_see_each_other(rng):
     assert not np.isclose(scores[:, :4], others[:, :4]).any()
 
 
+def test_after_a_layer_with_a_hard_gate(rng):
+    """As one graph, which OpenVINO rewrites, and step by step."""
+    x = rng.normal(size=(2, 4, 5, 8)).astype("float32")
+    first = LinearSqueezeExcite(gate_activation="hard_sigmoid")
+    second = LinearSqueezeExcite(groups=2)
+    for layer in (first, second):
+        layer.build(x.shape)
+        randomize(layer)
+    between = ops.convert_to_numpy(first(x))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(second(first(x))),
+        ops.convert_to_numpy(second(between)),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 def test_regularizers_and_constraints_reach_their_weights():
     layer = LinearSqueezeExcite(
         use_bias=True,
