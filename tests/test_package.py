@@ -31,14 +31,14 @@ LAYERS = {
     "EfficientChannelAttention": (
         "kernel_size=None, gamma=2, b=1, padding='zeros', "
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
-        "data_format=None, kernel_initializer='glorot_uniform', "
+        "data_format=None, kernel_initializer='lecun_uniform', "
         "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
         "**kwargs"
     ),
     "LinearSqueezeExcite": (
         "groups=1, use_bias=False, gate_activation='sigmoid', pooling='avg', "
         "identity_start=False, data_format=None, "
-        "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
+        "kernel_initializer='lecun_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, **kwargs"
     ),

@@ -53,7 +53,8 @@ class EfficientChannelAttention(ChannelAttention):
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of the kernel. Defaults to
-            `"glorot_uniform"`.
+            `"lecun_uniform"`, for numbers that depend on how many channels
+            one gate sees, and not on how many gates there are.
         kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         shared_kernel: Boolean, whether all channels share one kernel. Defaults
@@ -109,7 +110,7 @@ class EfficientChannelAttention(ChannelAttention):
         pooling="avg",
         identity_start=False,
         data_format=None,
-        kernel_initializer="glorot_uniform",
+        kernel_initializer="lecun_uniform",
         kernel_regularizer=None,
         kernel_constraint=None,
         shared_kernel=True,

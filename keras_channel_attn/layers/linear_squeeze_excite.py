@@ -39,7 +39,8 @@ class LinearSqueezeExcite(AffineAttention):
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of the kernel. Defaults to
-            `"glorot_uniform"`.
+            `"lecun_uniform"`, for numbers that depend on how many channels
+            one gate sees, and not on how many gates there are.
         bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
         bias_regularizer: Regularizer of the bias. Defaults to `None`.
@@ -97,7 +98,7 @@ class LinearSqueezeExcite(AffineAttention):
         pooling="avg",
         identity_start=False,
         data_format=None,
-        kernel_initializer="glorot_uniform",
+        kernel_initializer="lecun_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
         bias_regularizer=None,
