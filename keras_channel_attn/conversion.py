@@ -6,6 +6,7 @@ for dots; what remains is the order of axes, and the names that other people
 have given to the same modules.
 """
 
+import os
 import pathlib
 import re
 from collections.abc import Mapping
@@ -26,12 +27,16 @@ _RENAMINGS = (
     (r"^layer0\.(conv1|bn1)\.", r"\1."),
     (r"^last_linear\.", "fc."),
     (r"\.(se_module|eca)\.", ".se."),
-    (r"(^|\.)fc\.0\.", r"\1fc1."),
-    (r"(^|\.)fc\.2\.", r"\1fc2."),
+    (r"(^|\.se\.)fc\.0\.", r"\1fc1."),
+    (r"(^|\.se\.)fc\.2\.", r"\1fc2."),
     (r"(^|\.)conv_reduce\.", r"\1fc1."),
     (r"(^|\.)conv_expand\.", r"\1fc2."),
 )
 _LAYERS = (SqueezeExcite, LinearSqueezeExcite, EfficientChannelAttention)
+_PUBLISHED = (
+    "For a published checkpoint by its name: "
+    '`keras_channel_attn.models.from_timm(name, weights="pretrained")`.'
+)
 # The three convolutions that Cadene's SENet-154 begins with.
 _DEEP_STEM = {
     "layer0.conv1": "conv1.0",
@@ -59,8 +64,8 @@ def load_torch_weights(model, weights, include_top=True):
             `EfficientChannelAttention`, for the weights of one module of torch.
         weights: Mapping from names to arrays or tensors, or the path of a file:
             `.safetensors`, which needs the package of this name, or `.pth`,
-            `.pt` or `.bin`, which needs torch and is read without running any
-            code in it.
+            `.pt`, `.bin` or `.tar`, which needs torch and is read without
+            running any code in it.
         include_top: Boolean, whether the dense layer of a network's checkpoint
             is to be loaded. If `False`, it is left out. Defaults to `True`.
 
@@ -77,31 +82,39 @@ def load_torch_weights(model, weights, include_top=True):
     >>> layer.build((None, 7, 7, 64))
     >>> load_torch_weights(layer, {"conv.weight": np.ones((1, 1, 3))})
     """
+    boolean("include_top", include_top)
     places = _places(model)
-    arrays = _renamed(_read(weights))
-    # A layer alone has no top: there `fc` is the map of timm's eSE.
-    without_top = not boolean("include_top", include_top)
-    if without_top and isinstance(model, keras.Model):
-        arrays = {
-            name: array
-            for name, array in arrays.items()
-            if not name.startswith("fc.")
-        }
-    problems = [
-        *(f"missing: {name}" for name in places if name not in arrays),
-        *(f"left over: {name}" for name in arrays if name not in places),
-    ]
+    arrays, originals = _renamed(_read(weights))
+    if isinstance(model, keras.Model):
+        _check_origin(model, originals)
+        if not include_top:
+            # A layer alone has no top: there `fc` is the map of timm's eSE.
+            for name in [one for one in arrays if one.startswith("fc.")]:
+                del arrays[name]
+    problems = [f"missing: {name}" for name in places if name not in arrays]
+    for name in arrays:
+        if name not in places:
+            problems.append(f"left over: {_told(name, originals)}")
     values = []
     for name, (weight, arrange) in places.items():
         if name not in arrays:
             continue
-        value = arrange(arrays[name])
+        array = arrays[name]
+        if array.dtype.kind not in "fiu":
+            problems.append(
+                f"dtype: {_told(name, originals)} is {array.dtype}, not numbers"
+            )
+            continue
+        value = arrange(array)
         if value is None or value.shape != tuple(weight.shape):
             problems.append(
-                f"shape: {name} is {arrays[name].shape}, which does not fit "
-                f"the weight {weight.path} of shape {tuple(weight.shape)}"
+                f"shape: {_told(name, originals)} is {array.shape}, which does "
+                f"not fit the weight {weight.path} of shape "
+                f"{tuple(weight.shape)}"
             )
-        values.append((weight, value))
+            continue
+        # A copy: JAX would go on to use the memory of the checkpoint.
+        values.append((weight, np.array(value, dtype="float32")))
     if problems:
         raise ValueError(
             f"The checkpoint does not fit '{model.name}', which stays as it "
@@ -109,6 +122,28 @@ def load_torch_weights(model, weights, include_top=True):
         )
     for weight, value in values:
         weight.assign(value)
+
+
+def _told(name, originals):
+    """A name as the checkpoint has it, and as what it was understood."""
+    original = originals[name]
+    return name if original == name else f"{original} (as {name})"
+
+
+def _check_origin(model, originals):
+    """Refuse weights of SENet's Caffe networks where they fit and are wrong."""
+    caffe = {"last_linear.weight", "layer0.conv1.weight"}
+    pools = [one for one in model.layers if one.name == "maxpool_pad"]
+    as_in_caffe = [one for one in pools if one.padding == ((0, 1), (0, 1))]
+    if caffe <= set(originals.values()) and not as_in_caffe:
+        raise ValueError(
+            "The checkpoint has the names of SENet's own networks, whose "
+            "pooling and strides are not those of "
+            f"'{model.name}': it would answer something else without a word. "
+            'Build the network with `from_timm("legacy_...")`, or `ResNet` '
+            'with `stem_pool="max_ceil"`, and `stride_first=True` for '
+            "SE-ResNet-50, 101 and 152."
+        )
 
 
 def _places(model):
@@ -199,17 +234,20 @@ def _matrix(array):
 
 
 def _renamed(arrays):
-    """The arrays under the names of timm's ResNets, without counters."""
-    # What was trained on several devices has this in front of each name.
-    plain = {
-        re.sub(r"^(module\.)+", "", name): one for name, one in arrays.items()
-    }
-    deep = any(name.startswith("layer0.conv3.") for name in plain)
-    renamed = {}
-    for original, array in plain.items():
+    """The arrays under the names of timm's ResNets, without counters.
+
+    And a dictionary from these names to those that they had.
+    """
+    # What was trained on several devices, or compiled, has this in front.
+    plain = [
+        (re.sub(r"^(module\.|_orig_mod\.)+", "", name), array)
+        for name, array in arrays.items()
+        if not name.endswith("num_batches_tracked")
+    ]
+    deep = any(name.startswith("layer0.conv3.") for name, _ in plain)
+    renamed, originals = {}, {}
+    for original, array in plain:
         name = original
-        if name.endswith("num_batches_tracked"):
-            continue
         if deep and name.startswith("layer0."):
             module, _, weight = name.rpartition(".")
             name = f"{_DEEP_STEM.get(module, module)}.{weight}"
@@ -220,40 +258,49 @@ def _renamed(arrays):
                 f"The checkpoint has two arrays for '{name}', one of them "
                 f"named '{original}'."
             )
-        renamed[name] = array
-    return renamed
+        renamed[name], originals[name] = array, original
+    return renamed, originals
 
 
 def _read(weights):
     """A dictionary from names to NumPy arrays."""
     if isinstance(weights, Mapping):
-        return {name: _array(value) for name, value in weights.items()}
-    if not isinstance(weights, (str, pathlib.PurePath)):
+        return _arrays(weights)
+    if not isinstance(weights, (str, os.PathLike)):
         raise TypeError(
             "`weights` must be a mapping from names to arrays, or the path of "
             f"a file. Received: weights={weights!r} (of type "
-            f"{type(weights).__name__})."
+            f"{type(weights).__name__}). {_PUBLISHED}"
         )
-    path = pathlib.Path(weights)
+    path = pathlib.Path(weights).expanduser()
     read = _READERS.get(path.suffix)
     if read is None:
         raise ValueError(
             f"`weights` must be a file that ends in one of {list(_READERS)}; "
             "a `.weights.h5` is read by `model.load_weights`. Received: "
-            f"weights={str(weights)!r}."
+            f"weights={str(weights)!r}. {_PUBLISHED}"
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}'.")
     try:
-        return {name: _array(value) for name, value in read(path).items()}
+        return _arrays(read(path))
     except ImportError:
         raise
     except Exception as error:
         # Not as torch words it, which is how to run the code in the file.
         raise ValueError(
-            f"'{path}' is no checkpoint that can be read: it is damaged, or "
-            "holds more than names and arrays."
+            f"'{path}' cannot be read as a checkpoint: it is damaged, or holds "
+            "more than names and arrays. If you trust it, take its dictionary "
+            "of weights with torch yourself, and pass that."
         ) from error
+
+
+def _arrays(mapping):
+    # Training scripts put the weights beside other things.
+    for name in ("state_dict", "model"):
+        if isinstance(mapping.get(name), Mapping):
+            mapping = mapping[name]
+    return {str(name): _array(value) for name, value in mapping.items()}
 
 
 def _read_safetensors(path):
@@ -275,9 +322,7 @@ def _read_torch(path):
             f"Reading '{path}' needs torch: pip install torch. Or convert it "
             "to .safetensors where there is torch."
         ) from error
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    # Training scripts put the weights beside other things.
-    return loaded.get("state_dict", loaded)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 _READERS = {

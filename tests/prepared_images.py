@@ -11,6 +11,8 @@ CASES = (
     ((100, 61), 29, 1.0, "bilinear"),
     ((20, 25), 28, 0.9, "bicubic"),
     ((48, 48), 24, 0.8, "bilinear"),
+    # Many pixels between two whole numbers.
+    ((64, 64), 28, 0.875, "bilinear"),
 )
 
 

@@ -106,7 +106,7 @@ def test_files_of_torch(tmp_path, checkpoint, expected, name, wrapped):
 def test_damaged_files(tmp_path, kind):
     path = tmp_path / f"model.{kind}"
     path.write_bytes(b"\x08\x00half a file")
-    with pytest.raises(ValueError, match="is no checkpoint that can be read"):
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         models.from_timm("resnet18", path, **SMALL)
 
 
@@ -121,7 +121,7 @@ def test_no_code_of_a_file_is_run(tmp_path):
             return pathlib.Path.touch, (ran,)
 
     torch.save({"conv1.weight": Harmful()}, tmp_path / "model.pth")
-    with pytest.raises(ValueError, match=r"model\.pth' is no checkpoint"):
+    with pytest.raises(ValueError, match=r"model\.pth' cannot be read"):
         models.from_timm("resnet18", tmp_path / "model.pth", **SMALL)
     assert not ran.exists()
 
@@ -137,6 +137,48 @@ def test_bfloat16_of_torch(checkpoint, expected):
     model = models.from_timm("resnet18", state, classes=5, **SMALL)
     for actual, wanted in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=2**-8)
+
+
+def test_the_network_has_memory_of_its_own(checkpoint, expected):
+    arrays = {name: np.array(one) for name, one in checkpoint.items()}
+    model = models.from_timm("resnet18", arrays, classes=5, **SMALL)
+    for array in arrays.values():
+        array[...] = 9
+    assert_has(model, expected)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda arrays: {"state_dict": arrays, "epoch": 3},
+        lambda arrays: {"model": arrays},
+        lambda arrays: {f"_orig_mod.{name}": arrays[name] for name in arrays},
+    ],
+    ids=["state_dict", "model", "compiled"],
+)
+def test_as_training_scripts_write_it(checkpoint, expected, wrap):
+    assert_has(
+        models.from_timm("resnet18", wrap(checkpoint), classes=5, **SMALL),
+        expected,
+    )
+
+
+def test_a_name_in_front_and_without(checkpoint):
+    doubled = {**checkpoint, "module.fc.bias": np.zeros(5)}
+    with pytest.raises(ValueError, match=r"two arrays for 'fc\.bias'"):
+        models.from_timm("resnet18", doubled, classes=5, **SMALL)
+
+
+def test_networks_of_caffe_are_no_others(checkpoint):
+    """They fit, and would answer something else: FACTS section 3."""
+    names = {"conv1.weight": "layer0.conv1.weight"}
+    names |= {f"fc.{one}": f"last_linear.{one}" for one in ("weight", "bias")}
+    caffe = {names.get(key, key): one for key, one in checkpoint.items()}
+    with pytest.raises(ValueError, match="legacy_"):
+        models.from_timm("resnet18", caffe, classes=5, **SMALL)
+    models.from_timm(
+        "resnet18", caffe, classes=5, stem_pool="max_ceil", **SMALL
+    )
 
 
 def test_a_checkpoint_of_ecanet(tmp_path):

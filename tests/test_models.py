@@ -114,7 +114,9 @@ OTHER_NAMES = {
 
 
 @pytest.mark.parametrize("rules", OTHER_NAMES.values(), ids=OTHER_NAMES.keys())
-def test_other_names_of_the_same_modules(network, checkpoint, rules):
+def test_other_names_of_the_same_modules(checkpoint, rules):
+    # Cadene's pool like Caffe's, and the others' names fit it as well.
+    network = small(stem_pool="max_ceil")
     renamed = {}
     for name, array in checkpoint.items():
         for old, new in rules:
@@ -147,8 +149,30 @@ def with_another(name):
         (with_another("layer9.conv1.weight"), "left over: layer9.conv1.weight"),
         (with_another("bn1.weight"), "shape: bn1.weight"),
         (with_another("conv1.weight"), "shape: conv1.weight"),
+        (
+            lambda arrays: arrays.update(
+                {"fc.bias": np.array(list("abcde"), object)}
+            ),
+            "dtype: fc.bias is object",
+        ),
+        (
+            lambda arrays: arrays.update({"fc.bias": np.ones(5, complex)}),
+            "dtype: fc.bias is complex128",
+        ),
+        (
+            lambda arrays: arrays.update({"fc.0.bias": np.ones(5)}),
+            r"left over: fc\.0\.bias",
+        ),
     ],
-    ids=["missing", "left over", "shape", "rank"],
+    ids=[
+        "missing",
+        "left over",
+        "shape",
+        "rank",
+        "objects",
+        "complex",
+        "another top",
+    ],
 )
 def test_strict_and_all_or_nothing(network, checkpoint, change, problem):
     change(checkpoint)

@@ -9,7 +9,7 @@ import pytest
 from networks import assert_same, predictions, randomize
 from prepared_images import image
 
-from keras_channel_attn import ChannelAttention, models
+from keras_channel_attn import ChannelAttention, SqueezeExcite, models
 
 THIN = {
     name: function
@@ -217,11 +217,25 @@ def test_trains():
         ({"depths": 4}, TypeError, "`depths`"),
         ({"classes": 0}, ValueError, "`classes`"),
         ({"attention": "se"}, TypeError, "`attention`"),
+        ({"attention": SqueezeExcite}, TypeError, "`attention`"),
+        ({"attention": SqueezeExcite()}, TypeError, "`attention`"),
+        ({"attention": lambda *_: SqueezeExcite}, TypeError, "`attention`"),
+        ({"block": "basic", "cardinality": 32}, ValueError, "`cardinality`"),
+        ({"block": "basic", "stride_first": True}, ValueError, "stride_first"),
+        ({"shortcut_kernel_size": 2}, ValueError, "`shortcut_kernel_size`"),
+        ({"cardinality": 0}, ValueError, "`cardinality`"),
+        ({"stem_width": "64"}, TypeError, "`stem_width`"),
+        ({"include_top": "no"}, TypeError, "`include_top`"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         models.ResNet(**{"depths": (1, 1, 1, 1), **arguments})
+
+
+def test_an_argument_of_another_network():
+    with pytest.raises(TypeError, match=r"SEResNet18.*'kernel_sizes'"):
+        models.SEResNet18(kernel_sizes=(3, 5, 5, 7))
 
 
 @pytest.mark.parametrize("kernel_sizes", [(3, 5), 3, (3, 5, 5, 4)])

@@ -116,7 +116,7 @@ def test_docstring_of_a_function_has_every_section(name):
 # To read a file of theirs or to fetch one, and only then.
 WHEN_NEEDED = {
     "conversion.py": {"torch", "safetensors"},
-    "checkpoints.py": {"huggingface_hub"},
+    "checkpoints.py": {"huggingface_hub", "safetensors"},
 }
 
 

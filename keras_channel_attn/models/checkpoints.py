@@ -75,6 +75,7 @@ def download(row):
     """Path of a checkpoint from the Hugging Face Hub, in its cache."""
     try:
         import huggingface_hub
+        import safetensors  # noqa: F401, before a file is fetched in vain
     except ImportError as error:
         raise ImportError(
             '`weights="pretrained"` needs the packages huggingface_hub and '
@@ -86,10 +87,10 @@ def download(row):
     except Exception as error:
         # Its errors are of a dozen kinds, of which few say what to do.
         raise ConnectionError(
-            f"The checkpoint '{repository}' is not in the cache, and the "
-            "Hugging Face Hub does not give it. Without a network, copy its "
+            f"The checkpoint '{repository}' could not be had from the cache or "
+            "the Hugging Face Hub. Without a network, copy its "
             "file model.safetensors from a machine that has one, and pass "
-            "`weights=` its path."
+            f"`weights=` its path. ({error})"
         ) from error
 
 

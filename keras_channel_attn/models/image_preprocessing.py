@@ -18,7 +18,9 @@ class ImagePreprocessing(keras.layers.Layer):
 
     The shorter side becomes `floor(size / crop)` pixels, with antialiasing, and
     the middle `size x size` is taken, pixel by pixel as timm and torchvision
-    do it with Pillow.
+    do it with Pillow, up to a step of 255 at ties. Images that are more than
+    twice as tall as wide differ a little from Pillow 13, which takes their
+    height first.
 
     Args:
         size: Integer, height and width of the result in pixels. Defaults to
@@ -34,9 +36,10 @@ class ImagePreprocessing(keras.layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
-        inputs: Tensor of images with values from 0 to 255, integers or floats.
-            They are computed with in `float32`, and the result has the
-            layer's compute dtype.
+        inputs: Tensor of images with values from 0 to 255, integers or floats:
+            multiply by 255 what is scaled to 0 to 1. They are computed with in
+            `float32`, and the result has the layer's compute dtype. In a
+            `tf.data` pipeline on the TensorFlow backend only.
 
     Input shape:
         `(batch, height, width, channels)` or, with
@@ -135,7 +138,8 @@ class ImagePreprocessing(keras.layers.Layer):
                 self.interpolation,
                 antialias=True,
             )
-            x = ops.round(ops.clip(x, 0.0, 255.0))
+            # A half goes up, as in Pillow, and not to the even neighbour.
+            x = ops.floor(ops.clip(x, 0.0, 255.0) + 0.5)
         return x
 
     def _check(self, shape):
@@ -146,6 +150,11 @@ class ImagePreprocessing(keras.layers.Layer):
                 f"{channels} channels in axis {self._channel_axis}: "
                 f"data_format={self.data_format!r}. Received an input of shape "
                 f"{tuple(shape)}."
+            )
+        if 0 in tuple(shape)[1:]:
+            raise ValueError(
+                f"{type(self).__name__} needs images of one pixel or more. "
+                f"Received an input of shape {tuple(shape)}."
             )
 
     def compute_output_shape(self, input_shape):
@@ -169,7 +178,7 @@ class ImagePreprocessing(keras.layers.Layer):
 
 
 def _per_channel(name, values, positive):
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+    if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
         raise TypeError(
             f"`{name}` must be a tuple of numbers, one for each channel. "
             f"Received: {name}={values!r} (of type {type(values).__name__})."

@@ -106,6 +106,12 @@ def _network(title, first_line, paper, mechanism, documented, **architecture):
         dtype=None,
         **own,
     ):
+        unknown = [one for one in own if one not in own_parameters]
+        if unknown:
+            raise TypeError(
+                f"{title}() has no argument named {unknown[0]!r}. Its own are "
+                f"{own_parameters}, besides those of `keras.applications`."
+            )
         return ResNet(
             attention=mechanism(data_format, dtype, **own),
             include_top=include_top,
@@ -124,6 +130,7 @@ def _network(title, first_line, paper, mechanism, documented, **architecture):
     network.__name__ = network.__qualname__ = title
     *parameters, _ = inspect.signature(network).parameters.values()
     _, _, *own = inspect.signature(mechanism).parameters.values()
+    own_parameters = [one.name for one in own]
     network.__signature__ = inspect.Signature([*parameters, *own])
     # Python with -OO has no docstrings.
     _, start, rest = (inspect.getdoc(ResNet) or "").partition("    include_top")
@@ -202,8 +209,9 @@ def SEInceptionV3(
 
     Args:
         include_top, weights, input_tensor, input_shape, pooling, classes,
-            classifier_activation: As `keras.applications.InceptionV3`; the
-            weights are those without attention.
+            classifier_activation: As `keras.applications.InceptionV3`, whose
+            images are prepared by `inception_v3.preprocess_input`; the weights
+            are those without attention.
         name: String, of the model. Defaults to `"seinceptionv3"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
@@ -253,5 +261,8 @@ def _settings(data_format, dtype):
             keras.config.set_dtype_policy(dtype)
         yield
     finally:
-        keras.config.set_image_data_format(before[0])
-        keras.config.set_dtype_policy(before[1])
+        # Only what was set: other threads may read them.
+        if data_format is not None:
+            keras.config.set_image_data_format(before[0])
+        if dtype is not None:
+            keras.config.set_dtype_policy(before[1])

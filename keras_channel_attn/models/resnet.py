@@ -10,7 +10,9 @@ import keras
 from keras import layers
 
 from keras_channel_attn.arguments import (
+    boolean,
     four_integers,
+    odd_integer,
     one_of,
     positive_integer,
 )
@@ -115,12 +117,29 @@ def ResNet(
     """
     depths = four_integers("depths", depths)
     classes = positive_integer("classes", classes)
-    if attention is not None and not callable(attention):
-        raise TypeError(
-            "`attention` must be a callable that takes the number of channels "
-            "and the index of the stage, or None. Received: "
-            f"attention={attention!r} (of type {type(attention).__name__})."
-        )
+    _check_attention(attention)
+    _check_bottleneck_alone(
+        block,
+        cardinality=(cardinality, 1),
+        base_width=(base_width, 64),
+        stride_first=(stride_first, False),
+    )
+    odd_integer("shortcut_kernel_size", shortcut_kernel_size)
+    for name_of, value in (
+        ("stem_width", stem_width),
+        ("cardinality", cardinality),
+        ("base_width", base_width),
+        ("first_reduction", first_reduction),
+    ):
+        positive_integer(name_of, value)
+    for name_of, value in (
+        ("include_top", include_top),
+        ("average_shortcut", average_shortcut),
+        ("antialias", antialias),
+        ("stride_first", stride_first),
+        ("activation_before_attention", activation_before_attention),
+    ):
+        boolean(name_of, value)
     one_of("block", block, ("basic", "bottleneck"))
     one_of("stem", stem, ("plain", "deep", "tiered"))
     one_of("stem_pool", stem_pool, ("max", "max_ceil", "convolution"))
@@ -183,6 +202,27 @@ def ResNet(
     if weights is not None:
         _load(model, weights, include_top)
     return model
+
+
+def _check_attention(attention):
+    is_layer = isinstance(attention, (type, keras.layers.Layer))
+    if attention is not None and (is_layer or not callable(attention)):
+        raise TypeError(
+            "`attention` must be a function that takes the number of channels "
+            "and the index of the stage and returns a new layer, or None, such "
+            "as `lambda channels, stage: SqueezeExcite()`. Received: "
+            f"attention={attention!r} (of type {type(attention).__name__})."
+        )
+
+
+def _check_bottleneck_alone(block, **arguments):
+    """Refuse what a basic block would leave out without a word."""
+    for name, (value, default) in arguments.items():
+        if block == "basic" and value != default:
+            raise ValueError(
+                f'`{name}` is for block="bottleneck". Received: '
+                f'{name}={value!r} with block="basic".'
+            )
 
 
 class _Layers:
@@ -337,6 +377,11 @@ def _load(model, weights, include_top):
 
 def _named(layer, name):
     """The same layer under the name that checkpoints know."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            "`attention` must return a new layer or None. It returned: "
+            f"{layer!r} (of type {type(layer).__name__})."
+        )
     return type(layer).from_config({**layer.get_config(), "name": name})
 
 

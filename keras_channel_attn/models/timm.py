@@ -164,8 +164,8 @@ def from_timm(
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of all layers. Defaults to the global policy.
-        **options: Other arguments of `ResNet`, such as `input_shape`,
-            `pooling`, `classifier_activation`.
+        **options: Other arguments of `ResNet` but `attention`, such as
+            `input_shape`, `pooling`, `classifier_activation`.
 
     Returns:
         A functional `keras.Model`.
@@ -174,8 +174,8 @@ def from_timm(
         ValueError: If there is no such network or checkpoint here, with the
             nearest names; if a checkpoint has another number of classes.
         ConnectionError: If `"pretrained"` weights can not be had.
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet` and
-            `load_torch_weights`.
+        TypeError, ValueError, FileNotFoundError, ImportError, RecursionError:
+            As `ResNet` and `load_torch_weights`.
 
     Examples:
 
@@ -184,7 +184,9 @@ def from_timm(
     11789224
     """
     networks = timm_networks()
-    plain_name, _, tag = str(name).partition(".")
+    # As the pages of the Hub are called.
+    name = str(name).removeprefix("timm/")
+    plain_name, _, tag = name.partition(".")
     if plain_name not in networks:
         near = difflib.get_close_matches(plain_name, networks, n=5, cutoff=0.5)
         raise ValueError(

@@ -42,6 +42,8 @@ def rows():
             if not known.num_classes:
                 continue  # Features alone.
             assert known.crop_mode == "center"
+            # Where the package looks for it; the oldest have an address only.
+            assert known.hf_hub_id in (None, f"timm/{name}.{tag}")
             yield {
                 "checkpoint": f"{name}.{tag}",
                 "parameters": parameters(name, known.num_classes),
