@@ -56,6 +56,44 @@ LAYERS = {
     ),
 }
 
+THIN = (
+    "(include_top=True, weights=None, input_tensor=None, input_shape=None, "
+    "pooling=None, classes=1000, classifier_activation='softmax', "
+    "name='{}', data_format=None, dtype=None, {})"
+)
+MODELS = {
+    "ECAResNet50": THIN.format("ecaresnet50", "*, kernel_sizes=None"),
+    "ImagePreprocessing": (
+        "(size=224, crop=0.875, interpolation='bicubic', "
+        "mean=(0.485, 0.456, 0.406), "
+        "standard_deviation=(0.229, 0.224, 0.225), data_format=None, **kwargs)"
+    ),
+    "ResNet": (
+        "(depths, attention=None, block='bottleneck', stem='plain', "
+        "stem_width=64, stem_pool='max', average_shortcut=False, "
+        "shortcut_kernel_size=1, cardinality=1, base_width=64, "
+        "first_reduction=1, antialias=False, stride_first=False, "
+        "activation_before_attention=False, include_top=True, weights=None, "
+        "input_tensor=None, input_shape=None, pooling=None, classes=1000, "
+        "classifier_activation='softmax', name='resnet', data_format=None, "
+        "dtype=None)"
+    ),
+    "SEInceptionV3": THIN.format("seinceptionv3", "use_bias=False"),
+    "SEResNet50": THIN.format("seresnet50", "*, use_bias=False"),
+    "from_timm": (
+        "(name, weights=None, include_top=True, classes=None, "
+        "data_format=None, dtype=None, **options)"
+    ),
+    "load_torch_weights": "(model, weights, include_top=True)",
+    "preprocessing": "(name, data_format=None, dtype=None)",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_signature_in_models(name):
+    function = getattr(keras_channel_attn.models, name)
+    assert str(inspect.signature(function)) == MODELS[name]
+
 
 def test_public_names():
     exported = {

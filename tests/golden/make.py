@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import reference
+from prepared_images import CASES, image, key
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -28,6 +29,7 @@ from keras_channel_attn import (
     SqueezeExcite,
     SqueezeGate,
 )
+from keras_channel_attn.models import ImagePreprocessing
 
 
 def golden():
@@ -128,14 +130,37 @@ def variants_outputs(x, weights):
     return attended(x, sigmoid, itself)
 
 
+def features(rng):
+    return rng.normal(size=(2, 4, 5, 32)).astype("float32")
+
+
+def photographs():
+    """A photograph on its way into a network."""
+    inputs = keras.Input((*CASES[0][0], 3), dtype="uint8", name="inputs")
+    prepare = ImagePreprocessing(*CASES[0][1:], data_format="channels_last")
+    return keras.Model(inputs, prepare(inputs), name="photographs")
+
+
+def photographs_outputs(x, weights):
+    """What Pillow makes of it (`make_images.py`), normalized in NumPy."""
+    pixels = np.load(HERE / "pillow.npz")[key(CASES[0])][None]
+    mean = np.array([0.485, 0.456, 0.406])
+    return (pixels / 255 - mean) / np.array([0.229, 0.224, 0.225])
+
+
 MODELS = {
-    "golden": (golden, golden_outputs),
-    "variants": (variants, variants_outputs),
+    "golden": (golden, golden_outputs, features),
+    "variants": (variants, variants_outputs, features),
+    "photographs": (
+        photographs,
+        photographs_outputs,
+        lambda rng: image(CASES[0][0])[None],
+    ),
 }
 
 
 def main():
-    for name, (build, outputs) in MODELS.items():
+    for name, (build, outputs, inputs) in MODELS.items():
         files = HERE / f"{name}.keras", HERE / f"{name}.npz"
         if any(path.exists() for path in files):
             print(f"{name} is there already, and stays as it is.")
@@ -145,7 +170,7 @@ def main():
         model.set_weights(
             [rng.normal(0, 0.5, w.shape) for w in model.get_weights()]
         )
-        x = rng.normal(size=(2, 4, 5, 32)).astype("float32")
+        x = inputs(rng)
         y = outputs(x, model.get_weights()).astype("float32")
         model.save(files[0])
         np.savez_compressed(files[1], x=x, y=y)

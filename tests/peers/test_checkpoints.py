@@ -30,7 +30,9 @@ def test_the_table_is_that_of_the_installed_timm():
     "name",
     ["seresnet50.ra2_in1k", "legacy_seresnet50.in1k", "resnetrs50.tf_in1k"],
 )
-@pytest.mark.parametrize("shape", [(333, 500), (500, 333), (200, 210), (512, 512)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(333, 500), (500, 333), (200, 210), (512, 512)], ids=str
+)
 def test_preprocessing(name, shape):
     """A photograph's way into the network, as timm evaluates."""
     known = timm.get_pretrained_cfg(name).to_dict()
