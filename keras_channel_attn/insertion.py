@@ -172,7 +172,7 @@ def replace_attention(model, attention):
     def replace(call):
         old = call.operation
         path = call.path.removesuffix("_" + _mechanism(old))
-        layer = layers.at(old, path)
+        layer = layers.at(old, path, instead_of=call.path)
         if layer is None:
             return None
         _check_data_format(layer, old.data_format, call.path)
@@ -301,14 +301,17 @@ class _OnePerSite:
         self.made = {}
         self.taken = set(known)
 
-    def at(self, site, path):
-        """The layer for a site, whose name begins with the end of `path`."""
+    def at(self, site, path, instead_of=None):
+        """The layer for a site, whose name begins with the end of `path`.
+
+        It may have the name of the layer at `instead_of`, which goes.
+        """
         if id(site) not in self.made:
             # The site is kept, so that no `id` is used again.
-            self.made[id(site)] = site, self._new(site, path)
+            self.made[id(site)] = site, self._new(site, path, instead_of)
         return self.made[id(site)][1]
 
-    def _new(self, site, path):
+    def _new(self, site, path, instead_of):
         outer, slash, base = path.rpartition("/")
         layer = self.factory(site, base)
         if layer is None:
@@ -321,6 +324,7 @@ class _OnePerSite:
                 f"'{site.name}', which is in use already. It has to return a "
                 "new one each time."
             )
+        self.taken.discard(instead_of)
         name, count = layer.name, 0
         while outer + slash + layer.name in self.taken:
             # Keras gives layers without a name one that is unique in a

@@ -172,6 +172,21 @@ def test_torch_compile_without_a_graph_break(rng, name, data_format):
 
 
 @pytest.mark.backend("torch")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@over_configurations
+def test_torch_trace_can_be_saved(rng, tmp_path, layer_class, arguments):
+    """What OpenVINO and older runtimes read."""
+    import torch
+
+    layer = built(layer_class, arguments)
+    x, _ = sample(rng)
+    with torch.no_grad():
+        torch.jit.save(torch.jit.trace(layer, x), tmp_path / "layer.pt")
+        close(torch.jit.load(tmp_path / "layer.pt")(x), layer(x))
+
+
+@pytest.mark.backend("torch")
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")

@@ -812,12 +812,16 @@ def test_every_configuration_can_replace_another(layer_class, arguments):
     [
         ("conv_squeeze_excite", "conv_efficient_channel_attention"),
         ("squeeze_excite", "squeeze_excite_efficient_channel_attention"),
+        ("conv_efficient_channel_attention",) * 2,
         ("mine", "mine_efficient_channel_attention"),
     ],
 )
 def test_names_after_replacement(name, expected):
     x = image()
-    model = keras.Model(x, SqueezeExcite(2, name=name)(x))
+    layer_class = SqueezeExcite
+    if name == expected:
+        layer_class = EfficientChannelAttention
+    model = keras.Model(x, layer_class(name=name)(x))
     copy = replace_attention(model, EfficientChannelAttention())
     assert copy.layers[-1].name == expected
 

@@ -213,6 +213,12 @@ def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
     if torch.compiler.is_compiling() or _transformed():
         padded = _pad_channels(descriptor, kernel, padding)
         return ops.shifted_sum(padded, kernel, descriptor.shape[1])
+    differentiated = torch.is_grad_enabled() and (
+        descriptor.requires_grad or kernel.requires_grad
+    )
+    # A trace can be saved only if it holds torch's own functions.
+    if not differentiated or torch.jit.is_tracing():
+        return (_windows(descriptor, kernel, padding) * kernel.T).sum(-1)
     return _UnsharedConvolution.apply(descriptor, kernel, padding)
 
 
