@@ -27,7 +27,7 @@ scikit-learn: a few seconds for a run, on two CPU cores.
     pip install "keras-channel-attn[examples]"
     python examples/ablation.py --quick
     python examples/ablation.py
-    python examples/ablation.py --data-dir DIR --seeds 3 --rows vanilla SE ECA
+    python examples/ablation.py --data-dir DIR --seeds 4 --rows vanilla SE ECA
 
 Set `KERAS_BACKEND` to `tensorflow`, `torch` or `jax` to choose a backend.
 """
