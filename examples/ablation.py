@@ -566,7 +566,7 @@ def draw(runs, dataset, path):
         draw_vanilla(paper, ROWS["vanilla"].published)
     seeds = max(map(len, found.values()))
     ours.set_title(
-        f"Ours: {dataset}, small residual network, {seeds} seeds",
+        f"Ours: {dataset}, small residual network, seeds: {seeds}",
         parse_math=False,
     )
     ours.set_xlabel("test accuracy, %")

@@ -600,3 +600,57 @@ def test_help(script, monkeypatch, capsys):
     for row in WEIGHTS:
         assert row in printed
     assert "(default: 5;" in printed
+
+
+"""
+## The page
+"""
+
+
+def published_runs(script):
+    with (DOCS / "choosing" / "ablation_digits.csv").open(newline="") as file:
+        return [script.parsed(line) for line in csv.DictReader(file)]
+
+
+def test_the_page_has_the_numbers_of_its_file(script):
+    runs = published_runs(script)
+    page = (DOCS / "choosing.md").read_text(encoding="utf-8")
+    runs = {(run.row, run.seed): run for run in runs}
+    against = {
+        reference: {
+            one.row: f"{one.mean:+.2f} ± {one.standard_error:.2f}"
+            for one in script.comparisons(runs, reference, 899)
+        }
+        for reference in ("vanilla", "SE")
+    }
+    del against["SE"]["vanilla"]
+    for row, those in script.rows_with_runs(runs).items():
+        accuracies = script.percent(those)
+        cells = [
+            row,
+            f"{those[0].attention_parameters:,}",
+            f"{those[0].parameters:,}",
+            f"{accuracies.mean():.2f} ± {accuracies.std(ddof=1):.2f}",
+            against["vanilla"].get(row, ""),
+            against["SE"].get(row, ""),
+        ]
+        expected = f"| {' | '.join(cells)} |".replace("|  |", "| |")
+        assert expected.replace("|  |", "| |") in page.splitlines()
+        assert len(those) == len(runs) / len(script.ROWS)
+        assert f"--quick --seeds {len(those)}\n" in page
+
+
+def test_what_the_page_says_of_them(script):
+    runs = published_runs(script)
+
+    def standing_out(seeds, text):
+        some = {(run.row, run.seed): run for run in runs if run.seed < seeds}
+        return [
+            line.partition(":")[0]
+            for line in script.conclusions(some, 899)
+            if text in line.partition(", ")[2]
+        ]
+
+    assert standing_out(10, "a difference.") == []
+    assert standing_out(10, "may be chance") == ["- ECA", "- SE-GC-16"]
+    assert standing_out(8, "a difference.") == ["- ECA"]
