@@ -15,8 +15,9 @@ the same images in the same order, so that rows can be compared seed by seed.
 Each finished run is one line of `results.csv`. Stopped at any moment, by
 whatever, the same command goes on with the first run that is not there; with
 more `--seeds` or other `--rows` it adds those. At the end, and each time that
-nothing is left to run, it prints the table and what may be concluded from it,
-and draws `results.png`.
+nothing is left to run or Ctrl-C stops it, it prints the table and what may be
+concluded from it, and draws `results.png`. Two processes may share a file if
+no row is among the `--rows` of both.
 
 Fashion-MNIST is downloaded by Keras, or read from a folder with its four IDX
 files; or with yours, of gray images of 28x28 in ten classes. That is work for a
@@ -26,18 +27,21 @@ scikit-learn: a few seconds for a run, on two CPU cores.
     pip install "keras-channel-attn[examples]"
     python examples/ablation.py --quick
     python examples/ablation.py
-    python examples/ablation.py --data-dir DIR --seeds 3 --rows vanilla SE ECA
+    python examples/ablation.py --data-dir DIR --seeds 4 --rows vanilla SE ECA
 
 Set `KERAS_BACKEND` to `tensorflow`, `torch` or `jax` to choose a backend.
 """
 
 import argparse
+import contextlib
 import csv
+import io
+import math
 import os
 import sys
 import time
 import zlib
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +59,7 @@ from keras import layers
 from matplotlib.figure import Figure
 from scipy import stats
 
+import keras_channel_attn
 from keras_channel_attn import (
     ChannelAttention,
     EfficientChannelAttention,
@@ -69,9 +74,9 @@ from image_data import load_data
 from outputs import save_figure
 from small_network import small_network
 
-LEARNING_RATE = 3e-3
 EVALUATION_BATCH_SIZE = 1000
 SIGNIFICANCE = 0.05
+SEEDS_FOR_A_VERDICT = 4  # Two or three agree by chance too often.
 
 """
 ## The rows
@@ -121,6 +126,7 @@ class Plan:
     widths: tuple  # of the residual blocks; in none do the SE-GC rows coincide
     batch_size: int
     epochs: int
+    learning_rate: float = 3e-3
 
 
 QUICK = Plan("digits", (32, 32, 64, 64), 32, 10)
@@ -136,7 +142,7 @@ class Run:
     attention_parameters: int
     parameters: int
     accuracy: float  # on the test images, after the last epoch
-    epoch_seconds: float
+    epoch_seconds: float = field(compare=False)
 
 
 def network(row, seed, shape, widths):
@@ -160,7 +166,7 @@ def train_and_test(row, seed, data, plan, clock):
     model = network(row, seed, train_images.shape[1:], plan.widths)
     # A rate that falls to zero: the last epoch is as good as any.
     rate = keras.optimizers.schedules.CosineDecay(
-        LEARNING_RATE, plan.epochs * steps
+        plan.learning_rate, plan.epochs * steps
     )
     model.compile(
         keras.optimizers.Adam(rate),
@@ -252,8 +258,9 @@ class Progress:
 ## The results file
 
 A line counts when its end is there: it is written at once, and only after the
-run. The settings stand in each line, so that no line is ever taken for a run
-of another experiment.
+run. What is known to decide a result stands in each line, so that no line is
+taken for a run of another experiment. The machine and the version of the
+backend are not in it: they may change the last digits of every step.
 """
 
 
@@ -268,6 +275,9 @@ def settings_of(plan, data):
         "images": f"{len(data[0])}+{len(data[2])}",
         "data_crc32": f"{fingerprint:08x}",
         "backend": keras.config.backend(),
+        "floatx": keras.config.floatx(),
+        "keras": keras.__version__,
+        "keras_channel_attn": keras_channel_attn.__version__,
     }
     return {name: str(value) for name, value in settings.items()}
 
@@ -276,54 +286,88 @@ def read_runs(path, settings):
     """The runs in a file, as a dictionary from `(row, seed)`.
 
     What was cut off is removed from the file, so that the next line starts on
-    a line of its own. Nothing else in it is ever changed.
+    a line of its own: after all else was found to be runs of these settings.
+    Nothing else in it is ever changed.
 
     Raises:
-        ValueError: If the file holds anything but runs of these settings.
+        ValueError: If the file holds anything else, or two results of one run.
     """
     if not path.exists():
         return {}
-    drop_torn_line(path)
-    runs = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.DictReader(file)
-        if lines.fieldnames not in (None, columns(settings)):
-            raise ValueError(f"{path} is not a results file of this script")
-        for line in lines:
-            try:
-                found = parsed(line)
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{path}, line {lines.line_num}, is not a run of this "
-                    f"script: {','.join(map(str, line.values()))}"
-                ) from error
-            check_settings(line, settings, path)
-            runs[found.row, found.seed] = found
+    content = path.read_bytes()
+    header = (",".join(columns(settings)) + "\n").encode()
+    if not (content.startswith(header) or header.startswith(content)):
+        raise ValueError(
+            f"{path} is not a results file of this script, or is one of "
+            "another version. Take another --output."
+        )
+    end = content.rfind(b"\n") + 1
+    try:
+        runs = whole_lines(content[:end], settings, path)
+        if end:
+            check_torn_line(content[end:], settings, path)
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not end:
+        path.unlink()
+    elif end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
     return runs
 
 
-def drop_torn_line(path):
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+def whole_lines(content, settings, path):
+    runs = {}
+    lines = csv.DictReader(as_text(content))
+    for line in lines:
+        try:
+            found = parsed(line)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {lines.line_num}, is not a run of this "
+                f"script: {','.join(map(str, line.values()))}"
+            ) from error
+        check_settings(line, settings, path)
+        if runs.setdefault((found.row, found.seed), found) != found:
+            raise ValueError(
+                f"{path}, line {lines.line_num}, is a second result of "
+                f"{found.row} with seed {found.seed}, other than the first. "
+                "Remove one of them."
+            )
+    return runs
+
+
+def as_text(content):
+    return io.StringIO(content.decode(errors="replace"), newline="")
+
+
+def check_torn_line(content, settings, path):
+    # The last cell may be cut.
+    cells = next(csv.reader(as_text(content)), [])[:-1]
+    line = dict(zip(columns(settings), cells, strict=False))
+    check_settings(line, settings, path)
 
 
 def columns(settings):
-    return [field.name for field in fields(Run)] + list(settings)
+    return [one.name for one in fields(Run)] + list(settings)
 
 
 def parsed(line):
+    if None in line or None in line.values():
+        raise ValueError("more or fewer cells than columns")
     ROWS[line["row"]]  # No other row is known to the table.
-    return Run(**{one.name: one.type(line[one.name]) for one in fields(Run)})
+    run = Run(**{one.name: one.type(line[one.name]) for one in fields(Run)})
+    if not (0 <= run.accuracy <= 1 and 0 <= run.epoch_seconds < math.inf):
+        raise ValueError("no accuracy, or no time")
+    return run
 
 
 def check_settings(line, settings, path):
+    """Compare what there is of a line."""
     differences = [
         f"{name} {line[name]}, not {value}"
         for name, value in settings.items()
-        if line[name] != value
+        if line.get(name, value) != value
     ]
     if differences:
         raise ValueError(
@@ -334,18 +378,21 @@ def check_settings(line, settings, path):
 
 def append_run(path, run, settings):
     """Add a line, and return when it is on the disk."""
-    empty = not path.exists() or path.stat().st_size == 0
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if empty:
-            writer.writerow(columns(settings))
-        writer.writerow([*astuple(run), *settings.values()])
+    # Of several processes one makes the file.
+    with contextlib.suppress(FileExistsError):
+        write_line(path, "x", columns(settings))
+    write_line(path, "a", [*astuple(run), *settings.values()])
+
+
+def write_line(path, mode, cells):
+    with path.open(mode, newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerow(cells)
         file.flush()
         os.fsync(file.fileno())
 
 
 def run_missing(missing, data, plan, path, settings):
-    """Yields each run when it is in the file."""
+    """Each run is in the file before the next one starts."""
     progress = Progress(len(missing), plan.epochs)
     for row, seed in missing:
         text = f"seed {seed}: {row}"
@@ -353,7 +400,6 @@ def run_missing(missing, data, plan, path, settings):
         run = train_and_test(row, seed, data, plan, Clock(progress, text))
         append_run(path, run, settings)
         progress.run(f"{text}: {run.accuracy:.2%}")
-        yield run
 
 
 """
@@ -362,7 +408,9 @@ def run_missing(missing, data, plan, path, settings):
 A single run says nothing about a difference of a percent. Of two rows we look
 at the differences seed by seed: what a seed does to both of them is gone. The
 mean of these differences has a standard error, and Student's t distribution
-says how many of them chance alone reaches.
+says how large a mean chance alone reaches. Accuracies are counts of images:
+where a few seeds agree to the image, that is luck and no certainty, so the
+differences are never taken to spread by less than one image.
 """
 
 
@@ -372,6 +420,11 @@ class Comparison:
 
     row: str
     differences: np.ndarray  # in percent points
+    image: float  # what one test image makes, in percent points
+
+    @property
+    def seeds(self):
+        return len(self.differences)
 
     @property
     def mean(self):
@@ -379,11 +432,11 @@ class Comparison:
 
     @property
     def standard_error(self):
-        seeds = len(self.differences)
-        return self.differences.std(ddof=1) / np.sqrt(seeds)
+        spread = self.differences.std(ddof=1)
+        return max(spread, self.image) / np.sqrt(self.seeds)
 
     def exceeds_chance(self, significance):
-        freedom = len(self.differences) - 1
+        freedom = self.seeds - 1
         factor = stats.t.ppf(1 - significance / 2, freedom)
         return abs(self.mean) > factor * self.standard_error
 
@@ -421,7 +474,7 @@ def table(runs):
     return lines
 
 
-def comparisons(runs, reference):
+def comparisons(runs, reference, test_images):
     """All rows that share two or more seeds with the reference."""
     found = rows_with_runs(runs)
     of_reference = {run.seed: run for run in found.pop(reference, [])}
@@ -433,23 +486,27 @@ def comparisons(runs, reference):
         ]
         if len(pairs) > 1:
             row, other = 100 * np.array(pairs).T
-            yield Comparison(name, row - other)
+            yield Comparison(name, row - other, 100 / test_images)
 
 
-def conclusions(runs):
+def conclusions(runs, test_images):
     """What the numbers carry, and no more."""
     compared = {
-        reference: list(comparisons(runs, reference))
+        reference: list(comparisons(runs, reference, test_images))
         for reference in ("vanilla", "SE")
     }
     # SE against vanilla and vanilla against SE are one comparison.
     compared["SE"] = [one for one in compared["SE"] if one.row != "vanilla"]
-    count = sum(map(len, compared.values()))
-    if not count:
+    if not any(compared.values()):
         return [
             "Nothing to compare: that takes two rows and two seeds, one of the "
             "rows vanilla or SE."
         ]
+    count = sum(
+        one.seeds >= SEEDS_FOR_A_VERDICT
+        for those in compared.values()
+        for one in those
+    )
     lines = []
     for reference, those in compared.items():
         if those:
@@ -462,20 +519,25 @@ def conclusions(runs):
             f"{verdict(one, count)}."
             for one in those
         ]
+    if not count:
+        return lines
     return [
         *lines,
         f"At {SIGNIFICANCE:.0%} each, chance alone makes about "
         f"{SIGNIFICANCE * count:.1f} of {count} comparisons stand out. 'A "
         f"difference' is one that stands out at {SIGNIFICANCE:.0%} of all "
-        "together (Bonferroni).",
+        "together (Bonferroni). That holds for one look, at a number of seeds "
+        "chosen before.",
     ]
 
 
 def verdict(comparison, count):
+    if comparison.seeds < SEEDS_FOR_A_VERDICT:
+        return "too few seeds for a verdict"
     if comparison.exceeds_chance(SIGNIFICANCE / count):
         return "a difference"
     if comparison.exceeds_chance(SIGNIFICANCE):
-        return "may be chance: more seeds would tell"
+        return "may be chance: it stands out only taken alone"
     return "within the spread: no difference shown"
 
 
@@ -492,7 +554,9 @@ def color_of(name):
 def draw(runs, dataset, path):
     """Our accuracies and the published ones, each on an axis of its own."""
     found = rows_with_runs(runs)
-    figure = Figure(figsize=(11, 2.2 + 0.4 * len(found)), layout="constrained")
+    # However few the rows, the labels want some height.
+    size = (11, max(4, 2.2 + 0.4 * len(found)))
+    figure = Figure(figsize=size, layout="constrained")
     ours, paper = figure.subplots(1, 2, sharey=True)
     for height, (name, those) in enumerate(found.items()):
         draw_ours(ours, height, percent(those), color_of(name))
@@ -501,7 +565,10 @@ def draw(runs, dataset, path):
         draw_vanilla(ours, percent(found["vanilla"]).mean())
         draw_vanilla(paper, ROWS["vanilla"].published)
     seeds = max(map(len, found.values()))
-    ours.set_title(f"Ours: {dataset}, small residual network, {seeds} seeds")
+    ours.set_title(
+        f"Ours: {dataset}, small residual network, seeds: {seeds}",
+        parse_math=False,
+    )
     ours.set_xlabel("test accuracy, %")
     paper.set_title("Published: ImageNet, ResNet-50 (ECA paper, table 2)")
     paper.set_xlabel("top-1 accuracy, %")
@@ -513,7 +580,7 @@ def draw(runs, dataset, path):
     weights.set_yticks(
         range(len(found)), [ROWS[name].formula for name in found]
     )
-    weights.set_ylabel("weights of one attention layer for C channels")
+    weights.set_ylabel("weights of one attention\nlayer for C channels")
     for axis in (ours, paper):
         axis.grid(axis="x", alpha=0.3)
         axis.tick_params(axis="y", length=0)
@@ -562,20 +629,36 @@ def parse(parser):
     add(
         "--data-dir",
         metavar="DIR",
-        help="folder with the four IDX files of Fashion-MNIST, gzipped or not",
+        help="folder with the four IDX files of Fashion-MNIST, gzipped or not "
+        "(default: Keras downloads them)",
     )
-    add("--seeds", type=positive, default=5, help="runs of each row")
+    add(
+        "--seeds",
+        type=positive,
+        default=5,
+        help="runs of each row (default: %(default)s; a verdict takes "
+        f"{SEEDS_FOR_A_VERDICT})",
+    )
     add(
         "--epochs",
         type=positive,
-        help=f"of each run: {FULL.epochs}, or {QUICK.epochs} with --quick",
+        help=f"of each run (default: {FULL.epochs}, with --quick "
+        f"{QUICK.epochs})",
     )
-    add("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    add(
+        "--rows",
+        nargs="+",
+        choices=ROWS,
+        default=list(ROWS),
+        metavar="ROW",
+        help=f"of {', '.join(ROWS)} (default: all)",
+    )
     add(
         "--output",
         type=Path,
         metavar="DIR",
-        help="outputs/ablation_ and the name of the data set, if not given",
+        help="folder for the results (default: outputs/ablation_ and the name "
+        "of the data set: digits, fashion_mnist or that of --data-dir)",
     )
     add(
         "--quick",
@@ -596,14 +679,16 @@ def main():
     arguments = parse(parser)
     plan = QUICK if arguments.quick else FULL
     plan.epochs = arguments.epochs or plan.epochs
-    output = arguments.output or Path("outputs") / f"ablation_{plan.dataset}"
     # TensorFlow has no convolution with channels first on a CPU.
     keras.config.set_image_data_format("channels_last")
-    results, picture = output / "results.csv", output / "results.png"
     try:
         data, _ = load_data(plan.dataset, arguments.data_dir)
-        settings = settings_of(plan, data)
+        if arguments.data_dir is not None:
+            plan.dataset = Path(arguments.data_dir).resolve().name
+        output = arguments.output or Path(f"outputs/ablation_{plan.dataset}")
         output.mkdir(parents=True, exist_ok=True)
+        results = output / "results.csv"
+        settings = settings_of(plan, data)
         runs = read_runs(results, settings)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -618,14 +703,30 @@ def main():
     print(
         f"{len(wanted) - len(missing)} of {len(wanted)} runs are in {results}"
     )
+    stopped = False
     try:
-        for run in run_missing(missing, data, plan, results, settings):
-            runs[run.row, run.seed] = run
+        run_missing(missing, data, plan, results, settings)
     except KeyboardInterrupt:
+        stopped = True
+    except OSError as error:
+        sys.exit(f"\n{results} could not be written: {error}")
+    try:
+        # With those of another process.
+        runs = read_runs(results, settings)
+        if runs:
+            report(runs, len(data[2]), plan.dataset, output)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    if stopped:
         sys.exit("\nStopped. The same command goes on from here.")
-    print("", *table(runs), "", *conclusions(runs), "", sep="\n")
-    draw(runs, plan.dataset, picture)
-    print(f"Written: {results}\nWritten: {picture}")
+
+
+def report(runs, test_images, dataset, output):
+    lines = [*table(runs), "", *conclusions(runs, test_images)]
+    print("", *lines, "", sep="\n", flush=True)
+    picture = output / "results.png"
+    draw(runs, dataset, picture)
+    print(f"Written: {output / 'results.csv'}\nWritten: {picture}")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ import csv
 import dataclasses
 import itertools
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
+DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = "ablation.py"
 ROWS = ["vanilla", "SE-GC-16"]
-QUICK = ("--quick", "--epochs", "2", "--rows", *ROWS, "--seeds", "2")
+QUICK = ("--quick", "--epochs", "2", "--rows", *ROWS, "--seeds")
 # In all, without attention: the network of `--quick`.
 VANILLA = 170_794
 SETTINGS = {"dataset": "digits", "epochs": "2", "backend": "jax"}
@@ -168,6 +170,11 @@ def test_other_settings(script, tmp_path, settings, message):
         ("ECA,1", "CBAM,1", "line 3, is not a run of this script: CBAM,1,12"),
         ("ECA,1", "ECA,one", "line 3, is not a run"),
         ("ECA,1,12", "ECA", "line 3, is not a run"),
+        ("2,jax\n", "2,jax,more\n", "line 2, is not a run"),
+        ("0.91,", "nan,", "line 3, is not a run"),
+        ("0.91,", "91,", "line 3, is not a run"),
+        ("0.91,0.5", "0.91,inf", "line 3, is not a run"),
+        ("ECA,1", "ECA,0", "line 3, is a second result of ECA with seed 0"),
     ],
 )
 def test_not_a_results_file(script, tmp_path, old, new, message):
@@ -178,6 +185,53 @@ def test_not_a_results_file(script, tmp_path, old, new, message):
     with pytest.raises(ValueError, match=message):
         script.read_runs(path, SETTINGS)
     assert path.read_text() == damaged
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"my,only,copy\n1,2,3\n4,5,6",
+        b"one line of somebody else",
+        b"\xff\xfe\x00\n\x00",
+    ],
+)
+def test_files_of_others_are_not_cut(script, tmp_path, content):
+    path = tmp_path / "results.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a results file of this script"):
+        script.read_runs(path, SETTINGS)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_other_settings_without_the_last_line_end(script, tmp_path, count):
+    path = tmp_path / "results.csv"
+    write_runs(script, path, runs_of(script, "ECA", [0.9, 0.91][:count]))
+    content = path.read_bytes().removesuffix(b"\n")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="other settings: epochs 2, not 3"):
+        script.read_runs(path, {**SETTINGS, "epochs": "3"})
+    assert path.read_bytes() == content
+
+
+def test_two_processes(script, tmp_path, monkeypatch):
+    """Both find no file, and one header is written; a run may be twice."""
+    path = tmp_path / "results.csv"
+    ours, theirs = runs_of(script, "ECA", [0.9, 0.91])
+    again = dataclasses.replace(theirs, epoch_seconds=0.7)
+    write_line = script.write_line
+
+    def write_after_them(path, mode, cells):
+        monkeypatch.setattr(script, "write_line", write_line)
+        script.append_run(path, theirs, SETTINGS)
+        write_line(path, mode, cells)
+
+    monkeypatch.setattr(script, "write_line", write_after_them)
+    write_runs(script, path, [ours, again])
+    found = script.read_runs(path, SETTINGS)
+    assert list(found.values()) == [theirs, ours]
+    assert path.read_bytes().count(b"row,seed") == 1
+    assert path.read_bytes().count(b"\n") == 4
 
 
 def test_settings_tell_data_apart(script):
@@ -193,6 +247,9 @@ def test_settings_tell_data_apart(script):
     assert {name for name in ours if ours[name] != other[name]} == {
         "data_crc32"
     }
+    assert ours["learning_rate"] == "0.003"
+    assert ours["floatx"] == "float32"
+    assert ours["keras"] == script.keras.__version__
 
 
 """
@@ -204,29 +261,74 @@ def conclusions(script, **accuracies):
     runs = itertools.chain.from_iterable(
         runs_of(script, row, those) for row, those in accuracies.items()
     )
-    return script.conclusions({(run.row, run.seed): run for run in runs})
+    return script.conclusions({(run.row, run.seed): run for run in runs}, 200)
 
 
 @pytest.mark.parametrize(
     ("accuracies", "expected"),
     [
-        # Differences 1, 2, 3: mean 2, deviation 1, error 1 / sqrt(3). Student's
-        # factor for two degrees of freedom is 4.3, for a third of 5 % 7.6.
-        ([0.91, 0.82, 0.73], "+2.00 ± 0.58, within the spread: no difference"),
-        ([0.92, 0.82, 0.73], "+2.33 ± 0.33, may be chance: more seeds"),
-        ([0.87, 0.77, 0.67], "-3.00 ± 0.00, a difference"),
-        ([0.9, 0.8, 0.7], "+0.00 ± 0.00, within the spread: no difference"),
+        # Differences 1, 2, 3, 2: deviation sqrt(2/3), error half of that.
+        # Student's factor for three degrees of freedom is 3.18, for a third of
+        # 5 % 4.86.
+        ([0.91, 0.82, 0.73, 0.62], "+2.00 ± 0.41, a difference"),
+        # 0, 2, 3, 2: deviation sqrt(19/12).
+        ([0.9, 0.82, 0.73, 0.62], "+1.75 ± 0.63, within the spread: no"),
+        # 1, 3, 3, 1: deviation sqrt(4/3).
+        ([0.91, 0.83, 0.73, 0.61], "+2.00 ± 0.58, may be chance: it stands"),
+        # All four agree: by one image of 200 half a point, error a quarter.
+        ([0.905, 0.805, 0.705, 0.605], "+0.50 ± 0.25, within the spread: no"),
+        ([0.91, 0.81, 0.71, 0.61], "+1.00 ± 0.25, may be chance"),
+        ([0.87, 0.77, 0.67, 0.57], "-3.00 ± 0.25, a difference"),
+        ([0.9, 0.8, 0.7, 0.6], "+0.00 ± 0.25, within the spread: no"),
+        # However large.
+        ([0.5, 0.4, 0.3], "-40.00 ± 0.29, too few seeds for a verdict"),
+        ([0.5, 0.4], "-40.00 ± 0.35, too few seeds for a verdict"),
     ],
 )
 def test_conclusions(script, accuracies, expected):
     lines = conclusions(
-        script, vanilla=[0.9, 0.8, 0.7], SE=[0.8, 0.9, 0.7], ECA=accuracies
+        script,
+        vanilla=[0.9, 0.8, 0.7, 0.6],
+        SE=[0.8, 0.9, 0.6, 0.7],
+        ECA=accuracies,
     )
     assert lines[0].startswith("Against vanilla, seed by seed: mean difference")
     assert lines[2].startswith(f"- ECA: {expected}")
     assert lines[3].startswith("Against SE")
     assert lines[4].startswith("- ECA: ")
-    assert "about 0.2 of 3 comparisons stand out" in lines[5]
+    verdicts = 3 if len(accuracies) == 4 else 1
+    assert f" of {verdicts} comparisons stand out" in lines[5]
+
+
+def test_too_few_seeds_for_any_verdict(script):
+    lines = conclusions(script, vanilla=[0.9, 0.8], SE=[0.4, 0.3])
+    assert lines[1:] == ["- SE: -50.00 ± 0.35, too few seeds for a verdict."]
+
+
+@pytest.mark.parametrize("seeds", [4, 5, 10])
+@pytest.mark.parametrize("mistakes", [1, 10, 200])
+def test_chance_alone_shows_no_difference(script, seeds, mistakes):
+    """Where all rows are alike, some difference is shown 1 time in 20."""
+    rng = np.random.default_rng(0)
+    images, experiments, wrong = 900, 200, 0
+    for _ in range(experiments):
+        # What seeds have in common, and a row of its own.
+        shared = rng.poisson(mistakes / 2, seeds)
+        lines = script.conclusions(
+            {
+                (run.row, run.seed): run
+                for row in script.ROWS
+                for run in runs_of(
+                    script,
+                    row,
+                    1 - (shared + rng.poisson(mistakes / 2, seeds)) / images,
+                )
+            },
+            images,
+        )
+        wrong += any(line.endswith(", a difference.") for line in lines)
+    # 10 are expected at most; more than 20 of them once in a thousand times.
+    assert wrong <= 20
 
 
 @pytest.mark.parametrize(
@@ -292,25 +394,27 @@ def finished_runs(path):
     return path.read_bytes().split(b"\n")[1:-1]
 
 
-def kill_in_last_run(process, path, limit=300):
+def kill_after_a_run(process, path, limit=300):
+    """Returns how many runs are in the file then."""
+    before = len(finished_runs(path))
     start = time.monotonic()
-    while len(finished_runs(path)) < 3:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() - start < limit
-        time.sleep(0.05)
-    # A run takes longer than that: it is compiled first.
-    time.sleep(1)
-    process.kill()
-    process.communicate()
-    assert len(finished_runs(path)) == 3
+    try:
+        while len(finished_runs(path)) == before:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() - start < limit
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate()
+    return len(finished_runs(path))
 
 
-def check_results(path, before):
+def check_results(path, before, seeds):
     assert path.read_bytes().startswith(before)
     with path.open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [(line["row"], line["seed"]) for line in lines] == [
-        (row, seed) for seed in "01" for row in ROWS
+        (row, str(seed)) for seed in range(seeds) for row in ROWS
     ]
     for line in lines:
         weights = ATTENTION[line["row"]]
@@ -323,7 +427,7 @@ def check_results(path, before):
     return lines
 
 
-def check_table(done, lines):
+def check_table(done, lines, seeds):
     for row in ROWS:
         accuracies = [
             100 * float(line["accuracy"])
@@ -341,7 +445,7 @@ def check_table(done, lines):
         assert float(printed[5]) == pytest.approx(
             np.std(accuracies, ddof=1), abs=0.005
         )
-        assert printed[6] == "2"
+        assert printed[6] == str(seeds)
     assert "Against vanilla, seed by seed" in done.stdout
     assert "- SE-GC-16: " in done.stdout
 
@@ -354,22 +458,26 @@ def check_picture(path):
 
 
 def test_killed_and_resumed(script, start_example, run_example, tmp_path):
-    """Three of four runs are there, and half a line, when it is resumed."""
+    """Some runs are there, and half a line, when it is resumed."""
     folder = tmp_path / "outputs" / "ablation_digits"
     path = folder / "results.csv"
     write_first_seed(script, path)
     before = path.read_bytes()
-    kill_in_last_run(start_example(SCRIPT, *QUICK), path)
+    # So many that it cannot be done when it is killed: three, if not more.
+    count = kill_after_a_run(start_example(SCRIPT, *QUICK, 1000), path)
     assert path.read_bytes().startswith(before)
     before = path.read_bytes()
+    before = before[: before.rindex(b"\n") + 1]
     path.write_bytes(before + b"SE-GC-16,1,640,171434,0.9")
 
-    done = run_example(SCRIPT, *QUICK)
+    seeds = count // 2 + 1
+    missing = 2 * seeds - count
+    done = run_example(SCRIPT, *QUICK, seeds)
     assert done.returncode == 0, done.stderr
-    assert "3 of 4 runs are in" in done.stdout
-    assert "[  1/1] seed 1: SE-GC-16: " in done.stdout
+    assert f"{count} of {2 * seeds} runs are in" in done.stdout
+    assert f"[{missing:3}/{missing}] seed {seeds - 1}: SE-GC-" in done.stdout
     assert " left\n" in done.stdout
-    check_table(done, check_results(path, before))
+    check_table(done, check_results(path, before, seeds), seeds)
     check_picture(folder / "results.png")
     # Nothing else: no half-written file is left.
     assert sorted(one.name for one in folder.iterdir()) == [
@@ -389,3 +497,160 @@ def test_killed_and_resumed(script, start_example, run_example, tmp_path):
 )
 def test_wrong_arguments(script, monkeypatch, capsys, arguments, message):
     assert message in refusal(script, monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def command(script, monkeypatch, tmp_path):
+    """The command in this process, with runs that take no time."""
+
+    def run(*arguments, run_for=lambda row, seed: None, data=("--quick",)):
+        def train_and_test(row, seed, data, plan, clock):
+            clock.on_epoch_begin(0)
+            clock.on_epoch_end(0)
+            run_for(row, seed)
+            return script.Run(row, seed, 12, 1000, 0.9, 0.5)
+
+        monkeypatch.setattr(script, "train_and_test", train_and_test)
+        monkeypatch.setattr(
+            "sys.argv",
+            [SCRIPT, "--output", str(tmp_path), *data, *arguments],
+        )
+        script.main()
+
+    return run
+
+
+def test_one_row(command, tmp_path, capsys):
+    # A warning is an error: of constrained_layout, too small a figure.
+    command("--rows", "ECA")
+    assert "ECA" in capsys.readouterr().out
+    check_picture(tmp_path / "results.png")
+
+
+def test_interrupted(command, tmp_path, capsys):
+    def interrupt(row, seed):
+        if seed == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="Stopped"):
+        command("--rows", "vanilla", "ECA", run_for=interrupt)
+    printed = capsys.readouterr().out
+    assert "\nvanilla  " in printed
+    assert "\nECA  " in printed
+    check_picture(tmp_path / "results.png")
+
+
+def test_interrupted_before_the_first_run(command, tmp_path):
+    def interrupt(row, seed):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="Stopped"):
+        command(run_for=interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+def test_disk_full(command, script, monkeypatch):
+    def write_line(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(script, "write_line", write_line)
+    with pytest.raises(SystemExit) as end:
+        command()
+    message = end.value.code.strip()
+    assert "results.csv could not be written: " in message
+    assert message.endswith("No space left on device")
+    assert "\n" not in message
+
+
+def test_runs_of_another_process_are_in_the_table(
+    command, script, tmp_path, capsys
+):
+    settings = script.settings_of(script.QUICK, script.load_data("digits")[0])
+
+    def other_process(row, seed):
+        run = script.Run("SE", seed, 12, 1000, 0.9, 0.5)
+        script.append_run(tmp_path / "results.csv", run, settings)
+
+    command("--rows", "ECA", run_for=other_process)
+    assert "\nSE  " in capsys.readouterr().out
+
+
+def test_own_data_has_the_name_of_its_folder(command, script, monkeypatch):
+    digits = script.load_data("digits")[0]
+
+    def load_data(dataset, folder):
+        assert (dataset, folder) == ("fashion_mnist", "data/of_$ours$")
+        return digits, None
+
+    figures = []
+    monkeypatch.setattr(script, "load_data", load_data)
+    monkeypatch.setattr(
+        script, "save_figure", lambda figure, path: figures.append(figure)
+    )
+    command("--seeds", "1", data=("--data-dir", "data/of_$ours$"))
+    assert figures[0].axes[0].get_title().startswith("Ours: of_$ours$, small")
+
+
+def test_help(script, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.setattr("sys.argv", [SCRIPT, "--help"])
+    with pytest.raises(SystemExit):
+        script.main()
+    printed = capsys.readouterr().out
+    for row in WEIGHTS:
+        assert row in printed
+    assert "(default: 5;" in printed
+
+
+"""
+## The page
+"""
+
+
+def published_runs(script):
+    with (DOCS / "choosing" / "ablation_digits.csv").open(newline="") as file:
+        return [script.parsed(line) for line in csv.DictReader(file)]
+
+
+def test_the_page_has_the_numbers_of_its_file(script):
+    runs = published_runs(script)
+    page = (DOCS / "choosing.md").read_text(encoding="utf-8")
+    runs = {(run.row, run.seed): run for run in runs}
+    against = {
+        reference: {
+            one.row: f"{one.mean:+.2f} ± {one.standard_error:.2f}"
+            for one in script.comparisons(runs, reference, 899)
+        }
+        for reference in ("vanilla", "SE")
+    }
+    del against["SE"]["vanilla"]
+    for row, those in script.rows_with_runs(runs).items():
+        accuracies = script.percent(those)
+        cells = [
+            row,
+            f"{those[0].attention_parameters:,}",
+            f"{those[0].parameters:,}",
+            f"{accuracies.mean():.2f} ± {accuracies.std(ddof=1):.2f}",
+            against["vanilla"].get(row, ""),
+            against["SE"].get(row, ""),
+        ]
+        expected = f"| {' | '.join(cells)} |".replace("|  |", "| |")
+        assert expected.replace("|  |", "| |") in page.splitlines()
+        assert len(those) == len(runs) / len(script.ROWS)
+        assert f"--quick --seeds {len(those)}\n" in page
+
+
+def test_what_the_page_says_of_them(script):
+    runs = published_runs(script)
+
+    def standing_out(seeds, text):
+        some = {(run.row, run.seed): run for run in runs if run.seed < seeds}
+        return [
+            line.partition(":")[0]
+            for line in script.conclusions(some, 899)
+            if text in line.partition(", ")[2]
+        ]
+
+    assert standing_out(10, "a difference.") == []
+    assert standing_out(10, "may be chance") == ["- ECA", "- SE-GC-16"]
+    assert standing_out(8, "a difference.") == ["- ECA"]
