@@ -97,9 +97,13 @@ def test_in_front_of_a_network_and_in_a_file(tmp_path):
         np.testing.assert_allclose(
             loaded.predict_on_batch(x), y, rtol=1e-5, atol=1e-6
         )
-        # Compiled, for an unknown size, or neither.
+        # Compiled, for an unknown size, or neither: OpenVINO then rounds some
+        # pixels another way, by a step of 255.
+        tolerance = 1e-4
+        if keras.config.backend() == "openvino":
+            tolerance = 1 / 255 / 0.224
         np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(model(x)), y, rtol=1e-4, atol=1e-4
+            keras.ops.convert_to_numpy(model(x)), y, rtol=1e-4, atol=tolerance
         )
 
 
