@@ -200,6 +200,13 @@ def grouped_linear(descriptor, kernel, bias=None):
 
     Returns:
         Tensor `(batch, channels)`.
+
+    Examples:
+
+    >>> z = keras.ops.convert_to_tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> outputs = grouped_linear(z, keras.ops.ones((2, 4)))
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[3.0, 3.0, 7.0, 7.0]]
     """
     kernel = ops.cast(kernel, descriptor.dtype)
     size, channels = kernel.shape
@@ -233,37 +240,27 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     """Excitation of ECA-Net: a 1-D convolution along the channel axis.
 
     `out[c] = sum(kernel[j] * z[c + j - (k - 1) / 2] for j in range(k))`, a
-    correlation like every convolution of Keras and torch.
+    correlation like every convolution of Keras and torch; with taps of its own
+    for each channel, ECA-NS, `kernel[j, c]` in place of `kernel[j]`.
 
     Written as k shifted copies, added up, it depends on no data format.
 
     Args:
         descriptor: Tensor `(batch, channels)`.
-        kernel: Tensor `(k, 1, 1)`, `k` odd.
+        kernel: Tensor `(k, 1, 1)`, shared by all channels, or `(k, channels)`;
+            `k` odd.
         padding: `"zeros"`, or `"circular"`: the channels form a ring. Defaults
             to `"zeros"`.
 
     Returns:
         Tensor `(batch, channels)`.
-    """
-    kernel = ops.cast(kernel, descriptor.dtype)
-    padded = pad_channels(descriptor, kernel.shape[0] // 2, padding)
-    return shifted_sum(padded, kernel, descriptor.shape[1])
 
+    Examples:
 
-def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
-    """Excitation of ECA-NS: as ECA, with taps of its own for each channel.
-
-    `out[c] = sum(kernel[j, c] * z[c + j - (k - 1) / 2] for j in range(k))`.
-
-    Args:
-        descriptor: Tensor `(batch, channels)`.
-        kernel: Tensor `(k, channels)`, `k` odd.
-        padding: `"zeros"`, or `"circular"`: the channels form a ring. Defaults
-            to `"zeros"`.
-
-    Returns:
-        Tensor `(batch, channels)`.
+    >>> z = keras.ops.convert_to_tensor([[1.0, 2.0, 3.0]])
+    >>> outputs = channel_convolution(z, keras.ops.ones((3, 1, 1)))
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[3.0, 6.0, 5.0]]
     """
     kernel = ops.cast(kernel, descriptor.dtype)
     padded = pad_channels(descriptor, kernel.shape[0] // 2, padding)

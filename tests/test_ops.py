@@ -81,7 +81,7 @@ def test_channel_convolution(rng, channels, size, padding):
 def test_unshared_channel_convolution(rng, channels, size, padding):
     z = rng.normal(size=(3, channels)).astype("float32")
     kernel = rng.normal(size=(size, channels)).astype("float32")
-    actual = attention_ops.unshared_channel_convolution(
+    actual = attention_ops.channel_convolution(
         ops.convert_to_tensor(z), ops.convert_to_tensor(kernel), padding
     )
     close(actual, reference.unshared_channel_convolution(z, kernel, padding))

@@ -21,17 +21,14 @@ if keras.config.backend() == "torch":
         bottleneck,
         channel_convolution,
         grouped_linear,
-        unshared_channel_convolution,
     )
 elif keras.config.backend() in ("tensorflow", "jax"):
     from keras_channel_attn.kernels.convolution import (
         channel_convolution,
-        unshared_channel_convolution,
     )
 else:
     from keras_channel_attn.ops import (
         channel_convolution,
-        unshared_channel_convolution,
     )
 
 __all__ = [
@@ -40,5 +37,4 @@ __all__ = [
     "bottleneck",
     "channel_convolution",
     "grouped_linear",
-    "unshared_channel_convolution",
 ]

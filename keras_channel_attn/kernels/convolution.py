@@ -1,4 +1,4 @@
-"""The convolutions of ECA with their gradient written by hand.
+"""The convolution of ECA with its gradient written by hand.
 
 Differentiated automatically, each of the k shifted copies becomes a padded one
 of its own, and XLA takes two to four times as long as it does forward. But the
@@ -13,32 +13,7 @@ from keras_channel_attn.ops import pad_channels, shifted_sum
 
 def channel_convolution(descriptor, kernel, padding="zeros"):
     """What `keras_channel_attn.ops.channel_convolution` does."""
-    return _convolution(
-        descriptor,
-        kernel,
-        padding,
-        lambda kernel: ops.flip(kernel, axis=0),
-        summed_axes=(0, 1),
-    )
-
-
-def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
-    """What `keras_channel_attn.ops.unshared_channel_convolution` does."""
-
-    def taps_backwards(kernel):
-        # What came from a neighbour went through that neighbour's own taps.
-        size, channels = kernel.shape
-        padded = pad_channels(ops.flip(kernel, axis=0), size // 2, padding)
-        return ops.stack(
-            [padded[tap, tap : tap + channels] for tap in range(size)]
-        )
-
-    return _convolution(
-        descriptor, kernel, padding, taps_backwards, summed_axes=0
-    )
-
-
-def _convolution(descriptor, kernel, padding, taps_backwards, summed_axes):
+    shared = len(kernel.shape) == 3
     # In 16 bits the sums over samples and channels could overflow.
     wide = "float64" if descriptor.dtype == "float64" else "float32"
 
@@ -54,11 +29,18 @@ def _convolution(descriptor, kernel, padding, taps_backwards, summed_axes):
                 for tap in range(size)
             ]
             sums = [
-                ops.sum(ops.cast(product, wide), axis=summed_axes)
+                ops.sum(ops.cast(product, wide), axis=None if shared else 0)
                 for product in products
             ]
+            taps = ops.flip(kernel, axis=0)
+            if not shared:
+                # What came from a neighbour went through its own taps.
+                around = pad_channels(taps, size // 2, padding)
+                taps = ops.stack(
+                    [around[tap, tap : tap + channels] for tap in range(size)]
+                )
             return (
-                shifted_sum(spread, taps_backwards(kernel), channels),
+                shifted_sum(spread, taps, channels),
                 ops.reshape(
                     ops.cast(ops.stack(sums), kernel.dtype), kernel.shape
                 ),

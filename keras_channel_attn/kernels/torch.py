@@ -188,6 +188,11 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     kernel = _value(kernel, descriptor)
     if _compiled_alone():
         return _CompiledConvolution.apply(descriptor, kernel, padding)
+    convolve = _shared_convolution if kernel.ndim == 3 else _own_convolution
+    return convolve(descriptor, kernel, padding)
+
+
+def _shared_convolution(descriptor, kernel, padding):
     padded = _pad_channels(descriptor, kernel, padding)
     # torch takes no empty image, what it traces is to serve any batch, and on a
     # GPU it convolves float32 in 19 bits unless it is told not to.
@@ -204,11 +209,8 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     )[0, 0]
 
 
-def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
-    """What `keras_channel_attn.ops.unshared_channel_convolution` does."""
-    kernel = _value(kernel, descriptor)
-    if _compiled_alone():
-        return _CompiledConvolution.apply(descriptor, kernel, padding)
+def _own_convolution(descriptor, kernel, padding):
+    """With taps of its own for each channel."""
     # `torch.func` vectorizes windows, but not their second derivative.
     if torch.compiler.is_compiling() or _transformed():
         padded = _pad_channels(descriptor, kernel, padding)
@@ -219,10 +221,10 @@ def unshared_channel_convolution(descriptor, kernel, padding="zeros"):
     # A trace can be saved only if it holds torch's own functions.
     if not differentiated or torch.jit.is_tracing():
         return (_windows(descriptor, kernel, padding) * kernel.T).sum(-1)
-    return _UnsharedConvolution.apply(descriptor, kernel, padding)
+    return _OwnConvolution.apply(descriptor, kernel, padding)
 
 
-class _UnsharedConvolution(torch.autograd.Function):
+class _OwnConvolution(torch.autograd.Function):
     """Sums over windows of the channels, which are views of one tensor.
 
     Automatically, the gradient of the windows becomes a tensor as large as all

@@ -9,10 +9,7 @@ from keras_channel_attn.arguments import (
     one_of,
     resolved,
 )
-from keras_channel_attn.kernels import (
-    channel_convolution,
-    unshared_channel_convolution,
-)
+from keras_channel_attn.kernels import channel_convolution
 from keras_channel_attn.layers.channel_attention import ChannelAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 
@@ -151,10 +148,7 @@ class EfficientChannelAttention(ChannelAttention):
         )
 
     def excite(self, descriptor):
-        convolve = unshared_channel_convolution
-        if self.shared_kernel:
-            convolve = channel_convolution
-        return convolve(descriptor, self.kernel, self.padding)
+        return channel_convolution(descriptor, self.kernel, self.padding)
 
     def get_config(self):
         return {

@@ -54,32 +54,29 @@ def test_attend(rng, data_format, dtype, pooling, masked, spatial):
         close(actual, expected, DTYPES[dtype])
 
 
-over_convolutions = pytest.mark.parametrize(
-    ("name", "shape"),
+over_kernels = pytest.mark.parametrize(
+    "shape",
     [
-        ("channel_convolution", lambda size, channels: (size, 1, 1)),
-        (
-            "unshared_channel_convolution",
-            lambda size, channels: (size, channels),
-        ),
+        lambda size, channels: (size, 1, 1),
+        lambda size, channels: (size, channels),
     ],
     ids=["shared", "unshared"],
 )
 
 
-@over_convolutions
+@over_kernels
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize(
     ("batch", "channels", "size"),
     [(3, 16, 1), (3, 16, 5), (1, 4, 7), (2, 1, 3), no_batch(8, 3), (2, 3, 9)],
 )
-def test_convolution(rng, name, shape, dtype, padding, batch, channels, size):
+def test_convolution(rng, shape, dtype, padding, batch, channels, size):
     z = tensor(rng.normal(size=(batch, channels)), dtype)
     kernel = tensor(rng.normal(size=shape(size, channels)))
     close(
-        getattr(kernels, name)(z, kernel, padding),
-        getattr(ops, name)(z, kernel, padding),
+        kernels.channel_convolution(z, kernel, padding),
+        ops.channel_convolution(z, kernel, padding),
         2 * DTYPES[dtype],
     )
 
@@ -135,12 +132,10 @@ def test_activate_keeps_the_dtype(rng):
 
 
 @pytest.mark.training
-@over_convolutions
+@over_kernels
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize(("channels", "size"), [(8, 3), (2, 7), (5, 5)])
-def test_gradients_of_the_convolution(
-    rng, name, shape, padding, channels, size
-):
+def test_gradients_of_the_convolution(rng, shape, padding, channels, size):
     z, upstream = rng.normal(size=(2, 3, channels)).astype("float32")
     kernel = rng.normal(size=shape(size, channels)).astype("float32")
     actual, expected = (
@@ -149,7 +144,7 @@ def test_gradients_of_the_convolution(
             [z, kernel],
             upstream,
         )
-        for of in (getattr(kernels, name), getattr(ops, name))
+        for of in (kernels.channel_convolution, ops.channel_convolution)
     )
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

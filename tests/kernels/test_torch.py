@@ -197,9 +197,9 @@ def test_input_that_needs_no_gradient(rng, layer_class, arguments):
     [
         ("channel_convolution", (5, 1, 1), ("zeros",)),
         ("channel_convolution", (5, 1, 1), ("circular",)),
-        ("unshared_channel_convolution", (5, 6), ("zeros",)),
-        ("unshared_channel_convolution", (5, 6), ("circular",)),
-        ("unshared_channel_convolution", (15, 6), ("circular",)),
+        ("channel_convolution", (5, 6), ("zeros",)),
+        ("channel_convolution", (5, 6), ("circular",)),
+        ("channel_convolution", (15, 6), ("circular",)),
         ("grouped_linear", (6, 6), ()),
         ("grouped_linear", (2, 6), ()),
         ("grouped_linear", (1, 6), ()),
