@@ -7,17 +7,16 @@ from keras_channel_attn.arguments import (
     finite_number,
     odd_integer,
     one_of,
-    resolved,
 )
 from keras_channel_attn.kernels import channel_convolution
-from keras_channel_attn.layers.channel_attention import ChannelAttention
+from keras_channel_attn.layers.kernel_attention import KernelAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 
 _PADDINGS = ("zeros", "circular")
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class EfficientChannelAttention(ChannelAttention):
+class EfficientChannelAttention(KernelAttention):
     """Efficient Channel Attention: gates from each channel's neighbours.
 
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
@@ -114,7 +113,14 @@ class EfficientChannelAttention(ChannelAttention):
         **kwargs,
     ):
         super().__init__(
-            gate_activation, pooling, identity_start, data_format, **kwargs
+            gate_activation,
+            pooling,
+            identity_start,
+            data_format,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+            **kwargs,
         )
         self.kernel_size = kernel_size
         if kernel_size is not None:
@@ -122,29 +128,16 @@ class EfficientChannelAttention(ChannelAttention):
         self.gamma = finite_number("gamma", gamma, positive=True)
         self.b = finite_number("b", b)
         self.padding = one_of("padding", padding, _PADDINGS)
-        self.kernel_initializer = resolved(
-            "kernel_initializer", kernel_initializer, keras.initializers.get
-        )
-        self.kernel_regularizer = resolved(
-            "kernel_regularizer", kernel_regularizer, keras.regularizers.get
-        )
-        self.kernel_constraint = resolved(
-            "kernel_constraint", kernel_constraint, keras.constraints.get
-        )
         self.shared_kernel = boolean("shared_kernel", shared_kernel)
 
     def build_excitation(self, channels):
         size = self.kernel_size or adaptive_kernel_size(
             channels, self.gamma, self.b
         )
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(size, 1, 1) if self.shared_kernel else (size, channels),
-            initializer=(
-                "zeros" if self.identity_start else self.kernel_initializer
-            ),
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
+        self.kernel = self._add_kernel(
+            "kernel",
+            (size, 1, 1) if self.shared_kernel else (size, channels),
+            "zeros" if self.identity_start else self.kernel_initializer,
         )
 
     def excite(self, descriptor):
@@ -157,14 +150,5 @@ class EfficientChannelAttention(ChannelAttention):
             "gamma": self.gamma,
             "b": self.b,
             "padding": self.padding,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
-            "kernel_regularizer": keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-            "kernel_constraint": keras.constraints.serialize(
-                self.kernel_constraint
-            ),
             "shared_kernel": self.shared_kernel,
         }
