@@ -91,6 +91,13 @@ def one_of(name, value, allowed):
     return value
 
 
+def data_format_or_global(value):
+    """`value`, or Keras' own for `None`."""
+    if value is None:
+        value = keras.config.image_data_format()
+    return one_of("data_format", value, ("channels_last", "channels_first"))
+
+
 def resolved(name, value, get):
     """`get(value)`, `get` being one of Keras' own such as `activations.get`.
 

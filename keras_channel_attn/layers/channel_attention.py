@@ -5,11 +5,15 @@ import numpy as np
 from keras import ops
 
 from keras_channel_attn import kernels
-from keras_channel_attn.arguments import boolean, one_of, resolved
+from keras_channel_attn.arguments import (
+    boolean,
+    data_format_or_global,
+    one_of,
+    resolved,
+)
 
 _POOLINGS = ("avg", "max", "avg_max", "avg+max")
 _HALF_AT_ZERO = [keras.activations.sigmoid, keras.activations.hard_sigmoid]
-_DATA_FORMATS = ("channels_last", "channels_first")
 
 
 class ChannelAttention(keras.layers.Layer):
@@ -94,10 +98,8 @@ class ChannelAttention(keras.layers.Layer):
         )
         self.pooling = one_of("pooling", pooling, _POOLINGS)
         self.identity_start = boolean("identity_start", identity_start)
-        if data_format is None:
-            data_format = keras.config.image_data_format()
-        self.data_format = one_of("data_format", data_format, _DATA_FORMATS)
-        self._channel_axis = 1 if data_format == "channels_first" else -1
+        self.data_format = data_format_or_global(data_format)
+        self._channel_axis = 1 if self.data_format == "channels_first" else -1
         self._channels = None
         self._neutral_gate = None
         if identity_start:

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_channel_attn.arguments import finite_number, one_of, positive_integer
+from keras_channel_attn.arguments import (
+    data_format_or_global,
+    finite_number,
+    one_of,
+    positive_integer,
+)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STANDARD_DEVIATION = (0.229, 0.224, 0.225)
@@ -90,11 +95,7 @@ class ImagePreprocessing(keras.layers.Layer):
                 f"channel. Received: mean={mean} and "
                 f"standard_deviation={standard_deviation}."
             )
-        self.data_format = one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = data_format_or_global(data_format)
         self._channel_axis = 1 if self.data_format == "channels_first" else 3
         self._spatial_axes = (2, 3) if self._channel_axis == 1 else (1, 2)
 

@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_channel_attn.arguments import (
     boolean,
+    data_format_or_global,
     four_integers,
     odd_integer,
     one_of,
@@ -125,21 +126,21 @@ def ResNet(
         stride_first=(stride_first, False),
     )
     odd_integer("shortcut_kernel_size", shortcut_kernel_size)
-    for name_of, value in (
+    for argument, value in (
         ("stem_width", stem_width),
         ("cardinality", cardinality),
         ("base_width", base_width),
         ("first_reduction", first_reduction),
     ):
-        positive_integer(name_of, value)
-    for name_of, value in (
+        positive_integer(argument, value)
+    for argument, value in (
         ("include_top", include_top),
         ("average_shortcut", average_shortcut),
         ("antialias", antialias),
         ("stride_first", stride_first),
         ("activation_before_attention", activation_before_attention),
     ):
-        boolean(name_of, value)
+        boolean(argument, value)
     one_of("block", block, ("basic", "bottleneck"))
     one_of("stem", stem, ("plain", "deep", "tiered"))
     one_of("stem_pool", stem_pool, ("max", "max_ceil", "convolution"))
@@ -229,11 +230,7 @@ class _Layers:
     """The layers of a network, with its data format, dtype and constants."""
 
     def __init__(self, data_format, dtype, antialias):
-        if data_format is None:
-            data_format = keras.config.image_data_format()
-        self.data_format = one_of(
-            "data_format", data_format, ("channels_last", "channels_first")
-        )
+        self.data_format = data_format_or_global(data_format)
         self.axis = 1 if self.data_format == "channels_first" else -1
         self.dtype = dtype
         self.antialias = antialias
