@@ -91,30 +91,7 @@ def load_torch_weights(model, weights, include_top=True):
             # A layer alone has no top: there `fc` is the map of timm's eSE.
             for name in [one for one in arrays if one.startswith("fc.")]:
                 del arrays[name]
-    problems = [f"missing: {name}" for name in places if name not in arrays]
-    for name in arrays:
-        if name not in places:
-            problems.append(f"left over: {_told(name, originals)}")
-    values = []
-    for name, (weight, arrange) in places.items():
-        if name not in arrays:
-            continue
-        array = arrays[name]
-        if array.dtype.kind not in "fiu":
-            problems.append(
-                f"dtype: {_told(name, originals)} is {array.dtype}, not numbers"
-            )
-            continue
-        value = arrange(array)
-        if value is None or value.shape != tuple(weight.shape):
-            problems.append(
-                f"shape: {_told(name, originals)} is {array.shape}, which does "
-                f"not fit the weight {weight.path} of shape "
-                f"{tuple(weight.shape)}"
-            )
-            continue
-        # A copy: JAX would go on to use the memory of the checkpoint.
-        values.append((weight, np.array(value, dtype="float32")))
+    values, problems = _fitted(places, arrays, originals)
     if problems:
         raise ValueError(
             f"The checkpoint does not fit '{model.name}', which stays as it "
@@ -124,10 +101,32 @@ def load_torch_weights(model, weights, include_top=True):
         weight.assign(value)
 
 
-def _told(name, originals):
-    """A name as the checkpoint has it, and as what it was understood."""
-    original = originals[name]
-    return name if original == name else f"{original} (as {name})"
+def _fitted(places, arrays, originals):
+    """Pairs of weights and their values, and a list of what does not fit."""
+    problems = [f"missing: {name}" for name in places if name not in arrays]
+    values = []
+    for name, array in arrays.items():
+        # As the checkpoint has it, and as what it was understood.
+        told = originals[name]
+        if told != name:
+            told = f"{told} (as {name})"
+        if name not in places:
+            problems.append(f"left over: {told}")
+            continue
+        if array.dtype.kind not in "fiu":
+            problems.append(f"dtype: {told} is {array.dtype}, not numbers")
+            continue
+        weight, arrange = places[name]
+        value = arrange(array)
+        if value is None or value.shape != tuple(weight.shape):
+            problems.append(
+                f"shape: {told} is {array.shape}, which does not fit the "
+                f"weight {weight.path} of shape {tuple(weight.shape)}"
+            )
+            continue
+        # A copy: JAX would go on to use the memory of the checkpoint.
+        values.append((weight, np.array(value, dtype="float32")))
+    return values, problems
 
 
 def _check_origin(model, originals):
