@@ -11,6 +11,7 @@ from configurations import (
     randomize,
     shape_of,
 )
+from gating import assert_gated
 from keras import ops
 
 from keras_channel_attn import (
@@ -35,17 +36,9 @@ class Plain(ChannelAttention):
 @pytest.mark.parametrize("spatial", RANKS, ids=str)
 def test_formula(rng, data_format, spatial):
     x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
-    y, scores = Plain(data_format=data_format)(x, return_attention_scores=True)
+    returned = Plain(data_format=data_format)(x, return_attention_scores=True)
     gates = reference.sigmoid(reference.squeeze(x, data_format))
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(scores), gates, rtol=1e-5, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(y),
-        reference.rescale(x, gates, data_format),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    assert_gated(returned, x, gates, data_format)
 
 
 class Squared(ChannelAttention):
@@ -62,20 +55,12 @@ def test_both_poolings_are_excited_and_added(rng, data_format, masked):
     x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
     mask = rng.random((3, 4, 5)) < 0.7 if masked else None
     layer = Squared(pooling="avg+max", data_format=data_format)
-    y, scores = layer(x, mask=mask, return_attention_scores=True)
+    returned = layer(x, mask=mask, return_attention_scores=True)
     average, maximum = (
         reference.squeeze(x, data_format, one, mask) for one in ("avg", "max")
     )
     gates = reference.sigmoid(average**2 + maximum**2)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(scores), gates, rtol=1e-5, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(y),
-        reference.rescale(x, gates, data_format),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    assert_gated(returned, x, gates, data_format)
 
 
 @over_configurations
