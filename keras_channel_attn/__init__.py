@@ -5,11 +5,6 @@ that contain them load without `custom_objects`. It does nothing else.
 """
 
 from keras_channel_attn import models as models
-from keras_channel_attn.fusion import fuse_squeeze_excite as fuse_squeeze_excite
-from keras_channel_attn.insertion import attention_sites as attention_sites
-from keras_channel_attn.insertion import insert_attention as insert_attention
-from keras_channel_attn.insertion import remove_attention as remove_attention
-from keras_channel_attn.insertion import replace_attention as replace_attention
 from keras_channel_attn.layers import ChannelAttention as ChannelAttention
 from keras_channel_attn.layers import (
     EfficientChannelAttention as EfficientChannelAttention,
@@ -17,6 +12,21 @@ from keras_channel_attn.layers import (
 from keras_channel_attn.layers import LinearSqueezeExcite as LinearSqueezeExcite
 from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
 from keras_channel_attn.layers import SqueezeGate as SqueezeGate
+from keras_channel_attn.surgery.fusion import (
+    fuse_squeeze_excite as fuse_squeeze_excite,
+)
+from keras_channel_attn.surgery.insertion import (
+    attention_sites as attention_sites,
+)
+from keras_channel_attn.surgery.insertion import (
+    insert_attention as insert_attention,
+)
+from keras_channel_attn.surgery.insertion import (
+    remove_attention as remove_attention,
+)
+from keras_channel_attn.surgery.insertion import (
+    replace_attention as replace_attention,
+)
 
 __all__ = [
     "ChannelAttention",

@@ -7,9 +7,9 @@ import pkgutil
 import re
 
 import keras
-import models_page
 import numpy as np
 import pytest
+from support import models_page
 
 import keras_channel_attn
 import keras_channel_attn.models
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-# Kernels are imported under their own backend only.
+# Backend modules are imported under their own backend only.
 OTHER_BACKENDS = {"tensorflow", "torch", "jax"} - {keras.config.backend()}
 
 
@@ -89,7 +89,7 @@ def test_every_network_is_in_the_reference():
 
 
 def test_tables_of_the_published_networks():
-    """Written by `python tests/models_page.py`."""
+    """Written by `python tests/support/models_page.py`."""
     page = models_page.PAGE.read_text()
     assert models_page.written(page) == page
     assert page.count("from_timm(") > len(models_page.rows())

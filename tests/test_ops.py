@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
-from configurations import over_data_formats, shape_of
 from keras import ops
+from support import reference
+from support.configurations import over_data_formats, shape_of
 
 from keras_channel_attn import ops as attention_ops
 

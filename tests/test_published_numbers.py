@@ -4,7 +4,7 @@ import math
 
 import keras
 import pytest
-import reference
+from support import reference
 
 from keras_channel_attn import (
     EfficientChannelAttention,

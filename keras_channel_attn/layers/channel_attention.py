@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_channel_attn import kernels
 from keras_channel_attn.arguments import (
     boolean,
     data_format_or_global,
     one_of,
     resolved,
 )
+from keras_channel_attn.backend import activate, attend
 
 _POOLINGS = ("avg", "max", "avg_max", "avg+max")
 _HALF_AT_ZERO = [keras.activations.sigmoid, keras.activations.hard_sigmoid]
@@ -156,7 +156,7 @@ class ChannelAttention(keras.layers.Layer):
             inputs = ops.cast(inputs, self.compute_dtype)
         if mask is not None:
             mask = ops.cast(mask, "bool")
-        outputs, scores = kernels.attend(
+        outputs, scores = attend(
             inputs, self._gates, self.data_format, self.pooling, mask
         )
         return (outputs, scores) if return_attention_scores else outputs
@@ -165,14 +165,14 @@ class ChannelAttention(keras.layers.Layer):
         logits = self.excite(descriptors[0])
         for descriptor in descriptors[1:]:
             logits = logits + self.excite(descriptor)
-        scores = kernels.activate(self.gate_activation, logits)
+        scores = activate(self.gate_activation, logits)
         if self.identity_start:
             # A division: a number divided by itself is one. For the same
             # number, gate(0) has to come from the same precision and shape.
             neutral = self._neutral_gate
             if neutral is None:
                 zeros = ops.zeros_like(logits)
-                neutral = kernels.activate(self.gate_activation, zeros)
+                neutral = activate(self.gate_activation, zeros)
             scores = scores / neutral
         return scores
 

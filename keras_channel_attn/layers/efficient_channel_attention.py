@@ -8,7 +8,7 @@ from keras_channel_attn.arguments import (
     odd_integer,
     one_of,
 )
-from keras_channel_attn.kernels import channel_convolution
+from keras_channel_attn.backend import channel_convolution
 from keras_channel_attn.layers.kernel_attention import KernelAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 

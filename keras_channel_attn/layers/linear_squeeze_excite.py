@@ -3,7 +3,7 @@
 import keras
 
 from keras_channel_attn.arguments import positive_integer
-from keras_channel_attn.kernels import grouped_linear
+from keras_channel_attn.backend import grouped_linear
 from keras_channel_attn.layers.affine_attention import AffineAttention
 
 

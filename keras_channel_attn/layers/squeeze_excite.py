@@ -3,7 +3,7 @@
 import keras
 
 from keras_channel_attn.arguments import positive_integer, resolved
-from keras_channel_attn.kernels import bottleneck
+from keras_channel_attn.backend import bottleneck
 from keras_channel_attn.layers.affine_attention import AffineAttention
 from keras_channel_attn.ops import bottleneck_width
 

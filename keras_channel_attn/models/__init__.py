@@ -1,8 +1,5 @@
 """Published networks with channel attention, and their checkpoints."""
 
-from keras_channel_attn.conversion import (
-    load_torch_weights as load_torch_weights,
-)
 from keras_channel_attn.models.checkpoints import (
     preprocessing as preprocessing,
 )
@@ -25,3 +22,6 @@ from keras_channel_attn.models.networks import SEResNeXt50 as SEResNeXt50
 from keras_channel_attn.models.networks import SEResNeXt101 as SEResNeXt101
 from keras_channel_attn.models.resnet import ResNet as ResNet
 from keras_channel_attn.models.timm import from_timm as from_timm
+from keras_channel_attn.models.torch_weights import (
+    load_torch_weights as load_torch_weights,
+)

@@ -6,9 +6,9 @@ import inspect
 import keras
 
 from keras_channel_attn.arguments import four_integers
-from keras_channel_attn.insertion import insert_attention
 from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
 from keras_channel_attn.models.resnet import ResNet
+from keras_channel_attn.surgery.insertion import insert_attention
 
 # Arguments of `ResNet`: what timm's names are made of, too.
 RESNET18 = {"depths": (2, 2, 2, 2), "block": "basic"}

@@ -17,7 +17,7 @@ from keras_channel_attn.arguments import (
     one_of,
     positive_integer,
 )
-from keras_channel_attn.conversion import load_torch_weights
+from keras_channel_attn.models.torch_weights import load_torch_weights
 
 _CHANNELS = (64, 128, 256, 512)
 _EXPANSION = 4

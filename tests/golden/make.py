@@ -20,8 +20,8 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import reference
-from prepared_images import CASES, image, key
+from support import reference
+from support.prepared_images import CASES, image, key
 
 from keras_channel_attn import (
     EfficientChannelAttention,

@@ -13,7 +13,7 @@ from timm.data import create_transform
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from prepared_images import CASES, image, key
+from support.prepared_images import CASES, image, key
 
 
 def prepared(shape, size, crop, interpolation):

@@ -17,7 +17,7 @@ import torch
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import torch_weights
+from support import torch_weights
 
 from keras_channel_attn.models.timm import timm_networks
 

@@ -3,16 +3,16 @@
 import keras
 import numpy as np
 import pytest
-import reference
-from configurations import (
+from keras import ops
+from support import reference
+from support.configurations import (
     over_configurations,
     over_data_formats,
     over_those_with_weights,
     randomize,
     shape_of,
 )
-from gating import assert_gated
-from keras import ops
+from support.gating import assert_gated
 
 from keras_channel_attn import (
     ChannelAttention,

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import reference
-from configurations import over_data_formats, randomize, shape_of
-from gating import assert_gated
 from keras import ops
+from support import reference
+from support.configurations import over_data_formats, randomize, shape_of
+from support.gating import assert_gated
 
 from keras_channel_attn import EfficientChannelAttention
 

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import reference
-from configurations import over_data_formats, randomize, shape_of
-from gating import assert_gated
+from support import reference
+from support.configurations import over_data_formats, randomize, shape_of
+from support.gating import assert_gated
 
 from keras_channel_attn import SqueezeExcite
 

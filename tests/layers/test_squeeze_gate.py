@@ -1,9 +1,9 @@
 """SqueezeGate: its formula, and that it has nothing else."""
 
 import pytest
-import reference
-from configurations import over_data_formats, shape_of
-from gating import assert_gated
+from support import reference
+from support.configurations import over_data_formats, shape_of
+from support.gating import assert_gated
 
 from keras_channel_attn import SqueezeGate
 

@@ -4,7 +4,7 @@ Their weights have the layout of the original: that is part of the rule.
 """
 
 import torch
-from reference import make_divisible
+from support.reference import make_divisible
 from torch import nn
 from torch.nn import functional
 

@@ -8,7 +8,7 @@ import pytest
 import timm
 from peers.make_checkpoints import TABLE, rows
 from PIL import Image
-from prepared_images import image
+from support.prepared_images import image
 from timm.data import create_transform, resolve_data_config
 
 from keras_channel_attn import models

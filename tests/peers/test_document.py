@@ -3,8 +3,8 @@
 import importlib.metadata
 
 import pytest
-from peers.equivalents import all_equivalents
 from peers.formulas import FORMULAS
+from support.equivalents import all_equivalents
 
 # What the parity tests have to cover, by the library's first word.
 WANTED = {
@@ -21,7 +21,7 @@ WANTED = {
     ("keras.applications", "EfficientNetB0"),
 }
 # The files whose tests run over the rows that name them.
-TESTS = {"peers/test_parity.py", "test_keras_applications.py"}
+TESTS = {"peers/test_parity.py", "layers/test_keras_applications.py"}
 
 
 def test_every_peer_has_a_row():

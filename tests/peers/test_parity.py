@@ -16,8 +16,8 @@ import timm.layers.cbam
 import timm.layers.squeeze_excite
 import torch
 import torchvision.ops
-from peers.equivalents import Equivalent, equivalents
 from peers.formulas import FORMULAS
+from support.equivalents import Equivalent, equivalents
 
 LIBRARIES = {
     # SqueezeExciteCl and ChannelAttn are in no list of timm's public names.

@@ -1,0 +1,1 @@
+"""What changes a model: attention inserted, removed, replaced, or fused."""

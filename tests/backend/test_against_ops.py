@@ -1,0 +1,187 @@
+"""What is fastest on this backend equals what `ops` says, for every input."""
+
+import keras
+import numpy as np
+import pytest
+from support.configurations import over_data_formats, shape_of
+
+from keras_channel_attn import backend
+from keras_channel_attn import ops as attention_ops
+
+DTYPES = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
+
+
+def no_batch(channels, number):
+    """An empty batch: as a constant OpenVINO ends the process over it.
+
+    As the input of a layer it is tested there too.
+    """
+    return pytest.param(
+        *(0, channels, number),
+        marks=pytest.mark.backend("tensorflow", "torch", "jax", "numpy"),
+    )
+
+
+def tensor(array, dtype="float32"):
+    return keras.ops.cast(keras.ops.convert_to_tensor(array), dtype)
+
+
+def close(actual, expected, tolerance=1e-5):
+    assert actual.dtype == expected.dtype
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(keras.ops.cast(actual, "float32")),
+        keras.ops.convert_to_numpy(keras.ops.cast(expected, "float32")),
+        rtol=tolerance,
+        atol=tolerance,
+    )
+
+
+@over_data_formats
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("spatial", [(5,), (3, 4), (2, 3, 2)], ids=str)
+def test_attend(rng, data_format, dtype, pooling, masked, spatial):
+    x = tensor(rng.normal(size=shape_of(2, spatial, 6, data_format)), dtype)
+    mask = tensor(rng.random((2, *spatial)) < 0.7, "bool") if masked else None
+
+    def gates(*descriptors):
+        return keras.ops.sigmoid(sum(descriptors))
+
+    arguments = (gates, data_format, pooling, mask)
+    for actual, expected in zip(
+        backend.attend(x, *arguments),
+        attention_ops.attend(x, *arguments),
+        strict=True,
+    ):
+        close(actual, expected, DTYPES[dtype])
+
+
+over_kernel_shapes = pytest.mark.parametrize(
+    "shape",
+    [
+        lambda size, channels: (size, 1, 1),
+        lambda size, channels: (size, channels),
+    ],
+    ids=["shared", "unshared"],
+)
+
+
+@over_kernel_shapes
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize(
+    ("batch", "channels", "size"),
+    [(3, 16, 1), (3, 16, 5), (1, 4, 7), (2, 1, 3), no_batch(8, 3), (2, 3, 9)],
+)
+def test_convolution(rng, shape, dtype, padding, batch, channels, size):
+    z = tensor(rng.normal(size=(batch, channels)), dtype)
+    kernel = tensor(rng.normal(size=shape(size, channels)))
+    close(
+        backend.channel_convolution(z, kernel, padding),
+        attention_ops.channel_convolution(z, kernel, padding),
+        2 * DTYPES[dtype],
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "channels", "groups"),
+    [(3, 12, 1), (3, 12, 3), (3, 12, 12), no_batch(12, 3), (2, 1, 1)],
+)
+def test_grouped_linear(rng, dtype, use_bias, batch, channels, groups):
+    z = tensor(rng.normal(size=(batch, channels)), dtype)
+    kernel = tensor(rng.normal(size=(channels // groups, channels)))
+    bias = tensor(rng.normal(size=(channels,))) if use_bias else None
+    close(
+        backend.grouped_linear(z, kernel, bias),
+        attention_ops.grouped_linear(z, kernel, bias),
+        4 * DTYPES[dtype],
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("name", ["relu", "silu", "hard_sigmoid", "tanh"])
+def test_bottleneck(rng, dtype, use_bias, name):
+    z = tensor(rng.normal(size=(3, 8)), dtype)
+    w1, b1, w2, b2 = (
+        tensor(rng.normal(size=shape)) for shape in [(8, 4), (4,), (4, 8), (8,)]
+    )
+    if not use_bias:
+        b1 = b2 = None
+    arguments = (z, w1, b1, w2, b2, keras.activations.get(name))
+    close(
+        backend.bottleneck(*arguments),
+        attention_ops.bottleneck(*arguments),
+        4 * DTYPES[dtype],
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["relu", "sigmoid", "silu", "hard_sigmoid", "softplus", "linear"]
+)
+def test_activate(rng, name):
+    x = tensor(rng.normal(0, 4, size=(3, 8)))
+    activation = keras.activations.get(name)
+    close(
+        backend.activate(activation, x), attention_ops.activate(activation, x)
+    )
+
+
+def test_activate_keeps_the_dtype(rng):
+    x = tensor(rng.normal(size=(3, 8)), "float16")
+    activated = backend.activate(lambda x: keras.ops.cast(x, "float32"), x)
+    assert activated.dtype == x.dtype
+
+
+@pytest.mark.training
+@over_kernel_shapes
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize(("channels", "size"), [(8, 3), (2, 7), (5, 5)])
+def test_gradients_of_the_convolution(rng, shape, padding, channels, size):
+    z, upstream = rng.normal(size=(2, 3, channels)).astype("float32")
+    kernel = rng.normal(size=shape(size, channels)).astype("float32")
+    actual, expected = (
+        gradients(
+            lambda z, kernel, of=of: of(z, kernel, padding),
+            [z, kernel],
+            upstream,
+        )
+        for of in (
+            backend.channel_convolution,
+            attention_ops.channel_convolution,
+        )
+    )
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def gradients(function, arrays, upstream):
+    """Gradients of sum(function * upstream) on this backend."""
+    backend = keras.config.backend()
+    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            loss = tf.reduce_sum(function(*tensors) * upstream)
+        results = tape.gradient(loss, tensors)
+    elif backend == "torch":
+        import torch
+
+        tensors = [one.requires_grad_() for one in tensors]
+        loss = (
+            function(*tensors) * keras.ops.convert_to_tensor(upstream)
+        ).sum()
+        results = torch.autograd.grad(loss, tensors)
+    else:
+        import jax
+
+        results = jax.grad(
+            lambda *tensors: (function(*tensors) * upstream).sum(),
+            argnums=tuple(range(len(tensors))),
+        )(*tensors)
+    return [keras.ops.convert_to_numpy(one) for one in results]

@@ -1,0 +1,225 @@
+"""What the torch kernel promises beyond equal numbers."""
+
+import pytest
+from keras import ops
+from support.configurations import (
+    over,
+    over_configurations,
+    over_data_formats,
+    randomize,
+    shape_of,
+)
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+    backend,
+)
+
+pytestmark = pytest.mark.backend("torch")
+
+WITH_WEIGHTS = {
+    "se": (SqueezeExcite, {}),
+    "eca": (EfficientChannelAttention, {}),
+    "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
+    "linear": (LinearSqueezeExcite, {}),
+    "linear_groups": (LinearSqueezeExcite, {"groups": 2, "use_bias": True}),
+    "linear_diagonal": (LinearSqueezeExcite, {"groups": 8}),
+}
+over_layers_with_weights = over(WITH_WEIGHTS)
+over_layers = over({**WITH_WEIGHTS, "gate": (SqueezeGate, {})})
+
+
+def built(layer_class, data_format="channels_last", channels=8, **arguments):
+    layer = layer_class(data_format=data_format, **arguments)
+    layer.build(shape_of(None, (None, None), channels, data_format))
+    randomize(layer)
+    return layer
+
+
+@over_layers
+@over_data_formats
+def test_keeps_one_tensor_of_full_size(
+    rng, layer_class, arguments, data_format
+):
+    """The input itself: nothing else of its size waits for the backward."""
+    import torch
+
+    shape = shape_of(4, (16, 16), 64, data_format)
+    layer = built(layer_class, data_format, 64, **arguments)
+    x = ops.convert_to_tensor(rng.normal(size=shape), "float32")
+    x.requires_grad_()
+    kept = []
+
+    def keep(tensor):
+        if tensor.untyped_storage().nbytes() >= x.nbytes:
+            kept.append(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        layer(x)
+    assert set(kept) == {x.data_ptr()}
+
+
+@over_layers
+def test_gradient_penalty(rng, layer_class, arguments):
+    """First and second order in one backward pass, as in a GAN's penalty."""
+    import torch
+
+    layer = built(layer_class, **arguments, dtype="float64")
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
+
+    def penalty(x, attend):
+        y = attend(x)
+        (gradient,) = torch.autograd.grad((y**3).sum(), x, create_graph=True)
+        return (y**2).sum() + (gradient**2).sum()
+
+    def plain(x):
+        return x * layer._gates(x.mean((1, 2)))[:, None, None]
+
+    results = []
+    for attend in (layer, plain):
+        leaf = x.clone().requires_grad_()
+        (result,) = torch.autograd.grad(penalty(leaf, attend), leaf)
+        results.append(result)
+    torch.testing.assert_close(*results)
+
+
+@over_layers
+def test_scores_can_be_differentiated_too(rng, layer_class, arguments):
+    import torch
+
+    layer = built(layer_class, **arguments, dtype="float64")
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
+
+    def function(x, part):
+        return layer(x, return_attention_scores=True)[part]
+
+    leaf = x.requires_grad_()
+    for part in (0, 1):
+        assert torch.autograd.gradcheck(lambda x, p=part: function(x, p), leaf)
+    y, scores = layer(leaf, return_attention_scores=True)
+    both = torch.autograd.grad(y.sum() + (scores**2).sum(), leaf)[0]
+    y, scores = layer(leaf, return_attention_scores=True)
+    first = torch.autograd.grad(y.sum(), leaf, retain_graph=True)[0]
+    second = torch.autograd.grad((scores**2).sum(), leaf)[0]
+    torch.testing.assert_close(both, first + second)
+
+
+@over_layers
+def test_backward_can_be_repeated(rng, layer_class, arguments):
+    import torch
+
+    layer = built(layer_class, **arguments)
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
+    x.requires_grad_()
+    y = layer(x)
+    first, second = (
+        torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for _ in range(2)
+    )
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+@over_configurations
+def test_function_transforms(rng, layer_class, arguments):
+    import torch
+
+    layer = built(layer_class, **arguments)
+    x = ops.convert_to_tensor(rng.normal(size=(3, 2, 4, 8)), "float32")
+    direction = ops.convert_to_tensor(rng.normal(size=x.shape), "float32")
+
+    def loss(x):
+        return (layer.call(x) ** 2).sum()
+
+    gradient = torch.func.grad(loss)(x)
+    leaf = x.clone().requires_grad_()
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(loss(leaf), leaf)[0]
+    )
+    each = torch.func.vmap(torch.func.grad(loss))(x[:, None])
+    torch.testing.assert_close(each[:, 0], gradient)
+    _, tangent = torch.func.jvp(loss, (x,), (direction,))
+    torch.testing.assert_close(
+        tangent, (gradient * direction).sum(), rtol=1e-4, atol=1e-4
+    )
+
+
+@over_layers
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_second_derivatives_in_every_mode(rng, layer_class, arguments, gate):
+    import torch
+
+    layer = built(
+        layer_class, **arguments, gate_activation=gate, dtype="float64"
+    )
+    x = ops.convert_to_tensor(rng.normal(size=(1, 2, 2, 8)), "float64")
+
+    def loss(x):
+        return (layer.call(x) ** 2).sum()
+
+    reverse = torch.func.jacrev(torch.func.jacrev(loss))(x)
+    for outer, inner in (("jacfwd", "jacrev"), ("jacfwd", "jacfwd")):
+        other = getattr(torch.func, outer)(getattr(torch.func, inner)(loss))(x)
+        torch.testing.assert_close(other, reverse)
+
+
+def test_unhashable_activation(rng):
+    class Scaled:
+        __hash__ = None
+
+        def __call__(self, x):
+            return 2 * x
+
+    x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
+    assert SqueezeExcite(activation=Scaled())(x).shape == x.shape
+
+
+@over_layers_with_weights
+def test_input_that_needs_no_gradient(rng, layer_class, arguments):
+    import torch
+
+    layer = built(layer_class, **arguments)
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
+    leaf = x.clone().requires_grad_()
+    weights = [weight.value for weight in layer.weights]
+    for without, with_input in zip(
+        torch.autograd.grad(layer(x).sum(), weights),
+        torch.autograd.grad(layer(leaf).sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(without, with_input)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "arguments"),
+    [
+        ("channel_convolution", (5, 1, 1), ("zeros",)),
+        ("channel_convolution", (5, 1, 1), ("circular",)),
+        ("channel_convolution", (5, 6), ("zeros",)),
+        ("channel_convolution", (5, 6), ("circular",)),
+        ("channel_convolution", (15, 6), ("circular",)),
+        ("grouped_linear", (6, 6), ()),
+        ("grouped_linear", (2, 6), ()),
+        ("grouped_linear", (1, 6), ()),
+    ],
+    ids=str,
+)
+def test_excitation_in_forward_mode_too(rng, name, shape, arguments):
+    """Of what is given and of the weights; dual numbers, not `torch.func`."""
+    import torch
+
+    excite = getattr(backend, name)
+    inputs = [
+        ops.convert_to_tensor(rng.normal(size=one), "float64").requires_grad_()
+        for one in ((3, 6), shape)
+    ]
+
+    def function(descriptor, kernel):
+        return excite(descriptor, kernel, *arguments)
+
+    assert torch.autograd.gradcheck(function, inputs, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(
+        function, inputs, check_fwd_over_rev=True
+    )

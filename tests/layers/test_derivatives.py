@@ -1,0 +1,216 @@
+"""First and second derivatives, against the reference and in float64."""
+
+import keras
+import numpy as np
+import pytest
+from support import reference
+from support.autodiff import finite_differences, outputs_and_gradients
+from support.configurations import (
+    over,
+    over_configurations,
+    over_data_formats,
+    randomize,
+    shape_of,
+)
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
+
+pytestmark = pytest.mark.training
+
+
+def built(layer_class, arguments, channels=8, **more):
+    layer = layer_class(**arguments, **more)
+    layer.build(shape_of(None, (None,), channels, layer.data_format))
+    randomize(layer)
+    return layer
+
+
+def reference_output(layer, x, weights, mask):
+    """The layer's formula in NumPy, from its own attributes."""
+
+    def excite(z):
+        if isinstance(layer, SqueezeExcite):
+            activation = getattr(reference, layer.activation.__name__, None)
+            if layer.activation is keras.activations.silu:
+                activation = reference.swish
+            return reference.bottleneck(z, weights, layer.use_bias, activation)
+        if isinstance(layer, LinearSqueezeExcite):
+            return reference.grouped_linear(z, weights, layer.groups)
+        if isinstance(layer, SqueezeGate):
+            return z
+        convolve = reference.unshared_channel_convolution
+        if layer.shared_kernel:
+            convolve = reference.channel_convolution
+        return convolve(z, weights[0], layer.padding)
+
+    logits = reference.excited(
+        excite, x, layer.data_format, layer.pooling, mask
+    )
+    gates = getattr(reference, layer.gate_activation.__name__)(logits)
+    return reference.rescale(
+        x, gates * (2 if layer.identity_start else 1), layer.data_format
+    )
+
+
+@over_data_formats
+@over_configurations
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_of_input_and_weights(
+    rng, layer_class, arguments, data_format, masked
+):
+    layer = built(layer_class, arguments, data_format=data_format)
+    x = rng.normal(size=shape_of(2, (2, 3), 8, data_format))
+    mask = rng.random((2, 2, 3)) < 0.7 if masked else None
+    upstream = rng.normal(size=x.shape)
+    call_arguments = {} if mask is None else {"mask": mask}
+    _, dx, dws = outputs_and_gradients(
+        layer, x.astype("float32"), upstream.astype("float32"), **call_arguments
+    )
+    weights = [w.astype("float64") for w in layer.get_weights()]
+    expected_dx, *expected_dws = finite_differences(
+        lambda: (upstream * reference_output(layer, x, weights, mask)).sum(),
+        [x, *weights],
+    )
+    np.testing.assert_allclose(dx, expected_dx, rtol=2e-4, atol=2e-5)
+    for dw, expected in zip(dws, expected_dws, strict=True):
+        np.testing.assert_allclose(dw, expected, rtol=2e-4, atol=2e-5)
+
+
+@over(
+    {
+        "se": (SqueezeExcite, {}),
+        "eca": (EfficientChannelAttention, {}),
+        "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
+        "linear": (LinearSqueezeExcite, {}),
+        "linear_groups": (LinearSqueezeExcite, {"groups": 4}),
+        "linear_diagonal": (LinearSqueezeExcite, {"groups": 32}),
+    }
+)
+def test_identity_start_can_learn(rng, layer_class, arguments):
+    layer = layer_class(**arguments, identity_start=True)
+    x = rng.normal(size=(4, 3, 3, 32)).astype("float32")
+    model = keras.Sequential([keras.Input((3, 3, 32)), layer])
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+    before = layer.get_weights()[-1]
+    assert not before.any()
+    target = 2 * x
+    history = model.fit(x, target, epochs=5, verbose=0)
+    assert layer.get_weights()[-1].any()
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+# Smooth everywhere, so that differences of any order exist.
+SMOOTH = {
+    "se": (SqueezeExcite, {"activation": "swish", "use_bias": True}),
+    "se_identity": (
+        SqueezeExcite,
+        {"activation": "swish", "identity_start": True},
+    ),
+    "eca": (EfficientChannelAttention, {"kernel_size": 3}),
+    "eca_circular": (
+        EfficientChannelAttention,
+        {"kernel_size": 5, "padding": "circular"},
+    ),
+    "eca_ns": (
+        EfficientChannelAttention,
+        {"kernel_size": 3, "shared_kernel": False},
+    ),
+    "eca_ns_circular": (
+        EfficientChannelAttention,
+        {"kernel_size": 5, "padding": "circular", "shared_kernel": False},
+    ),
+    "linear": (LinearSqueezeExcite, {"use_bias": True}),
+    "linear_groups": (LinearSqueezeExcite, {"groups": 2}),
+    "linear_diagonal": (LinearSqueezeExcite, {"groups": 4, "use_bias": True}),
+    "gate": (SqueezeGate, {}),
+}
+over_smooth = over(SMOOTH)
+
+
+@pytest.mark.backend("torch")
+@over_data_formats
+@over_smooth
+@pytest.mark.parametrize("masked", [False, True])
+def test_torch_gradcheck(rng, layer_class, arguments, data_format, masked):
+    import torch
+    from keras import ops
+
+    layer = built(
+        layer_class, arguments, 4, data_format=data_format, dtype="float64"
+    )
+    shape = shape_of(2, (2, 3), 4, data_format)
+    x = ops.convert_to_tensor(rng.normal(size=shape), "float64")
+    mask = None
+    if masked:
+        mask = ops.convert_to_tensor(rng.random((2, 2, 3)) < 0.7)
+    weights = [weight.value for weight in layer.weights]
+    inputs = (x.requires_grad_(), *weights)
+
+    def function(x, *_):
+        # The weights are perturbed in place, the layer sees that.
+        return layer(x, mask=mask)
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.backend("jax")
+@over_data_formats
+@over_smooth
+@pytest.mark.parametrize("masked", [False, True])
+def test_jax_check_grads(rng, layer_class, arguments, data_format, masked):
+    import jax
+    import jax.numpy as jnp
+    from jax.test_util import check_grads
+
+    with jax.enable_x64(True):
+        layer = built(
+            layer_class, arguments, 4, data_format=data_format, dtype="float64"
+        )
+        shape = shape_of(2, (2, 3), 4, data_format)
+        x = jnp.asarray(rng.normal(size=shape))
+        mask = jnp.asarray(rng.random((2, 2, 3)) < 0.7) if masked else None
+        weights = [weight.value for weight in layer.weights]
+        assert {one.dtype for one in (x, *weights)} == {x.dtype}
+        assert x.dtype == jnp.float64
+
+        def function(x, weights):
+            return layer.stateless_call(weights, [], x, mask=mask)[0]
+
+        check_grads(function, (x, weights), order=2, modes=["rev"])
+
+
+@pytest.mark.backend("tensorflow")
+@over_data_formats
+@over_smooth
+@pytest.mark.parametrize("masked", [False, True])
+def test_tensorflow_second_derivatives(
+    rng, layer_class, arguments, data_format, masked
+):
+    import tensorflow as tf
+
+    layer = built(
+        layer_class, arguments, 4, data_format=data_format, dtype="float64"
+    )
+    shape = shape_of(2, (2, 3), 4, data_format)
+    mask = tf.constant(rng.random((2, 2, 3)) < 0.7) if masked else None
+    upstream = tf.constant(rng.normal(size=shape))
+
+    def function(x):
+        return layer(x, mask=mask)
+
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(function(x) * upstream)
+        return tape.gradient(loss, x)
+
+    x = [rng.normal(size=shape)]
+    for differentiated in (function, gradient):
+        theory, numeric = tf.test.compute_gradient(differentiated, x, 1e-6)
+        np.testing.assert_allclose(theory[0], numeric[0], atol=1e-6)

@@ -1,0 +1,365 @@
+"""Checkpoints as files, and what is loaded by a name."""
+
+import csv
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from support import torch_weights
+
+import keras_channel_attn
+from keras_channel_attn import models
+
+TABLE = pathlib.Path(models.__file__).with_name("checkpoints.csv")
+SMALL = {"depths": (1, 1, 1, 1), "data_format": "channels_last"}
+
+
+def shapes(classes=5):
+    """What timm names in `resnet18` with one block for each stage."""
+    known = {"conv1.weight": (64, 3, 7, 7)}
+    norms = {"bn1": 64}
+    before = 64
+    for stage, channels in enumerate((64, 128, 256, 512), start=1):
+        block = f"layer{stage}.0"
+        known[f"{block}.conv1.weight"] = (channels, before, 3, 3)
+        known[f"{block}.conv2.weight"] = (channels, channels, 3, 3)
+        norms |= {f"{block}.bn1": channels, f"{block}.bn2": channels}
+        if channels != before:
+            known[f"{block}.downsample.0.weight"] = (channels, before, 1, 1)
+            norms[f"{block}.downsample.1"] = channels
+        before = channels
+    for name, channels in norms.items():
+        for one in ("weight", "bias", "running_mean", "running_var"):
+            known[f"{name}.{one}"] = (channels,)
+        known[f"{name}.num_batches_tracked"] = ()
+    return {**known, "fc.weight": (classes, 512), "fc.bias": (classes,)}
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return torch_weights.filled(shapes())
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint):
+    """The weights of the network that has them from a mapping."""
+    return models.from_timm(
+        "resnet18", checkpoint, classes=5, **SMALL
+    ).get_weights()
+
+
+def assert_has(model, expected):
+    for actual, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def contiguous(arrays):
+    return {name: np.ascontiguousarray(one) for name, one in arrays.items()}
+
+
+def test_safetensors(tmp_path, checkpoint, expected):
+    path = tmp_path / "model.safetensors"
+    save_file(contiguous(checkpoint), path)
+    for given in (path, str(path)):
+        assert_has(
+            models.from_timm("resnet18", given, classes=5, **SMALL), expected
+        )
+
+
+def test_half_precision_in_safetensors(tmp_path, checkpoint):
+    path = tmp_path / "model.safetensors"
+    save_file(
+        {
+            name: one.astype("float16" if one.ndim > 1 else one.dtype)
+            for name, one in contiguous(checkpoint).items()
+        },
+        path,
+    )
+    model = models.from_timm("resnet18", path, classes=5, **SMALL)
+    kernel = model.get_layer("conv1").kernel
+    assert keras.backend.standardize_dtype(kernel.dtype) == "float32"
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(kernel),
+        checkpoint["conv1.weight"].astype("float16").transpose(2, 3, 1, 0),
+    )
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("name", ["model.pth", "model.bin", "best.pth.tar"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_files_of_torch(tmp_path, checkpoint, expected, name, wrapped):
+    import torch
+
+    state = {key: torch.from_numpy(one) for key, one in checkpoint.items()}
+    path = tmp_path / name
+    torch.save({"epoch": 3, "state_dict": state} if wrapped else state, path)
+    model = models.from_timm("resnet18", path, classes=5, **SMALL)
+    assert_has(model, expected)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_damaged_files(tmp_path, kind):
+    path = tmp_path / f"model.{kind}"
+    path.write_bytes(b"\x08\x00half a file")
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        models.from_timm("resnet18", path, **SMALL)
+
+
+@pytest.mark.backend("torch")
+def test_no_code_of_a_file_is_run(tmp_path):
+    import torch
+
+    ran = tmp_path / "ran"
+
+    class Harmful:
+        def __reduce__(self):
+            return pathlib.Path.touch, (ran,)
+
+    torch.save({"conv1.weight": Harmful()}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=r"model\.pth' cannot be read"):
+        models.from_timm("resnet18", tmp_path / "model.pth", **SMALL)
+    assert not ran.exists()
+
+
+@pytest.mark.backend("torch")
+def test_bfloat16_of_torch(checkpoint, expected):
+    import torch
+
+    state = {
+        key: torch.from_numpy(one).bfloat16() if one.ndim > 1 else one
+        for key, one in checkpoint.items()
+    }
+    model = models.from_timm("resnet18", state, classes=5, **SMALL)
+    for actual, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=2**-8)
+
+
+def test_the_network_has_memory_of_its_own(checkpoint, expected):
+    arrays = {name: np.array(one) for name, one in checkpoint.items()}
+    model = models.from_timm("resnet18", arrays, classes=5, **SMALL)
+    for array in arrays.values():
+        array[...] = 9
+    assert_has(model, expected)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda arrays: {"state_dict": arrays, "epoch": 3},
+        lambda arrays: {"model": arrays},
+        lambda arrays: {f"_orig_mod.{name}": arrays[name] for name in arrays},
+    ],
+    ids=["state_dict", "model", "compiled"],
+)
+def test_as_training_scripts_write_it(checkpoint, expected, wrap):
+    assert_has(
+        models.from_timm("resnet18", wrap(checkpoint), classes=5, **SMALL),
+        expected,
+    )
+
+
+def test_a_name_in_front_and_without(checkpoint):
+    doubled = {**checkpoint, "module.fc.bias": np.zeros(5)}
+    with pytest.raises(ValueError, match=r"two arrays for 'fc\.bias'"):
+        models.from_timm("resnet18", doubled, classes=5, **SMALL)
+
+
+def test_networks_of_caffe_are_no_others(checkpoint):
+    """They fit, and would answer something else: FACTS section 3."""
+    names = {"conv1.weight": "layer0.conv1.weight"}
+    names |= {f"fc.{one}": f"last_linear.{one}" for one in ("weight", "bias")}
+    caffe = {names.get(key, key): one for key, one in checkpoint.items()}
+    with pytest.raises(ValueError, match="legacy_"):
+        models.from_timm("resnet18", caffe, classes=5, **SMALL)
+    models.from_timm(
+        "resnet18", caffe, classes=5, stem_pool="max_ceil", **SMALL
+    )
+
+
+def test_a_checkpoint_of_ecanet(tmp_path):
+    """Trained on several devices, kernel sizes 3-5-7-7: FACTS section 3."""
+    known = {}
+    for key, shape in shapes().items():
+        known[f"module.{key}"] = shape
+        second = key.replace(".0.", ".1.")
+        if key.startswith("layer") and "downsample" not in key:
+            if second.endswith(".conv1.weight"):
+                shape = (shape[0], shape[0], 3, 3)
+            known[f"module.{second}"] = shape
+    for stage, size in enumerate((3, 5, 7, 7), start=1):
+        for block in (0, 1):
+            known[f"module.layer{stage}.{block}.eca.conv.weight"] = (1, 1, size)
+    arrays = torch_weights.filled(known)
+    save_file(contiguous(arrays), tmp_path / "eca.safetensors")
+    model = models.ECAResNet18(
+        weights=tmp_path / "eca.safetensors",
+        classes=5,
+        kernel_sizes=(3, 5, 7, 7),
+    )
+    for stage, size in enumerate((3, 5, 7, 7), start=1):
+        (kernel,) = model.get_layer(f"layer{stage}_1_se").get_weights()
+        np.testing.assert_array_equal(
+            kernel.ravel(),
+            arrays[f"module.layer{stage}.1.eca.conv.weight"].ravel(),
+        )
+        assert kernel.shape == (size, 1, 1)
+
+
+def test_without_top_the_dense_layer_is_left_out(checkpoint, expected):
+    model = models.from_timm("resnet18", checkpoint, include_top=False, **SMALL)
+    assert_has(model, expected[:-2])
+
+
+def test_the_dense_layer_is_left_out_only_if_said_so(checkpoint):
+    model = models.from_timm("resnet18", include_top=False, **SMALL)
+    with pytest.raises(ValueError, match=r"left over: fc\.weight"):
+        models.load_torch_weights(model, checkpoint)
+    models.load_torch_weights(model, checkpoint, include_top=False)
+
+
+def test_other_classes(checkpoint):
+    with pytest.raises(ValueError, match=r"shape: fc\.weight is \(5, 512\)"):
+        models.from_timm("resnet18", checkpoint, classes=7, **SMALL)
+
+
+def test_weights_of_keras(tmp_path, checkpoint, expected):
+    model = models.from_timm("resnet18", checkpoint, classes=5, **SMALL)
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert_has(
+        models.from_timm(
+            "resnet18", tmp_path / "model.weights.h5", classes=5, **SMALL
+        ),
+        expected,
+    )
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+        models.from_timm("resnet18", tmp_path / "model.safetensors", **SMALL)
+
+
+@pytest.mark.backend("jax", "tensorflow", "numpy", "openvino")
+def test_no_torch_is_imported_for_safetensors(tmp_path, checkpoint):
+    save_file(contiguous(checkpoint), tmp_path / "model.safetensors")
+    code = (
+        "import sys\n"
+        "from keras_channel_attn import models\n"
+        f"models.from_timm('resnet18', {str(tmp_path / 'model.safetensors')!r}"
+        ", classes=5, depths=(1, 1, 1, 1))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def cached(folder, repository, arrays):
+    """A file as the cache of the Hugging Face Hub keeps it."""
+    name = "models--" + repository.replace("/", "--")
+    commit = "0" * 40
+    snapshot = folder / name / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    save_file(contiguous(arrays), snapshot / "model.safetensors")
+    (folder / name / "refs").mkdir()
+    (folder / name / "refs" / "main").write_text(commit)
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """The Hub without a network, and an empty cache of it."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_pretrained_from_the_cache(offline):
+    arrays = torch_weights.filled(shapes(1000))
+    cached(offline, "timm/resnet18.tv_in1k", arrays)
+    expected = models.from_timm("resnet18", arrays, **SMALL).get_weights()
+    model = models.from_timm("resnet18.tv_in1k", "pretrained", **SMALL)
+    assert model.name == "resnet18"
+    assert_has(model, expected)
+    model = models.from_timm(
+        "resnet18.tv_in1k", "pretrained", include_top=False, **SMALL
+    )
+    assert_has(model, expected[:-2])
+
+
+def test_pretrained_without_a_network(offline):
+    with pytest.raises(ConnectionError, match=r"'timm/resnet18\.a1_in1k'"):
+        models.from_timm("resnet18", "pretrained", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("seresnet18", {}, "No checkpoint is published for name='seresnet18'"),
+        ("resnet18.a9_in1k", {}, r"'resnet18\.a1_in1k'"),
+        ("resnet18", {"classes": 10}, "include_top=False"),
+        ("resnetaa50d.sw_in12k", {"classes": 1000}, "has 11821"),
+    ],
+)
+def test_what_is_not_published(offline, name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.from_timm(name, "pretrained", **arguments)
+
+
+def test_a_tag_says_how_many_classes():
+    model = models.from_timm(
+        "resnetaa50d.sw_in12k", depths=(1, 1, 1, 1), classifier_activation=None
+    )
+    assert model.output_shape == (None, 11821)
+
+
+def test_a_tag_that_nobody_knows():
+    with pytest.raises(ValueError, match=r"'seresnet50\.ra2_in1k'"):
+        models.from_timm("seresnet50.ra2")
+
+
+@pytest.mark.parametrize("missing", ["huggingface_hub", "safetensors"])
+def test_without_the_packages_for_it(monkeypatch, tmp_path, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setitem(sys.modules, f"{missing}.numpy", None)
+    weights = "pretrained"
+    if missing == "safetensors":
+        weights = tmp_path / "model.safetensors"
+        weights.touch()
+    with pytest.raises(ImportError, match=r"keras-channel-attn\[pretrained\]"):
+        models.from_timm("resnet18", weights, **SMALL)
+
+
+def test_the_table():
+    """Every row can be loaded: a name, numbers, an interpolation."""
+    with open(TABLE, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len({row["checkpoint"] for row in rows})
+    for row in rows:
+        name = row["checkpoint"].partition(".")[0]
+        assert name in keras_channel_attn.models.timm.timm_networks()
+        assert int(row["classes"]) in (1000, 11821)
+        assert models.preprocessing(row["checkpoint"]).size == int(row["size"])
+
+
+# FACTS section 4.
+PUBLISHED = {
+    "seresnet50.ra2_in1k": ("288", 81.29),
+    "ecaresnet50t.ra2_in1k": ("320", 82.37),
+    "ecaresnet50d.miil_in1k": ("288", 81.65),
+    "ecaresnet101d.miil_in1k": ("288", 83.01),
+    "ecaresnet269d.ra2_in1k": ("352", 84.97),
+    "seresnext50_32x4d.racm_in1k": ("288", 82.19),
+    "seresnet152d.ra2_in1k": ("320", 84.34),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), PUBLISHED.items(), ids=PUBLISHED)
+def test_published_accuracy(name, expected):
+    with open(TABLE, newline="") as file:
+        rows = {row["checkpoint"]: row for row in csv.DictReader(file)}
+    row = rows[name]
+    assert (row["size"], round(float(row["top1"]), 2)) == expected

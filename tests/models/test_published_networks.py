@@ -1,0 +1,132 @@
+"""The networks of timm, against what timm answers: see golden/make_logits.py.
+
+Each of them with few blocks; with all its blocks, and as many images, it is
+held to timm itself in `tests/peers`.
+"""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from support import torch_weights
+from support.autodiff import outputs_and_gradients
+
+from keras_channel_attn import models
+from keras_channel_attn.models.timm import timm_networks
+
+TIMM = json.loads(
+    (pathlib.Path(__file__).parents[1] / "golden" / "timm.json").read_text()
+)
+NETWORKS = TIMM["networks"]
+DIFFERENTIATED = [name for name in NETWORKS if "gradients" in NETWORKS[name]]
+# TensorFlow convolves no channels_first images on a CPU.
+CHANNELS_FIRST = keras.config.backend() in ("torch", "jax")
+
+
+def network(name, data_format="channels_last"):
+    weights = torch_weights.filled(NETWORKS[name]["shapes"])
+    return models.from_timm(
+        name,
+        weights,
+        depths=(1, 2, 1, 1),
+        classes=5,
+        classifier_activation=None,
+        data_format=data_format,
+    )
+
+
+def images(size, data_format="channels_last"):
+    x = torch_weights.images(size)
+    return x if data_format == "channels_first" else x.transpose(0, 2, 3, 1)
+
+
+def test_every_name_is_held_to_timm():
+    names = [name for one in NETWORKS.values() for name in one["names"]]
+    assert sorted(names) == sorted(timm_networks())
+
+
+def test_depths():
+    ours = {
+        name: list(architecture["depths"])
+        for name, (architecture, _, _) in timm_networks().items()
+    }
+    assert ours == TIMM["depths"]
+
+
+@pytest.mark.backend("tensorflow", "torch", "jax")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits(name):
+    """An even and an odd size, each in a data format of its own if it can."""
+    for size, data_format in (
+        (64, "channels_last"),
+        (33, "channels_first" if CHANNELS_FIRST else "channels_last"),
+    ):
+        model = network(name, data_format)
+        actual = model.predict_on_batch(images(size, data_format))
+        expected = np.array(NETWORKS[name]["logits"][str(size)])
+        assert np.abs(actual - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+# FACTS section 3: what torch calls the weights of a layer.
+NAMES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "kernel": "weight",
+    "bias": "bias",
+    "reduce_kernel": "fc1.weight",
+    "reduce_bias": "fc1.bias",
+    "expand_kernel": "fc2.weight",
+    "expand_bias": "fc2.bias",
+}
+
+
+def torch_name(weight):
+    layer, _, name = weight.path.rpartition("/")
+    layer = layer.replace("_", ".")
+    if layer.endswith(".se") and name == "kernel":
+        return f"{layer}.conv.weight"
+    return f"{layer}.{NAMES[name]}"
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_gradients(name):
+    """Of every parameter, each as its projection on one random array."""
+    model = network(name)
+    x = images(64)
+    _, _, gradients = outputs_and_gradients(
+        model, x, np.ones((2, 5), "float32"), training=False
+    )
+    by_name = {
+        torch_name(weight): np.asarray(gradient, "float64")
+        for weight, gradient in zip(
+            model.trainable_weights, gradients, strict=True
+        )
+    }
+    expected = NETWORKS[name]["gradients"]
+    assert by_name.keys() == expected.keys()
+    # Arranged as checkpoints are: so are the projections.
+    models.load_torch_weights(
+        model, torch_weights.projections(NETWORKS[name]["shapes"])
+    )
+    for weight in model.trainable_weights:
+        key = torch_name(weight)
+        projection = keras.ops.convert_to_numpy(weight)
+        actual = (by_name[key] * projection).sum()
+        tolerance = 1e-4 * np.linalg.norm(by_name[key])
+        assert abs(actual - expected[key]) < tolerance, key
+
+
+NAMES_FILE = pathlib.Path(__file__).parents[1] / "golden" / "names.json"
+NAMED = json.loads(NAMES_FILE.read_text())
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_are_those_of_saved_files(name):
+    model = models.from_timm(name, depths=(1, 2, 1, 1))
+    layers = [layer.name for layer in model.layers[1:]]
+    assert layers == NAMED[name]["layers"]
+    weights = [weight.path for weight in model.weights]
+    assert weights == NAMED[name]["weights"]

@@ -1,0 +1,1 @@
+"""What tests share: the reference, configurations, small networks."""

@@ -1,0 +1,590 @@
+"""Squeeze-and-Excitation of several layers, made one layer again."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from support.networks import (
+    assert_same,
+    attention_of,
+    convolution,
+    distance,
+    image,
+    layers_of,
+    predictions,
+    randomize,
+    sample,
+)
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    fuse_squeeze_excite,
+    remove_attention,
+    replace_attention,
+)
+
+# In Keras' own models
+
+
+def zeros(initializer, shape, dtype=None):
+    return np.zeros(shape, dtype)
+
+
+@functools.cache
+def application(name):
+    build = getattr(keras.applications, name)
+    with pytest.MonkeyPatch.context() as patch:
+        # JAX would compile a random generator per shape.
+        patch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+        model = build(weights=None, include_top=False, input_shape=(32, 32, 3))
+        return randomize(model), fuse_squeeze_excite(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("MobileNetV3Small", 9), ("EfficientNetB0", 16), ("EfficientNetV2B0", 16)],
+)
+def test_blocks_of_applications(name, blocks):
+    model, fused = application(name)
+    assert len(attention_of(fused)) == blocks
+    assert set(layers_of(fused)) < set(layers_of(model))
+    assert fused.count_params() == model.count_params()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MobileNetV3Small",
+        # Of two that are alike, one is enough for the compiler of JAX.
+        pytest.param(
+            "EfficientNetB0", marks=pytest.mark.backend("tensorflow", "torch")
+        ),
+        "EfficientNetV2B0",
+    ],
+)
+def test_applications_compute_the_same(name):
+    assert_same(*application(name))
+
+
+def test_fused_attention_can_be_replaced_and_removed():
+    """Squeeze-and-Excitation out of MobileNetV3, ECA in its place."""
+    _, fused = application("MobileNetV3Small")
+    eca = replace_attention(fused, EfficientChannelAttention())
+    assert len(attention_of(eca)) == 9
+    assert all(
+        isinstance(layer, EfficientChannelAttention)
+        for layer in attention_of(eca).values()
+    )
+    assert list(attention_of(eca)) == [
+        f"{name}_efficient_channel_attention" for name in attention_of(fused)
+    ]
+    bare = remove_attention(fused)
+    assert not attention_of(bare)
+    assert eca.count_params() - bare.count_params() < 50
+    assert len(bare.layers) == len(fused.layers) - 9
+
+
+# Written by hand
+
+
+def squeeze(x, kind="Average", keepdims=True):
+    rank = len(x.shape) - 2
+    pooling = getattr(layers, f"Global{kind}Pooling{rank}D")
+    return pooling(keepdims=keepdims, name="squeeze")(x)
+
+
+def multiply(x, gates):
+    return layers.Multiply(name="scale")([x, gates])
+
+
+def map_1x1(units, activation, name, **arguments):
+    return layers.Conv2D(
+        units, 1, activation=activation, name=name, **arguments
+    )
+
+
+def convolutions(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def gates_first(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return multiply(map_1x1(8, "sigmoid", "expand")(y), x)
+
+
+def kept_dense(x):
+    y = layers.Dense(4, "relu", name="reduce")(squeeze(x))
+    return multiply(x, layers.Dense(8, "sigmoid", name="expand")(y))
+
+
+def reshaped_first(x):
+    y = layers.Reshape((1, 1, 8))(squeeze(x, keepdims=False))
+    y = layers.Dense(4, "relu", name="reduce")(y)
+    return multiply(x, layers.Dense(8, "sigmoid", name="expand")(y))
+
+
+def reshaped_last(x):
+    y = layers.Dense(4, "relu", name="reduce")(squeeze(x, keepdims=False))
+    y = layers.Dense(8, "sigmoid", name="expand")(y)
+    return multiply(x, layers.Reshape((1, 1, 8))(y))
+
+
+def without_bias(x):
+    y = map_1x1(4, "relu", "reduce", use_bias=False)(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand", use_bias=False)(y))
+
+
+def maximum(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x, "Max"))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def activations_as_layers(x):
+    y = layers.ReLU()(map_1x1(4, None, "reduce")(squeeze(x)))
+    y = layers.Activation("sigmoid")(map_1x1(8, None, "expand")(y))
+    return multiply(x, y)
+
+
+def activations_as_operations(x):
+    y = ops.silu(map_1x1(4, None, "reduce")(squeeze(x)))
+    y = ops.relu6(map_1x1(8, None, "expand")(y) + 3.0) * (1.0 / 6.0)
+    return multiply(x, y)
+
+
+def activation_written_out(x):
+    """Swish, written out in a layer."""
+    y = map_1x1(4, None, "reduce")(squeeze(x))
+    swish = layers.Lambda(lambda y: y * ops.sigmoid(y), output_shape=(1, 1, 4))
+    y = swish(y)
+    return multiply(x, map_1x1(8, "hard_sigmoid", "expand")(y))
+
+
+def wide(x):
+    y = map_1x1(32, "gelu", "reduce")(squeeze(x))
+    return multiply(x, map_1x1(8, "tanh", "expand")(y))
+
+
+def operator(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return x * map_1x1(8, "sigmoid", "expand")(y)
+
+
+def one_dimension(x):
+    x = layers.Reshape((36, 8))(x)
+    y = layers.Conv1D(4, 1, activation="relu", name="reduce")(squeeze(x))
+    y = layers.Conv1D(8, 1, activation="sigmoid", name="expand")(y)
+    return multiply(x, y)
+
+
+def three_dimensions(x):
+    x = layers.Reshape((3, 3, 4, 8))(x)
+    y = layers.Conv3D(4, 1, activation="relu", name="reduce")(squeeze(x))
+    y = layers.Conv3D(8, 1, activation="sigmoid", name="expand")(y)
+    return multiply(x, y)
+
+
+VARIANTS = {
+    convolutions: {"activation": "relu", "use_bias": True},
+    gates_first: {"gate_activation": "sigmoid"},
+    kept_dense: {"bottleneck_units": 4},
+    reshaped_first: {"bottleneck_units": 4},
+    reshaped_last: {"bottleneck_units": 4},
+    without_bias: {"use_bias": False},
+    maximum: {"pooling": "max"},
+    activations_as_layers: {"activation": "relu"},
+    activations_as_operations: {
+        "activation": "silu",
+        "gate_activation": "hard_sigmoid",
+    },
+    activation_written_out: {
+        "activation": "silu",
+        "gate_activation": "hard_sigmoid",
+    },
+    wide: {
+        "bottleneck_units": 32,
+        "activation": "gelu",
+        "gate_activation": "tanh",
+    },
+    operator: {"gate_activation": "sigmoid"},
+    one_dimension: {"activation": "relu"},
+    three_dimensions: {"activation": "relu"},
+}
+
+
+def network(build):
+    x = image()
+    y = build(convolution("before")(x))
+    outputs = layers.Activation("tanh", name="after")(y)
+    return randomize(keras.Model(x, outputs))
+
+
+@pytest.mark.parametrize("build", VARIANTS)
+def test_variants_compute_the_same(build):
+    model = network(build)
+    fused = fuse_squeeze_excite(model)
+    assert_same(model, fused)
+    (layer,) = attention_of(fused).values()
+    for name, value in VARIANTS[build].items():
+        assert layer.get_config()[name] == value
+    assert not {"squeeze", "reduce", "expand"} & set(layers_of(fused))
+
+
+@pytest.mark.parametrize("build", VARIANTS)
+def test_variants_keep_the_number_of_parameters(build):
+    model = network(build)
+    assert fuse_squeeze_excite(model).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("build", [convolutions, kept_dense, maximum])
+def test_the_layer_has_the_name_of_the_multiplication(build):
+    fused = fuse_squeeze_excite(network(build))
+    assert list(attention_of(fused)) == ["scale"]
+    assert [layer.name for layer in fused.layers] == [
+        "image",
+        "before",
+        "scale",
+        "after",
+    ]
+
+
+@pytest.mark.backend("torch", "jax", "numpy")
+def test_channels_first():
+    keras.config.set_image_data_format("channels_first")
+    model = network(convolutions)
+    fused = fuse_squeeze_excite(model)
+    assert attention_of(fused)["scale"].data_format == "channels_first"
+    assert_same(model, fused)
+
+
+def test_data_format_of_the_block_not_the_global_one():
+    model = network(convolutions)
+    keras.config.set_image_data_format("channels_first")
+    fused = fuse_squeeze_excite(model)
+    assert attention_of(fused)["scale"].data_format == "channels_last"
+    assert_same(model, fused)
+
+
+def test_unknown_spatial_sizes():
+    x = keras.Input((None, None, 8))
+    model = randomize(keras.Model(x, convolutions(x)))
+    fused = fuse_squeeze_excite(model)
+    array = np.random.default_rng(0).normal(size=(2, 3, 5, 8))
+    array = array.astype("float32")
+    assert distance(predictions(model, array), predictions(fused, array)) < 1e-5
+
+
+def test_precision_stays():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = network(convolutions)
+    keras.config.set_dtype_policy("float32")
+    fused = fuse_squeeze_excite(model)
+    assert attention_of(fused)["scale"].dtype_policy.name == "mixed_float16"
+    assert_same(model, fused, 1e-2)
+
+
+def test_what_is_frozen_stays_frozen():
+    model = network(convolutions)
+    for name in ("before", "reduce", "expand"):
+        model.get_layer(name).trainable = False
+    fused = fuse_squeeze_excite(model)
+    assert not fused.get_layer("scale").trainable
+    assert not fused.get_layer("before").trainable
+
+
+def test_regularizers_stay():
+    def build(x):
+        arguments = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+        y = map_1x1(4, "relu", "reduce", **arguments)(squeeze(x))
+        return multiply(x, map_1x1(8, "sigmoid", "expand", **arguments)(y))
+
+    model = network(build)
+    losses = [
+        sum(float(ops.convert_to_numpy(loss)) for loss in one.losses)
+        for one in (model, fuse_squeeze_excite(model))
+    ]
+    assert losses[0] > 0
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"trainable": False},
+        {"kernel_regularizer": "l2"},
+        {"kernel_constraint": "non_neg"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("differing", ["reduce", "expand"])
+def test_maps_that_one_layer_could_not_train_are_left_alone(
+    differing, difference
+):
+    """It has one flag, one regularizer and one constraint for both."""
+
+    def build(x):
+        reduce = difference if differing == "reduce" else {}
+        expand = difference if differing == "expand" else {}
+        y = map_1x1(4, "relu", "reduce", **reduce)(squeeze(x))
+        return multiply(x, map_1x1(8, "sigmoid", "expand", **expand)(y))
+
+    with pytest.raises(ValueError, match="found no block"):
+        fuse_squeeze_excite(network(build))
+
+
+def test_two_blocks_in_a_nested_model():
+    inputs = image("inner_image")
+    x = convolutions(inputs)
+    y = map_1x1(2, "relu", "reduce_2")(
+        layers.GlobalAveragePooling2D(keepdims=True, name="squeeze_2")(x)
+    )
+    y = map_1x1(8, "sigmoid", "expand_2")(y)
+    outputs = layers.Multiply(name="scale_2")([x, y])
+    inner = keras.Model(inputs, outputs, name="inner")
+    x = image()
+    model = randomize(keras.Model(x, inner(inner(x))))
+    fused = fuse_squeeze_excite(model)
+    assert list(attention_of(fused)) == ["inner/scale", "inner/scale_2"]
+    assert_same(model, fused)
+
+
+def test_the_given_model_stays_as_it_is():
+    model = network(convolutions)
+    config, outputs = model.get_config(), predictions(model)
+    fused = fuse_squeeze_excite(model)
+    for weight in fused.weights:
+        weight.assign(np.zeros(weight.shape))
+    assert model.get_config() == config
+    assert distance(outputs, predictions(model)) == 0
+
+
+def test_keras_file(tmp_path):
+    fused = fuse_squeeze_excite(network(convolutions))
+    fused.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert list(attention_of(loaded)) == ["scale"]
+    assert_same(fused, loaded)
+
+
+@pytest.mark.training
+def test_trains():
+    model = network(convolutions)
+    fused = fuse_squeeze_excite(model)
+    x, outputs = sample(fused), predictions(fused)
+    given = predictions(model, x)
+    fused.compile("sgd", "mse")
+    before = [np.array(w) for w in fused.get_layer("scale").get_weights()]
+    fused.fit(x, outputs + 1, verbose=0)
+    for one, other in zip(
+        before, fused.get_layer("scale").get_weights(), strict=True
+    ):
+        assert not np.array_equal(one, other)
+    assert distance(given, predictions(model, x)) < 1e-6
+
+
+# What looks like it
+
+
+def larger_kernel(x):
+    y = layers.Conv2D(4, 3, padding="same", activation="relu")(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def of_another_tensor(x):
+    other = convolution("other")(x)
+    y = map_1x1(4, "relu", "reduce")(squeeze(other))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def normalized_within(x):
+    y = map_1x1(4, None, "reduce")(squeeze(x))
+    y = layers.ReLU()(layers.BatchNormalization()(y))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def trained_gate(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = layers.PReLU()(map_1x1(8, None, "expand")(y))
+    return multiply(x, y)
+
+
+def trained_activation(x):
+    y = layers.PReLU()(map_1x1(4, None, "reduce")(squeeze(x)))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def one_map(x):
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(squeeze(x)))
+
+
+def three_maps(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = map_1x1(4, "relu", "between")(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def no_pooling(x):
+    y = map_1x1(4, "relu", "reduce")(x)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def local_pooling(x):
+    y = layers.AveragePooling2D(6, 1, padding="same")(x)
+    y = map_1x1(4, "relu", "reduce")(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def added(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return layers.Add()([x, map_1x1(8, "sigmoid", "expand")(y)])
+
+
+def one_gate_for_all(x):
+    """A gate per sample, not per channel."""
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return multiply(x, map_1x1(1, "sigmoid", "expand")(y))
+
+
+def softmax_gate(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    return multiply(x, map_1x1(8, "softmax", "expand")(y))
+
+
+def softmax_layer_as_gate(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = layers.Softmax()(map_1x1(8, None, "expand")(y))
+    return multiply(x, y)
+
+
+def unknown_gate(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = map_1x1(8, None, "expand")(y)
+    return multiply(x, ops.sigmoid(1.5 * y))
+
+
+def permuted(x):
+    """The gates of other channels."""
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = map_1x1(8, "sigmoid", "expand")(y)
+    return multiply(x, ops.flip(y, axis=-1))
+
+
+def mixed_after_pooling(x):
+    """A function of several channels between squeeze and map."""
+    y = layers.LayerNormalization(center=False, scale=False)(squeeze(x))
+    y = map_1x1(4, "relu", "reduce")(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def two_inputs_to_the_gate(x):
+    z = squeeze(x)
+    y = map_1x1(4, "relu", "reduce")(z)
+    return multiply(x, layers.Add()([map_1x1(8, "sigmoid", "expand")(y), z]))
+
+
+def grouped(x):
+    y = map_1x1(4, "relu", "reduce", groups=2)(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def one_bias(x):
+    y = map_1x1(4, "relu", "reduce", use_bias=False)(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def constrained(x):
+    """One constraint for both would be right: not worth an argument."""
+    arguments = {"kernel_constraint": "non_neg"}
+    y = map_1x1(4, "relu", "reduce", **arguments)(squeeze(x))
+    return multiply(x, map_1x1(8, "sigmoid", "expand", **arguments)(y))
+
+
+def dropped(x):
+    y = map_1x1(4, "relu", "reduce")(squeeze(x))
+    y = layers.Dropout(0.5)(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+NEAR_MISSES = [
+    one_bias,
+    constrained,
+    dropped,
+    larger_kernel,
+    of_another_tensor,
+    normalized_within,
+    trained_gate,
+    trained_activation,
+    one_map,
+    three_maps,
+    no_pooling,
+    local_pooling,
+    added,
+    one_gate_for_all,
+    softmax_gate,
+    softmax_layer_as_gate,
+    unknown_gate,
+    permuted,
+    mixed_after_pooling,
+    two_inputs_to_the_gate,
+    grouped,
+]
+
+
+@pytest.mark.parametrize("build", NEAR_MISSES)
+def test_near_misses_are_left_alone(build):
+    with pytest.raises(ValueError, match=r"found no block.*pools over all"):
+        fuse_squeeze_excite(network(build))
+
+
+@pytest.mark.parametrize("build", NEAR_MISSES)
+def test_near_misses_next_to_a_block(build):
+    """In a network that has something to fuse they compute what they did."""
+
+    def both(x):
+        y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        y = layers.Dense(8, "sigmoid")(layers.Dense(2, "relu")(y))
+        return build(layers.Multiply(name="block")([x, y]))
+
+    model = network(both)
+    fused = fuse_squeeze_excite(model)
+    assert list(attention_of(fused)) == ["block"]
+    assert_same(model, fused)
+
+
+@pytest.mark.parametrize("seen", ["squeeze", "reduce", "expand"])
+def test_a_block_that_is_looked_into_is_left_alone(seen):
+    x = image()
+    y = convolutions(x)
+    inside = keras.Model(x, y).get_layer(seen).output
+    with pytest.raises(ValueError, match="is used for nothing else"):
+        fuse_squeeze_excite(keras.Model(x, [y, inside]))
+    other = layers.Activation("tanh")(inside)
+    with pytest.raises(ValueError, match="is used for nothing else"):
+        fuse_squeeze_excite(keras.Model(x, [y, other]))
+
+
+def test_maps_shared_by_two_blocks():
+    """Two layers would have twice the weights, and train apart."""
+    x = image()
+    reduce = map_1x1(4, "relu", "reduce")
+    expand = map_1x1(8, "sigmoid", "expand")
+    y = multiply(x, expand(reduce(squeeze(x))))
+    z = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze_2")(y)
+    y = layers.Multiply(name="scale_2")([y, expand(reduce(z))])
+    model = randomize(keras.Model(x, y))
+    with pytest.raises(ValueError, match="found no block"):
+        fuse_squeeze_excite(model)
+
+
+def test_one_layer_needs_no_fusion():
+    x = image()
+    with pytest.raises(ValueError, match="that is one layer needs no fusion"):
+        fuse_squeeze_excite(keras.Model(x, SqueezeExcite(2)(x)))
+
+
+def test_what_is_no_network():
+    with pytest.raises(TypeError, match="must be a model of Keras"):
+        fuse_squeeze_excite(SqueezeExcite())
