@@ -1,10 +1,11 @@
-"""Channel attention for Keras 3: Squeeze-and-Excitation, ECA and between.
+"""Channel attention for Keras 3: Squeeze-and-Excitation, ECA and relatives.
 
 Importing this package registers its layers with Keras, so that saved models
 that contain them load without `custom_objects`. It does nothing else.
 """
 
 from keras_channel_attn import models as models
+from keras_channel_attn import ops as ops
 from keras_channel_attn.layers import ChannelAttention as ChannelAttention
 from keras_channel_attn.layers import (
     EfficientChannelAttention as EfficientChannelAttention,
@@ -21,10 +22,10 @@ from keras_channel_attn.surgery.insertion import (
 from keras_channel_attn.surgery.insertion import (
     insert_attention as insert_attention,
 )
-from keras_channel_attn.surgery.insertion import (
+from keras_channel_attn.surgery.replacement import (
     remove_attention as remove_attention,
 )
-from keras_channel_attn.surgery.insertion import (
+from keras_channel_attn.surgery.replacement import (
     replace_attention as replace_attention,
 )
 
@@ -42,3 +43,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    # Without the modules that Python adds here when they are imported.
+    return [*__all__, "__version__", "models", "ops"]

@@ -1,14 +1,27 @@
-"""Squeeze-and-Excitation written as several layers, made one layer again."""
+"""Squeeze-and-Excitation written as several layers, fused into one layer."""
 
 import collections
+import dataclasses
+import inspect
 import math
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn import graph
+from keras_channel_attn.graph import (
+    Call,
+    Changes,
+    Graph,
+    Probe,
+    TensorMap,
+    graph_of,
+    is_from_keras,
+    is_operation,
+    matrix_count,
+    rebuild,
+)
 from keras_channel_attn.layers import SqueezeExcite
-from keras_channel_attn.surgery.insertion import checked_model
 
 _POOLINGS = {
     getattr(keras.layers, f"Global{name}Pooling{rank}D"): pooling
@@ -36,7 +49,7 @@ _ACTIVATIONS = (
 )
 
 
-def fuse_squeeze_excite(model):
+def fuse_squeeze_excite(model: Any) -> Any:
     """A copy of a network with each Squeeze-and-Excitation as a single layer.
 
     Keras' own MobileNetV3 and EfficientNet write Squeeze-and-Excitation as a
@@ -73,234 +86,246 @@ def fuse_squeeze_excite(model):
     >>> sum(isinstance(layer, SqueezeExcite) for layer in fused.layers)
     9
     """
-    blocks = _blocks(checked_model(model))
+    graph = graph_of(model)
+    blocks = _fusible_blocks(graph)
     if not blocks:
         raise ValueError(
             f"`fuse_squeeze_excite` found no block in the model '{model.name}' "
-            "that pools over all positions, maps twice and multiplies what it "
-            "has pooled, and is used for nothing else. Squeeze-and-Excitation "
-            "that is one layer needs no fusion."
+            "that pools over all positions, applies two linear maps and "
+            "multiplies its own input by the result, and is used for nothing "
+            "else. Squeeze-and-Excitation that is one layer needs no fusion."
         )
-
-    def rewrite(call):
-        block = blocks.get(id(call.operation))
-        return block and block.fused(call)
-
-    return graph.rebuild(model, rewrite)
-
-
-def _blocks(model):
-    """Dictionary from the `id` of a multiplication to the block it ends.
-
-    Only blocks that are called once and used for nothing else.
-    """
-    calls, ends = graph.trace(model)
-    times_called = collections.Counter(id(call.operation) for call in calls)
-    times_used = collections.Counter(
-        id(tensor) for call in calls for tensor in call.inputs
-    )
-    found = {}
-    for call in calls:
-        block = _block(call) if times_called[id(call.operation)] == 1 else None
-        if block and all(
-            times_called[id(one.operation)] == 1
-            and times_used[id(one.outputs[0])] == 1
-            and id(one.outputs[0]) not in ends
-            for one in block.calls
-        ):
-            found[id(call.operation)] = block
-    return found
-
-
-def _block(call):
-    """The block that ends with a call, or `None`."""
-    operation = call.operation
-    multiplies = type(operation) is keras.layers.Multiply or graph.is_operation(
-        operation, "Multiply"
-    )
-    if not multiplies or len(call.inputs) != 2:
-        return None
-    for position in (0, 1):
-        calls = call.graph.chain(
-            call.inputs[1 - position], call.inputs[position]
+    changes = Changes()
+    for block in blocks:
+        changes.replace(
+            block.product,
+            block.layer(),
+            inputs=[block.inputs],
+            weights=block.weights(),
+            trainable=block.reduce.trainable,
         )
-        if calls:
-            block = _Block(call, position, calls)
-            if block.matches():
-                return block
-    return None
+    return rebuild(graph, changes)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Block:
-    """Pooling, a map, an activation, another map, a gate.
+    """Pooling, a linear map, an activation, another map, a gate, a product."""
 
-    `position` is that of the tensor, not of its gates, in the multiplication.
-    """
+    inputs: Any  # the tensor that is pooled and multiplied
+    members: list[Call]  # from the pooling to the gate
+    product: Call
+    reduce: Any  # the layer of the first map
+    expand: Any  # the layer of the second map
+    activation: str
+    gate_activation: str
 
-    def __init__(self, call, position, calls):
-        self.call = call
-        self.position = position
-        self.inputs = call.inputs[position]
-        self.calls = calls
-        self.maps = [
-            position
-            for position, one in enumerate(calls)
-            if graph.kernels(one.operation)
-        ]
-
-    def matches(self):
-        if type(self.calls[0].operation) not in _POOLINGS:
-            return False
-        if any(len(one.outputs) != 1 for one in self.calls):
-            return False
-        if len(self.maps) != 2 or not self._gates_channels():
-            return False
-        if not all(self._maps_channels(self.calls[one]) for one in self.maps):
-            return False
-        if not self._is_alike() or _has_mask(self.inputs):
-            return False
-        first, second = self.maps
-        reshaping = _composed(
-            self.calls[1:first],
-            self.calls[0].outputs[0],
-            keras.activations.linear,
-        )
-        self.activation = _activation(
-            self.calls[first], self.calls[first + 1 : second]
-        )
-        self.gate_activation = _activation(
-            self.calls[second], self.calls[second + 1 :]
-        )
-        return (
-            reshaping == "linear"
-            and self.activation is not None
-            and self.gate_activation is not None
-        )
-
-    def _gates_channels(self):
-        """Whether the gates are broadcast along the spatial axes alone."""
-        shape, gates = self.inputs.shape, self.calls[-1].outputs[0].shape
-        first = self.calls[0].operation.data_format == "channels_first"
-        axis = 1 if first else len(shape) - 1
-        if len(gates) == 2 and not first:
-            # The layer, unlike the operator, puts the missing axes between.
-            merges = isinstance(self.call.operation, keras.layers.Multiply)
-            return merges and gates == (shape[0], shape[axis])
-        return gates == tuple(
-            size if position in (0, axis) else 1
-            for position, size in enumerate(shape)
-        )
-
-    def _is_alike(self):
-        """Whether one layer can be trained and computed as all of these."""
-        reduce, expand = (self.calls[one].operation for one in self.maps)
-        members = [
-            one.operation
-            for one in (*self.calls, self.call)
-            if isinstance(one.operation, keras.layers.Layer)
-        ]
-        return (
-            reduce.use_bias == expand.use_bias
-            and reduce.trainable == expand.trainable
-            and all(
-                len(map_.weights) == 1 + map_.use_bias
-                for map_ in (reduce, expand)
-            )
-            and _regularizers(reduce) == _regularizers(expand)
-            and not any(_is_constrained(map_) for map_ in (reduce, expand))
-            and all(
-                getattr(one, "activity_regularizer", None) is None
-                and one.dtype_policy == reduce.dtype_policy
-                for one in members
-            )
-            and reduce.dtype_policy.quantization_mode is None
-            and all(
-                one.dtype == reduce.compute_dtype for one in self.call.outputs
-            )
-        )
-
-    def _maps_channels(self, call):
-        """Whether a call is one matrix for a vector of channels."""
-        layer, tensor = call.operation, call.inputs[0]
-        return (
-            type(layer) in _MAPS
-            and all(size == 1 for size in layer.kernel.shape[:-2])
-            and _channels(tensor, layer) == layer.kernel.shape[-2]
-        )
-
-    def fused(self, call):
-        """The outputs of one layer, at the same call in another copy."""
-        reduce, expand = (self.calls[one].operation for one in self.maps)
-        pooling = self.calls[0].operation
-        layer = SqueezeExcite(
-            bottleneck_units=reduce.kernel.shape[-1],
+    def layer(self) -> SqueezeExcite:
+        pooling = self.members[0].operation
+        return SqueezeExcite(
+            bottleneck_units=self.reduce.kernel.shape[-1],
             activation=self.activation,
-            use_bias=reduce.use_bias,
+            use_bias=self.reduce.use_bias,
             gate_activation=self.gate_activation,
             pooling=_POOLINGS[type(pooling)],
             data_format=pooling.data_format,
-            kernel_regularizer=reduce.kernel_regularizer,
-            bias_regularizer=reduce.bias_regularizer,
-            dtype=reduce.dtype_policy,
-            name=self.call.operation.name,
+            kernel_regularizer=self.reduce.kernel_regularizer,
+            bias_regularizer=self.reduce.bias_regularizer,
+            dtype=self.reduce.dtype_policy,
+            name=self.product.operation.name,
         )
-        outputs = layer(call.inputs[self.position])
-        weights = []
-        for one in (reduce, expand):
-            weights.append(_matrix(one.kernel))
-            if one.use_bias:
-                weights.append(keras.ops.convert_to_numpy(one.bias))
-        layer.set_weights(weights)
-        layer.trainable = reduce.trainable
-        return outputs
+
+    def weights(self) -> list[Any]:
+        arrays = []
+        for linear_map in (self.reduce, self.expand):
+            arrays.append(_matrix(linear_map.kernel))
+            if linear_map.use_bias:
+                arrays.append(keras.ops.convert_to_numpy(linear_map.bias))
+        return arrays
 
 
-def _channels(tensor, layer):
+def _fusible_blocks(graph: Graph) -> list[_Block]:
+    """The blocks whose layers are called once and used for nothing else."""
+    calls = list(graph.all_calls())
+    times_called = collections.Counter(call.operation for call in calls)
+    times_used = TensorMap()
+    for call in calls:
+        for tensor in call.inputs:
+            times_used[tensor] = times_used.get(tensor, 0) + 1
+
+    def is_used_by_the_block_alone(call: Call) -> bool:
+        output = call.outputs[0]
+        return (
+            times_called[call.operation] == 1
+            and times_used[output] == 1
+            and not call.graph.is_output(output)
+        )
+
+    return [
+        block
+        for call in calls
+        if times_called[call.operation] == 1
+        and (block := _block_ending_with(call))
+        and all(map(is_used_by_the_block_alone, block.members))
+    ]
+
+
+def _block_ending_with(product: Call) -> _Block | None:
+    operation = product.operation
+    multiplies = type(operation) is keras.layers.Multiply or is_operation(
+        operation, "Multiply"
+    )
+    if not multiplies or len(product.inputs) != 2:
+        return None
+    first, second = product.inputs
+    for inputs, gates in ((first, second), (second, first)):
+        members = product.graph.chain(gates, inputs)
+        if members and (block := _parsed(inputs, members, product)):
+            return block
+    return None
+
+
+def _parsed(inputs: Any, members: list[Call], product: Call) -> _Block | None:
+    """The block that a chain of calls and a product form, or `None`."""
+    if type(members[0].operation) not in _POOLINGS or _has_mask(inputs):
+        return None
+    if any(len(call.outputs) != 1 for call in members):
+        return None
+    maps = [
+        position
+        for position, call in enumerate(members)
+        if matrix_count(call.operation)
+    ]
+    if len(maps) != 2 or not all(_maps_channels(members[at]) for at in maps):
+        return None
+    if not _gates_channels(inputs, members, product):
+        return None
+    first, second = maps
+    reduce, expand = members[first].operation, members[second].operation
+    if not _act_alike(reduce, expand, [*members, product]):
+        return None
+    before = _name_of_composition(
+        members[1:first], members[0].outputs[0], keras.activations.linear
+    )
+    activation = _name_of_activation(members[first:second])
+    gate_activation = _name_of_activation(members[second:])
+    if before != "linear" or activation is None or gate_activation is None:
+        return None
+    return _Block(
+        inputs, members, product, reduce, expand, activation, gate_activation
+    )
+
+
+def _gates_channels(inputs: Any, members: list[Call], product: Call) -> bool:
+    """Whether the gates are broadcast along the spatial axes alone."""
+    shape, gates = inputs.shape, members[-1].outputs[0].shape
+    first = members[0].operation.data_format == "channels_first"
+    axis = 1 if first else len(shape) - 1
+    if len(gates) == 2 and not first:
+        # The layer, unlike the operator, inserts the missing axes between.
+        merges = isinstance(product.operation, keras.layers.Multiply)
+        return merges and gates == (shape[0], shape[axis])
+    return gates == tuple(
+        size if position in (0, axis) else 1
+        for position, size in enumerate(shape)
+    )
+
+
+def _act_alike(reduce: Any, expand: Any, calls: list[Call]) -> bool:
+    """Whether one layer can be trained and computed like all of these."""
+    layers = [
+        call.operation
+        for call in calls
+        if isinstance(call.operation, keras.layers.Layer)
+    ]
+    return (
+        reduce.use_bias == expand.use_bias
+        and all(_is_plain(linear_map) for linear_map in (reduce, expand))
+        and reduce.trainable == expand.trainable
+        and _regularizers(reduce) == _regularizers(expand)
+        and all(
+            getattr(layer, "activity_regularizer", None) is None
+            and layer.dtype_policy == reduce.dtype_policy
+            for layer in layers
+        )
+        and reduce.dtype_policy.quantization_mode is None
+        and all(
+            tensor.dtype == reduce.compute_dtype for tensor in calls[-1].outputs
+        )
+    )
+
+
+def _is_plain(linear_map: Any) -> bool:
+    """Whether it has a kernel, perhaps a bias, and nothing that constrains."""
+    return (
+        len(linear_map.weights) == 1 + linear_map.use_bias
+        and linear_map.kernel_constraint is None
+        and linear_map.bias_constraint is None
+        # A single weight can be frozen too.
+        and all(
+            weight.trainable == linear_map.trainable
+            for weight in linear_map.weights
+        )
+    )
+
+
+def _maps_channels(call: Call) -> bool:
+    """Whether a call is one matrix for a vector of channels."""
+    layer, tensor = call.operation, call.inputs[0]
+    return (
+        type(layer) in _MAPS
+        and all(size == 1 for size in layer.kernel.shape[:-2])
+        and _channels(tensor, layer) == layer.kernel.shape[-2]
+    )
+
+
+def _channels(tensor: Any, layer: Any) -> int | None:
     """All numbers of one sample, if they stand along the axis of channels."""
     first = getattr(layer, "data_format", None) == "channels_first"
     channels = tensor.shape[1 if first else -1]
     return channels if math.prod(tensor.shape[1:]) == channels else None
 
 
-def _matrix(kernel):
+def _matrix(kernel: Any) -> Any:
     array = keras.ops.convert_to_numpy(kernel)
     return array.reshape(array.shape[-2:])
 
 
-def _regularizers(layer):
+def _regularizers(layer: Any) -> list[Any]:
     return [
-        keras.regularizers.serialize(one)
-        for one in (layer.kernel_regularizer, layer.bias_regularizer)
+        keras.regularizers.serialize(regularizer)
+        for regularizer in (layer.kernel_regularizer, layer.bias_regularizer)
     ]
 
 
-def _is_constrained(layer):
-    return not (layer.kernel_constraint is None is layer.bias_constraint)
-
-
-def _has_mask(tensor):
+def _has_mask(tensor: Any) -> bool:
     # Not public, and the only trace of a mask that Keras carries along.
     return getattr(tensor, "_keras_mask", None) is not None
 
 
-def _activation(mapping, calls):
-    """Name of what follows the matrix of a map, or `None`."""
-    return _composed(calls, mapping.outputs[0], mapping.operation.activation)
+def _name_of_activation(calls: list[Call]) -> str | None:
+    """Name of the function that follows the matrix of the first call."""
+    linear_map, *others = calls
+    return _name_of_composition(
+        others, linear_map.outputs[0], linear_map.operation.activation
+    )
 
 
-def _composed(calls, tensor, activation):
+def _name_of_composition(
+    calls: list[Call], tensor: Any, activation: Any
+) -> str | None:
     """Name of the elementwise function that a chain of calls computes.
 
-    Networks write one function in many ways: it is known by its values.
+    Networks write one function in many ways: it is recognized by its values.
     """
-    # A layer that drops at random has no weights, but variables.
-    if any(getattr(call.operation, "variables", ()) for call in calls):
+    if not all(map(_is_seen_through, calls)):
+        return None
+    if not _has_its_own_gradient(activation, tensor):
         return None
     points = _points(tensor.shape)
     try:
         # NumPy warns of what is infinite far from zero.
         with np.errstate(over="ignore", invalid="ignore"):
-            values = _applied(calls, activation, points, tensor.shape[0])
+            values = _composed(calls, activation, points, tensor.shape[0])
     except Exception:
         # It is no function of any such tensor.
         return None
@@ -323,23 +348,65 @@ def _composed(calls, tensor, activation):
     return None
 
 
-def _applied(calls, activation, points, batch):
-    """What a chain of calls makes of points, batch by batch if it is fixed."""
+def _is_seen_through(call: Call) -> bool:
+    """Whether the values of a call in inference tell all that it does.
+
+    A user's layer may do something else in training. One that drops at random
+    has variables.
+    """
+    operation, tensor = call.operation, call.inputs[0]
+    functions = [
+        value
+        for name, value in vars(operation).items()
+        if inspect.isfunction(value) and not hasattr(type(operation), name)
+    ]
+    return (
+        is_from_keras(type(operation))
+        and not getattr(operation, "variables", ())
+        and not is_operation(operation, "StopGradient")
+        and all(_has_its_own_gradient(one, tensor) for one in functions)
+    )
+
+
+def _has_its_own_gradient(function: Any, tensor: Any) -> bool:
+    """Whether no gradient is stopped inside it, as far as Keras sees."""
+    if is_from_keras(function):
+        return True
+    try:
+        inputs = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+        graph = keras.Function(inputs, function(inputs))
+    except Exception:
+        # It is written with something else than `keras.ops`.
+        return False
+    return not any(
+        is_operation(operation, "StopGradient")
+        for operation in graph.operations
+    )
+
+
+def _composed(
+    calls: list[Call], activation: Any, points: Any, batch_size: int | None
+) -> Any:
+    """The outputs of a chain of calls, batch by batch if its size is fixed."""
+    probes = [Probe(call) for call in calls]
+    parts = [points]
+    if batch_size:
+        parts = np.split(points, len(points) // batch_size)
     results = []
-    for part in np.split(points, len(points) // batch) if batch else [points]:
+    for part in parts:
         values = keras.ops.convert_to_numpy(
             activation(keras.ops.convert_to_tensor(part))
         )
-        for call in calls:
-            values = call.evaluate([values])
+        for probe in probes:
+            values = probe([values])
         results.append(values)
     return np.concatenate(results)
 
 
-def _points(shape):
-    """Numbers to try a function on, other ones for each channel.
+def _points(shape: Any) -> Any:
+    """Numbers to try a function on, different ones for each channel.
 
-    Functions that differ near zero, or far from it, are not the same.
+    Two functions that differ near zero, or far from it, are not the same.
     """
     sizes = np.geomspace(1e-4, 1e4, 151)
     points = np.concatenate([-sizes[::-1], [0], sizes]).astype("float32")

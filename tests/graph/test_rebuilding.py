@@ -25,7 +25,7 @@ from support.networks import (
     siamese,
 )
 
-from keras_channel_attn import graph
+from keras_channel_attn.graph import Changes, graph_of, rebuild
 
 
 def unchanged(x):
@@ -33,7 +33,7 @@ def unchanged(x):
 
 
 def copy_of(model):
-    return graph.rebuild(model, lambda call: None)
+    return rebuild(graph_of(model))
 
 
 @over_networks
@@ -379,9 +379,8 @@ def test_all_functions_of_a_lambda_are_at_hand():
     assert_same(model, copy_of(model))
 
 
-def test_shows_each_call_in_the_order_of_computation():
-    paths = []
-    graph.rebuild(nested(), lambda call: paths.append(call.path))
+def test_calls_are_listed_in_the_order_of_computation():
+    paths = [call.path for call in graph_of(nested()).all_calls()]
     inner = (
         *("shortcut", "a_1", "a_norm", "a_2", "a_add"),
         *("b_1", "b_2", "b_add"),
@@ -393,19 +392,23 @@ def test_shows_each_call_in_the_order_of_computation():
         ("backbone/shortcut", "backbone/a_add"),
         ("backbone/a_2", "backbone/a_add"),
         ("backbone/a_add", "backbone/b_1"),
+        ("backbone/b_add", "backbone"),
         ("backbone", "head_pool"),
         ("head_pool", "head"),
     ):
         assert paths.index(before) < paths.index(after)
 
 
-def test_what_is_returned_takes_the_place_of_the_call():
+def call_of(graph, path):
+    (call,) = [call for call in graph.all_calls() if call.path == path]
+    return call
+
+
+def test_a_call_that_is_removed_passes_its_input_on():
     model = randomize(residual())
-
-    def skip(call):
-        return call.inputs[0] if call.path == "b_2" else None
-
-    copy = graph.rebuild(model, skip)
+    graph, changes = graph_of(model), Changes()
+    changes.remove(call_of(graph, "b_2"))
+    copy = rebuild(graph, changes)
     assert "b_2" not in layers_of(copy)
     b_add = keras.Model(copy.input, copy.get_layer("b_add").output)
     parts = keras.Model(
@@ -413,3 +416,27 @@ def test_what_is_returned_takes_the_place_of_the_call():
         [model.get_layer("a_add").output, model.get_layer("b_1").output],
     )
     assert distance(sum(predictions(parts)), predictions(b_add)) < 1e-5
+
+
+def test_a_replaced_layer_has_the_weights_that_were_passed():
+    model = randomize(residual())
+    graph, changes = graph_of(model), Changes()
+    weights = model.get_layer("b_2").get_weights()
+    weights[0] = 2 * weights[0]
+    changes.replace(
+        call_of(graph, "b_2"),
+        convolution("other"),
+        weights=weights,
+        trainable=False,
+    )
+    layer = rebuild(graph, changes).get_layer("other")
+    assert not layer.trainable
+    for expected, weight in zip(weights, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_reading_a_graph_calls_no_layer():
+    model = residual()
+    nodes = {layer: len(layer._inbound_nodes) for layer in model.layers}
+    list(graph_of(model).all_calls())
+    assert nodes == {layer: len(layer._inbound_nodes) for layer in model.layers}

@@ -586,5 +586,5 @@ def test_one_layer_needs_no_fusion():
 
 
 def test_what_is_no_network():
-    with pytest.raises(TypeError, match="must be a model of Keras"):
+    with pytest.raises(TypeError, match="must be a Keras model"):
         fuse_squeeze_excite(SqueezeExcite())

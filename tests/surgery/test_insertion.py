@@ -316,7 +316,7 @@ def test_what_is_no_attention(attention, message):
 
 @pytest.mark.parametrize("returned", ["squeeze_excite", 3, SqueezeExcite])
 def test_a_callable_that_returns_no_layer(returned):
-    with pytest.raises(TypeError, match=r"must return a layer.*'a_2'"):
+    with pytest.raises(TypeError, match=r"must return a Keras layer.*'a_2'"):
         insert_attention(residual(), lambda site: returned)
 
 
@@ -460,7 +460,12 @@ def two_outputs():
 @pytest.mark.parametrize(
     ("build", "where", "error", "message"),
     [
-        (residual, ["a_22"], ValueError, r"no layer 'a_22'.*Near it: \['a_2'"),
+        (
+            residual,
+            ["a_22"],
+            ValueError,
+            r"no layer 'a_22'.*Similar names: \['a_2'",
+        ),
         (nested, ["b_2"], ValueError, r"'backbone/b_2'.*'outer/inner'"),
         (residual, ["xyz"], ValueError, r"`model.summary\(\)` lists them"),
         (residual, ["image"], ValueError, "no layer 'image' that attention"),
@@ -525,12 +530,12 @@ def unbuilt():
         (
             subclassed,
             ValueError,
-            "'mine' is called by code.*functional",
+            "'mine' computes.*functional",
         ),
         (unbuilt, ValueError, "'mine' is not built.*`keras.Input`"),
-        (lambda: 3, TypeError, "must be a model of Keras.*3"),
-        (lambda: SqueezeExcite(), TypeError, "must be a model of Keras"),
-        (lambda: keras.Model, TypeError, "must be a model of Keras"),
+        (lambda: 3, TypeError, "must be a Keras model.*3"),
+        (lambda: SqueezeExcite(), TypeError, "must be a Keras model"),
+        (lambda: keras.Model, TypeError, "must be a Keras model"),
     ],
     ids=["subclassed", "unbuilt", "number", "layer", "class"],
 )

@@ -135,7 +135,7 @@ class Scaled(keras.Model):
 def test_a_model_with_a_call_of_its_own_is_refused():
     x = image()
     model = Scaled(x, x + conv("c")(x))
-    with pytest.raises(ValueError, match=r"code of its own \(Scaled.call\)"):
+    with pytest.raises(ValueError, match=r"of its own \(Scaled.call\)"):
         insert_attention(model, attention())
 
 

@@ -1,0 +1,233 @@
+"""The calls of a functional model, read from the graph that Keras recorded.
+
+Nothing here computes anything or creates a layer: reading the graph of
+ResNet50 takes milliseconds.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_channel_attn.graph.tensors import TensorMap, symbolic_tensors
+
+_DATA_FORMATS = ("channels_last", "channels_first")
+_TRANSPOSING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Rot90")
+
+
+class Call:
+    """One call of a layer, or of an operation of `keras.ops`, in a model.
+
+    Attributes:
+        operation: The layer or operation.
+        path: String, its name, preceded by those of the models around it:
+            `"backbone/conv1"`.
+        args, kwargs: What it was called with.
+        inputs: List of the symbolic tensors in them.
+        outputs: List of the symbolic tensors that it returned.
+        graph: `Graph` of the model that the call belongs to.
+    """
+
+    def __init__(self, node: Any, graph: "Graph") -> None:
+        self.operation = node.operation
+        self.path: str = graph.prefix + node.operation.name
+        self.args = node.arguments.args
+        self.kwargs = node.arguments.kwargs
+        self.inputs = symbolic_tensors((self.args, self.kwargs))
+        self.outputs: list[Any] = list(node.outputs)
+        self.graph = graph
+
+    @property
+    def inner(self) -> "Graph | None":
+        """The graph of the nested model that is called, if it is one."""
+        return self.graph.nested.get(self.operation)
+
+
+class Graph:
+    """The calls of a model, in the order of computation.
+
+    Attributes:
+        model: The functional or sequential model.
+        prefix: String, the path of a nested model with a slash at its end.
+        calls: List of `Call`, without those inside nested models.
+        outputs: List of symbolic tensors.
+        nested: Dictionary from each model, the outermost included, to its
+            graph. A model that is called several times has one graph.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        prefix: str = "",
+        nested: "dict[Any, Graph] | None" = None,
+    ) -> None:
+        self.model = model
+        self.prefix = prefix
+        self.nested = {} if nested is None else nested
+        self.nested[model] = self
+        self.outputs: list[Any] = list(model.outputs)
+        self.calls: list[Call] = []
+        self._sources = TensorMap()
+        for node in _nodes(model):
+            call = Call(node, self)
+            if is_model(call.operation) and call.operation not in self.nested:
+                Graph(call.operation, call.path + "/", self.nested)
+            self.calls.append(call)
+            for tensor in call.outputs:
+                self._sources[tensor] = call
+
+    def all_calls(self) -> Iterator[Call]:
+        """All calls, those inside a nested model before the call of it."""
+        return self._all_calls(set())
+
+    def _all_calls(self, visited: set[Any]) -> Iterator[Call]:
+        visited.add(self.model)
+        for call in self.calls:
+            if call.inner is not None and call.operation not in visited:
+                yield from call.inner._all_calls(visited)
+            yield call
+
+    def operations(self) -> dict[str, Any]:
+        """Dictionary from the path of each layer and operation to itself.
+
+        A model that is nested in several places appears under each path.
+        """
+        found = {}
+        for operation in _operations(self.model):
+            found[operation.name] = operation
+            if operation in self.nested:
+                inside = self.nested[operation].operations()
+                for path, inner_operation in inside.items():
+                    found[f"{operation.name}/{path}"] = inner_operation
+        return found
+
+    def source(self, tensor: Any) -> Call | None:
+        """The call that made a tensor, `None` for an input of the model."""
+        return self._sources.get(tensor)
+
+    def is_output(self, tensor: Any) -> bool:
+        """Whether a tensor is an output of this model."""
+        return any(tensor is output for output in self.outputs)
+
+    def upstream(self, tensor: Any) -> TensorMap:
+        """All tensors that a tensor is computed from, without itself."""
+        found, waiting = TensorMap(), [tensor]
+        while waiting:
+            call = self.source(waiting.pop())
+            for input_tensor in call.inputs if call else ():
+                if input_tensor not in found:
+                    found[input_tensor] = True
+                    waiting.append(input_tensor)
+        return found
+
+    def chain(self, end: Any, start: Any) -> list[Call] | None:
+        """The calls from one tensor to another, if each has a single input.
+
+        Returns:
+            List of calls, first to last, or `None`.
+        """
+        calls: list[Call] = []
+        while end is not start:
+            call = self.source(end)
+            if call is None or len(call.inputs) != 1:
+                return None
+            calls.append(call)
+            end = call.inputs[0]
+        return calls[::-1]
+
+    def data_format(self, tensor: Any) -> str | None:
+        """The data format that the layers before a tensor were given.
+
+        Returns:
+            String, or `None` where no layer tells.
+        """
+        while (call := self.source(tensor)) is not None:
+            data_format = getattr(call.operation, "data_format", None)
+            if data_format in _DATA_FORMATS:
+                return data_format
+            if call.inner is not None:
+                position = _position(tensor, call.outputs)
+                return call.inner.data_format(call.inner.outputs[position])
+            if type(call.operation).__name__ in _TRANSPOSING:
+                return None
+            alike = [x for x in call.inputs if x.shape == tensor.shape]
+            if not alike:
+                return None
+            tensor = alike[0]
+        return None
+
+
+def graph_of(model: Any) -> Graph:
+    """The graph of a model, or an error that says why it has none."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a Keras model. "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    if not is_model(model):
+        raise ValueError(
+            f"The model '{model.name}' computes its outputs in a `call` method "
+            f"of its own ({type(model).__name__}.call), so it has no graph of "
+            "layers that could be changed. Use the layers of "
+            "`keras_channel_attn` in that method, or pass a functional model, "
+            "such as the backbone inside."
+        )
+    if not model.built:
+        raise ValueError(
+            f"The sequential model '{model.name}' is not built. Give it a "
+            "`keras.Input` as its first layer, or call its `build` method."
+        )
+    return Graph(model)
+
+
+def is_model(operation: Any) -> bool:
+    """Whether Keras knows its graph: a functional or sequential model.
+
+    A model with a `call` method of its own may compute anything.
+    """
+    return isinstance(
+        operation, (keras.Function, keras.Sequential)
+    ) and is_from_keras(type(operation).call)
+
+
+def is_from_keras(thing: Any) -> bool:
+    """Whether a class or function is Keras' own."""
+    return thing.__module__.partition(".")[0] == "keras"
+
+
+def is_operation(operation: Any, name: str) -> bool:
+    """Whether it is the function of `keras.ops`, or operator, of this name."""
+    return (
+        not isinstance(operation, keras.layers.Layer)
+        and type(operation).__name__ == name
+    )
+
+
+def matrix_count(operation: Any) -> int:
+    """How many weights of two or more axes an operation has."""
+    weights = getattr(operation, "weights", ())
+    return sum(len(weight.shape) >= 2 for weight in weights)
+
+
+def _operations(model: Any) -> list[Any]:
+    if isinstance(model, keras.Function):
+        return model.operations
+    return model.layers
+
+
+def _nodes(model: Any) -> list[Any]:
+    """What Keras recorded of each call, in the order of computation."""
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    # Not public, as nothing is that lists the calls of a model.
+    by_depth = model._nodes_by_depth
+    return [
+        node
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if not node.is_input
+    ]
+
+
+def _position(tensor: Any, tensors: list[Any]) -> int:
+    return [candidate is tensor for candidate in tensors].index(True)

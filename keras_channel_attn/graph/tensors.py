@@ -1,0 +1,55 @@
+"""Symbolic tensors: found in arguments, replaced there, used as keys."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+
+class TensorMap:
+    """Dictionary whose keys are symbolic tensors, compared by identity.
+
+    A `keras.KerasTensor` overloads comparison operators, so that it cannot be
+    the key of an ordinary dictionary safely.
+    """
+
+    def __init__(self) -> None:
+        # The tensor is stored too: an `id` is unique only while it exists.
+        self._entries: dict[int, tuple[Any, Any]] = {}
+
+    def __setitem__(self, tensor: Any, value: Any) -> None:
+        self._entries[id(tensor)] = tensor, value
+
+    def __getitem__(self, tensor: Any) -> Any:
+        return self._entries[id(tensor)][1]
+
+    def __contains__(self, tensor: Any) -> bool:
+        return id(tensor) in self._entries
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([tensor for tensor, _ in self._entries.values()])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, tensor: Any, default: Any = None) -> Any:
+        return self._entries.get(id(tensor), (None, default))[1]
+
+    def setdefault(self, tensor: Any, value: Any) -> Any:
+        return self._entries.setdefault(id(tensor), (tensor, value))[1]
+
+
+def symbolic_tensors(structure: Any) -> list[Any]:
+    """The symbolic tensors in a nested structure, in order."""
+    return [
+        leaf
+        for leaf in keras.tree.flatten(structure)
+        if isinstance(leaf, keras.KerasTensor)
+    ]
+
+
+def with_tensors_replaced(structure: Any, replacements: TensorMap) -> Any:
+    """The structure with each tensor in `replacements` replaced."""
+    return keras.tree.map_structure(
+        lambda leaf: replacements.get(leaf, leaf), structure
+    )
