@@ -4,10 +4,9 @@
 and `rebuild` makes a copy of the model with `Changes`.
 """
 
-from keras_channel_attn.graph.calls import (
-    Call,
-    Graph,
-    graph_of,
+from keras_channel_attn.graph.calls import Call, Graph, graph_of
+from keras_channel_attn.graph.operations import (
+    convolves,
     is_from_keras,
     is_model,
     is_operation,
@@ -23,6 +22,7 @@ __all__ = [
     "Graph",
     "Probe",
     "TensorMap",
+    "convolves",
     "graph_of",
     "is_from_keras",
     "is_model",

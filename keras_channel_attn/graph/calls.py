@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.operations import is_model, operations_of
 from keras_channel_attn.graph.tensors import TensorMap, symbolic_tensors
 
 _DATA_FORMATS = ("channels_last", "channels_first")
@@ -93,7 +94,7 @@ class Graph:
         A model that is nested in several places appears under each path.
         """
         found = {}
-        for operation in _operations(self.model):
+        for operation in operations_of(self.model):
             found[operation.name] = operation
             if operation in self.nested:
                 inside = self.nested[operation].operations()
@@ -135,26 +136,38 @@ class Graph:
             end = call.inputs[0]
         return calls[::-1]
 
-    def data_format(self, tensor: Any) -> str | None:
-        """The data format that the layers before a tensor were given.
+    def channel_axis(self, tensor: Any) -> int | None:
+        """The axis of the channels, as the layers before a tensor have it.
 
         Returns:
-            String, or `None` where no layer tells.
+            Positive integer, or `None` where no layer tells.
         """
         while (call := self.source(tensor)) is not None:
-            data_format = getattr(call.operation, "data_format", None)
-            if data_format in _DATA_FORMATS:
-                return data_format
+            rank = len(tensor.shape)
+            axis = _stated_channel_axis(call.operation, rank)
+            if axis is not None:
+                return axis
             if call.inner is not None:
                 position = _position(tensor, call.outputs)
-                return call.inner.data_format(call.inner.outputs[position])
+                return call.inner.channel_axis(call.inner.outputs[position])
             if type(call.operation).__name__ in _TRANSPOSING:
                 return None
+            if type(call.operation).__name__ == "Concatenate":
+                axes = (self.channel_axis(x) for x in call.inputs)
+                return next((axis for axis in axes if axis is not None), None)
             alike = [x for x in call.inputs if x.shape == tensor.shape]
             if not alike:
                 return None
             tensor = alike[0]
         return None
+
+    def data_formats(self) -> set[str]:
+        """The data formats of all layers, nested ones included."""
+        return {
+            call.operation.data_format
+            for call in self.all_calls()
+            if getattr(call.operation, "data_format", None) in _DATA_FORMATS
+        }
 
 
 def graph_of(model: Any) -> Graph:
@@ -180,41 +193,6 @@ def graph_of(model: Any) -> Graph:
     return Graph(model)
 
 
-def is_model(operation: Any) -> bool:
-    """Whether Keras knows its graph: a functional or sequential model.
-
-    A model with a `call` method of its own may compute anything.
-    """
-    return isinstance(
-        operation, (keras.Function, keras.Sequential)
-    ) and is_from_keras(type(operation).call)
-
-
-def is_from_keras(thing: Any) -> bool:
-    """Whether a class or function is Keras' own."""
-    return thing.__module__.partition(".")[0] == "keras"
-
-
-def is_operation(operation: Any, name: str) -> bool:
-    """Whether it is the function of `keras.ops`, or operator, of this name."""
-    return (
-        not isinstance(operation, keras.layers.Layer)
-        and type(operation).__name__ == name
-    )
-
-
-def matrix_count(operation: Any) -> int:
-    """How many weights of two or more axes an operation has."""
-    weights = getattr(operation, "weights", ())
-    return sum(len(weight.shape) >= 2 for weight in weights)
-
-
-def _operations(model: Any) -> list[Any]:
-    if isinstance(model, keras.Function):
-        return model.operations
-    return model.layers
-
-
 def _nodes(model: Any) -> list[Any]:
     """What Keras recorded of each call, in the order of computation."""
     if isinstance(model, keras.Sequential):
@@ -231,3 +209,17 @@ def _nodes(model: Any) -> list[Any]:
 
 def _position(tensor: Any, tensors: list[Any]) -> int:
     return [candidate is tensor for candidate in tensors].index(True)
+
+
+def _stated_channel_axis(operation: Any, rank: int) -> int | None:
+    """The axis of the channels in the output of a layer, if it states one."""
+    if isinstance(operation, keras.layers.TimeDistributed):
+        # The layer inside sees one axis less.
+        axis = _stated_channel_axis(operation.layer, rank - 1)
+        return None if axis is None else axis + 1
+    data_format = getattr(operation, "data_format", None)
+    if data_format in _DATA_FORMATS:
+        return 1 if data_format == "channels_first" else rank - 1
+    if isinstance(operation, keras.layers.BatchNormalization):
+        return operation.axis % rank
+    return None

@@ -1,12 +1,16 @@
 """What a layer computes, found out by calling a copy of it on arrays."""
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import keras
+import numpy as np
 
 from keras_channel_attn.graph.calls import Call
-from keras_channel_attn.graph.copying import carry_state, copy_of
+from keras_channel_attn.graph.copying import copy_of
+from keras_channel_attn.graph.state import carry_state
 from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
 
 
@@ -14,10 +18,18 @@ class Probe:
     """A copy of the layer or operation of a call, run on arrays.
 
     The original is never called: it might record a loss or a new call.
+
+    Args:
+        call: `Call`.
+        weights: `"same"`, those of the original, or `"random"`. Defaults to
+            `"same"`.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(
+        self, call: Call, weights: Literal["same", "random"] = "same"
+    ) -> None:
         self._call = call
+        self._weights = weights
         self._copy: Any = None
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
@@ -28,13 +40,37 @@ class Probe:
         args, kwargs = with_tensors_replaced(
             (self._call.args, self._call.kwargs), tensors
         )
-        operation = self._call.operation
-        is_layer = isinstance(operation, keras.layers.Layer)
-        if is_layer:
+        if isinstance(self._call.operation, keras.layers.Layer):
             kwargs = {**kwargs, "training": False}
         if self._copy is None:
-            self._copy = copy_of(operation)
-            if is_layer:
-                self._copy(*args, **kwargs)
-                carry_state(operation, self._copy)
+            with _random_state_kept():
+                self._copy = self._new_copy(args, kwargs)
         return keras.ops.convert_to_numpy(self._copy(*args, **kwargs))
+
+    def _new_copy(self, args: Any, kwargs: Any) -> Any:
+        operation = self._call.operation
+        copy = copy_of(operation)
+        if isinstance(operation, keras.layers.Layer):
+            copy(*args, **kwargs)
+            if self._weights == "same":
+                carry_state(operation, copy)
+            else:
+                _randomize(copy)
+        return copy
+
+
+def _randomize(layer: Any) -> None:
+    rng = np.random.default_rng(1)
+    for weight in layer.weights:
+        if "float" in keras.backend.standardize_dtype(weight.dtype):
+            weight.assign(rng.normal(size=weight.shape).astype("float32"))
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Keras draws seeds from Python's generator, which a user may have set."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

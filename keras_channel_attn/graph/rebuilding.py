@@ -6,14 +6,20 @@ change, on a graph that costs nothing to read, and writes no loop over calls.
 """
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.calls import Call, Graph, is_from_keras, is_model
-from keras_channel_attn.graph.copying import carry_state, copy_of
+from keras_channel_attn.graph.calls import Call, Graph
+from keras_channel_attn.graph.classes import (
+    Translation,
+    carry_attributes,
+    of_same_class,
+)
+from keras_channel_attn.graph.copying import copy_of
+from keras_channel_attn.graph.operations import is_from_keras, is_model
+from keras_channel_attn.graph.state import carry_state
 from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
 
 
@@ -30,16 +36,17 @@ class Changes:
 
     def __init__(self) -> None:
         self._before: dict[Call, TensorMap] = {}
-        self._after: dict[Call, Any] = {}
+        self._after: dict[Call, dict[int, Any]] = {}
         self._instead: dict[Call, _Replacement | None] = {}
 
     def insert_before(self, call: Call, tensor: Any, layer: Any) -> None:
         """Apply a layer to one input of a call, for this call alone."""
         self._before.setdefault(call, TensorMap())[tensor] = layer
 
-    def insert_after(self, call: Call, layer: Any) -> None:
-        """Apply a layer to the output of a call, for all who use it."""
-        self._after[call] = layer
+    def insert_after(self, call: Call, tensor: Any, layer: Any) -> None:
+        """Apply a layer to an output of a call, for all who use it."""
+        position = [output is tensor for output in call.outputs].index(True)
+        self._after.setdefault(call, {})[position] = layer
 
     def replace(
         self,
@@ -89,6 +96,10 @@ def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
     Returns:
         A model of the same class, or a plain functional model where that class
         does not take inputs and outputs, or has a configuration of its own.
+
+    Raises:
+        ValueError: If a layer cannot be copied, or a class has training logic
+            that the copy would lack.
     """
     builder = _Builder(graph, changes or Changes())
     copy = builder.copy_of_model(graph)
@@ -100,6 +111,8 @@ class _Builder:
     def __init__(self, graph: Graph, changes: Changes) -> None:
         self.nested = graph.nested
         self.changes = changes
+        # From each tensor of the original to that of the copy.
+        self.tensors = TensorMap()
         # From each original layer or operation to its copy.
         self.copies: dict[Any, Any] = {}
         # From each model to its copy, nested ones before those around them.
@@ -108,7 +121,7 @@ class _Builder:
         self.extended: set[Any] = set()
 
     def copy_of_model(self, graph: Graph) -> Any:
-        model, tensors = graph.model, TensorMap()
+        model, tensors = graph.model, self.tensors
         plain = _functional(model)
         input_layers = _input_layers(plain)
 
@@ -127,7 +140,9 @@ class _Builder:
                 tensors[tensor] = output
         outputs = with_tensors_replaced(plain.output, tensors)
         # Not made of the model itself: Keras would compile its copy too.
-        copy = _like(model, keras.Model(inputs, outputs, name=model.name))
+        copy = of_same_class(
+            model, keras.Model(inputs, outputs, name=model.name)
+        )
         self.models[model] = copy
         if extended:
             self.extended.add(copy)
@@ -143,7 +158,11 @@ class _Builder:
         for tensor in call.inputs:
             value = tensors[tensor]
             layer = before.get(tensor)
-            arguments[tensor] = value if layer is None else layer(value)
+            arguments[tensor] = (
+                value
+                if layer is None
+                else _applied(layer, value, _source_path(call, tensor))
+            )
         args, kwargs = with_tensors_replaced(
             (call.args, call.kwargs), arguments
         )
@@ -151,7 +170,20 @@ class _Builder:
         outputs = copy(*args, **kwargs)
         is_new = bool(before) or copy in self.extended
         if call in changes._after:
-            outputs, is_new = changes._after[call](outputs), True
+            outputs = keras.tree.pack_sequence_as(
+                outputs,
+                [
+                    value
+                    if position not in changes._after[call]
+                    else _applied(
+                        changes._after[call][position], value, call.path
+                    )
+                    for position, value in enumerate(
+                        keras.tree.flatten(outputs)
+                    )
+                ],
+            )
+            is_new = True
         return outputs, is_new
 
     def outputs_instead(
@@ -187,14 +219,26 @@ class _Builder:
 
     def _copy(self, operation: Any) -> Any:
         if is_model(operation):
+            if operation not in self.nested:
+                Graph(operation, f"{operation.name}/", self.nested)
             graph = self.nested[operation]
             if is_from_keras(type(operation)) or self.changes.concern(graph):
                 return self.copy_of_model(graph)
             # Nothing changes in it: it can keep a class of its own.
         return copy_of(operation)
 
+    def copy_of_attribute(self, layer: Any) -> Any:
+        """The copy of a layer that a model holds, in its graph or beside it."""
+        copy = self.copy(layer)
+        if layer.built and not copy.built:
+            copy.build_from_config(layer.get_build_config())
+        return copy
+
     def carry(self) -> None:
-        """Give the copies the weights and flags of the originals."""
+        """Give the copies the attributes, weights and flags they lack."""
+        translation = Translation(self.tensors.get, self.copy_of_attribute)
+        for model, copy in list(self.models.items()):
+            carry_attributes(model, copy, translation)
         rebuilt = set(self.models.values())
         # The outermost first: the flag of a model reaches all layers inside.
         for model, copy in reversed(self.models.items()):
@@ -224,6 +268,11 @@ def _input_layers(model: Any) -> TensorMap:
 
 
 def _new_input(tensor: Any, layer: Any) -> Any:
+    if getattr(tensor, "ragged", False):
+        raise ValueError(
+            f"The input '{tensor.name}' is ragged. Models with ragged inputs "
+            "cannot be copied: pass a model with padded inputs and a mask."
+        )
     return keras.Input(
         batch_shape=tensor.shape,
         dtype=tensor.dtype,
@@ -234,23 +283,26 @@ def _new_input(tensor: Any, layer: Any) -> Any:
     )
 
 
-def _like(model: Any, functional: Any) -> Any:
-    """A functional model as one of the class of another, where possible."""
-    if type(model) is type(functional):
-        return functional
-    if isinstance(model, keras.Sequential):
-        inherited = type(model).__init__ is keras.Sequential.__init__
-        kind = type(model) if inherited else keras.Sequential
-        return kind(functional.layers, name=model.name)
-    if is_from_keras(type(model).get_config) and _takes_inputs_and_outputs(
-        type(model), type(functional)
-    ):
-        return type(model)(functional.input, functional.output, name=model.name)
-    return functional
+def _source_path(call: Call, tensor: Any) -> str:
+    source = call.graph.source(tensor)
+    return call.path if source is None else source.path
 
 
-def _takes_inputs_and_outputs(kind: Any, functional: Any) -> bool:
-    """Whether a class is constructed like a functional model: Keras' rule."""
-    own = inspect.getfullargspec(kind.__init__)
-    expected = inspect.getfullargspec(functional.__init__)
-    return own.args == expected.args or bool(own.varargs and own.varkw)
+def _applied(layer: Any, tensor: Any, path: str) -> Any:
+    """The output of a new layer, which must have the shape of its input."""
+    try:
+        outputs = layer(tensor)
+    except Exception as error:
+        raise ValueError(
+            f"The new layer '{layer.name}' (of type {type(layer).__name__}) "
+            f"cannot be applied to the output of '{path}', of shape "
+            f"{tuple(tensor.shape)}: {error}"
+        ) from error
+    if getattr(outputs, "shape", None) != tensor.shape:
+        raise ValueError(
+            f"The new layer '{layer.name}' (of type {type(layer).__name__}) "
+            "must return one tensor of the shape of its input. After "
+            f"'{path}' it was given {tuple(tensor.shape)} and returned "
+            f"{outputs!r}."
+        )
+    return outputs

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Graph
+from keras_channel_attn.graph import Call, Graph
 from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.surgery.sites import Site
 
 
 class AttentionLayers:
@@ -21,44 +22,53 @@ class AttentionLayers:
 
     def __init__(self, attention: Any, graph: Graph) -> None:
         self._make = _factory(attention)
+        self._graph = graph
         self._made: dict[Any, Any] = {}
-        self._taken = set(graph.operations())
+        operations = graph.operations()
+        self._taken = set(operations)
+        self._in_use = set(operations.values())
 
-    def at(
-        self,
-        site: Any,
-        path: str,
-        data_format: str | None,
-        instead_of: str | None = None,
-    ) -> Any:
-        """The layer for a site, or `None` to leave the site alone.
-
-        Args:
-            site: Layer that is followed or replaced by the new one.
-            path: String, the path that the name of the new layer begins with.
-            data_format: String or `None`, what is known of the network there.
-            instead_of: Path of the layer that is replaced, whose name becomes
-                free. Defaults to `None`.
-        """
-        if site not in self._made:
-            self._made[site] = self._new(site, path, instead_of)
-        layer = self._made[site]
-        _check_data_format(layer, data_format, instead_of or path)
+    def at(self, site: Site) -> Any:
+        """The layer for a site, or `None` to leave the site alone."""
+        layer = self._made_once(site.key, site.layer, site.path)
+        if isinstance(layer, ChannelAttention):
+            self._check_data_format(layer, site)
         return layer
 
-    def _new(self, site: Any, path: str, instead_of: str | None) -> Any:
+    def instead_of(self, call: Call) -> Any:
+        """The layer for the place of an attention layer, or `None`."""
+        old = call.operation
+        path = call.path.removesuffix("_" + mechanism_name(old))
+        layer = self._made_once(old, old, path, freed=call.path)
+        if isinstance(layer, ChannelAttention) and (
+            layer.data_format != old.data_format
+        ):
+            raise ValueError(
+                _other_data_format(layer, old.data_format, call.path)
+            )
+        return layer
+
+    def _made_once(
+        self, key: Any, site: Any, path: str, freed: str | None = None
+    ) -> Any:
+        if key not in self._made:
+            self._made[key] = self._new(site, path, freed)
+        return self._made[key]
+
+    def _new(self, site: Any, path: str, freed: str | None) -> Any:
         outer, slash, base = path.rpartition("/")
-        layer = self._make(site, base)
+        layer = self._make(site, base.replace(":", "_"))
         if layer is None:
             return None
-        if layer.built or any(layer is other for other in self._made.values()):
+        if layer in self._in_use or _has_been_called(layer):
             raise ValueError(
                 f"`attention` returned the layer '{layer.name}' for "
                 f"'{site.name}', which is in use already. It has to return a "
                 "new one each time."
             )
-        if instead_of is not None:
-            self._taken.discard(instead_of)
+        self._in_use.add(layer)
+        if freed is not None:
+            self._taken.discard(freed)
         name, count = layer.name, 0
         while outer + slash + layer.name in self._taken:
             # Keras gives layers without a name one that is unique in a
@@ -67,6 +77,45 @@ class AttentionLayers:
             layer.name = f"{name}_{count}"
         self._taken.add(outer + slash + layer.name)
         return layer
+
+    def _check_data_format(self, layer: ChannelAttention, site: Site) -> None:
+        axis = site.source.graph.channel_axis(site.tensor)
+        last = len(site.tensor.shape) - 1
+        if axis is None:
+            formats = self._graph.data_formats()
+            if formats and layer.data_format not in formats:
+                raise ValueError(
+                    f"The axis of the channels after '{site.path}' is unknown, "
+                    f"and all layers of the network that have a data format "
+                    f"are {formats.pop()}, the attention is "
+                    f"{layer.data_format}. Pass `data_format=` to "
+                    f"{type(layer).__name__}."
+                )
+            return
+        if axis not in (1, last):
+            raise ValueError(
+                f"The channels after '{site.path}' are axis {axis} of "
+                f"{tuple(site.tensor.shape)}: neither the first nor the last "
+                "axis after the batch. Insert attention inside the layer that "
+                "`keras.layers.TimeDistributed` wraps."
+            )
+        own_axis = 1 if layer.data_format == "channels_first" else last
+        if axis != own_axis:
+            data_format = "channels_first" if axis == 1 else "channels_last"
+            raise ValueError(_other_data_format(layer, data_format, site.path))
+
+
+def _has_been_called(layer: Any) -> bool:
+    # Not public. A layer that stands in another network would be shared.
+    return bool(getattr(layer, "_inbound_nodes", ()))
+
+
+def _other_data_format(layer: Any, data_format: str, path: str) -> str:
+    return (
+        f"The network is {data_format} at '{path}', the attention for it is "
+        f"{layer.data_format}. Pass `data_format='{data_format}'` to "
+        f"{type(layer).__name__}."
+    )
 
 
 def mechanism_name(layer: Any) -> str:
@@ -112,16 +161,3 @@ def _copy_for_site(template: Any, site: Any, base: str) -> Any:
     ):
         config["dtype"] = policy
     return type(template).from_config(config)
-
-
-def _check_data_format(layer: Any, data_format: str | None, path: str) -> None:
-    if (
-        isinstance(layer, ChannelAttention)
-        and data_format is not None
-        and layer.data_format != data_format
-    ):
-        raise ValueError(
-            f"The network is {data_format} at '{path}', the attention for it "
-            f"is {layer.data_format}. Pass `data_format='{data_format}'` to "
-            f"{type(layer).__name__}."
-        )

@@ -1,5 +1,6 @@
 """Attention inserted into networks, and the places for it."""
 
+import warnings
 from typing import Any
 
 from keras_channel_attn.graph import Changes, graph_of, rebuild
@@ -33,8 +34,8 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
     ['conv']
     """
     sites = find_sites(graph_of(model), where)
-    # A shared layer has several sites and one name.
-    return list(dict.fromkeys(site.path for site in sites))
+    # Sites that share an attention layer are one place.
+    return list({site.key: site.path for site in sites}.values())
 
 
 def insert_attention(
@@ -92,12 +93,31 @@ def insert_attention(
     layers = AttentionLayers(attention, graph)
     changes = Changes()
     for site in find_sites(graph, where):
-        data_format = site.source.graph.data_format(site.tensor)
-        layer = layers.at(site.layer, site.path, data_format)
+        layer = layers.at(site)
         if layer is None:
             continue
         if site.consumer is None:
-            changes.insert_after(site.source, layer)
+            changes.insert_after(site.source, site.tensor, layer)
         else:
             changes.insert_before(site.consumer, site.tensor, layer)
-    return rebuild(graph, changes)
+    copy = rebuild(graph, changes)
+    _warn_of_renamed_outputs(model, copy)
+    return copy
+
+
+def _warn_of_renamed_outputs(model: Any, copy: Any) -> None:
+    """Keras names an output after its last layer."""
+    # Those in a dictionary have keys, and a single one needs no name.
+    names = getattr(model, "output_names", [])
+    if len(names) > 1 and not isinstance(model.output, dict):
+        renamed = {
+            old: new
+            for old, new in zip(names, copy.output_names, strict=True)
+            if old != new
+        }
+        if renamed:
+            warnings.warn(
+                "Attention after an output layer changes the name of the "
+                f"output: {renamed}. Use the new names in `compile(loss=...)`.",
+                stacklevel=3,
+            )

@@ -2,12 +2,11 @@
 
 from typing import Any
 
+import keras
+
 from keras_channel_attn.graph import Call, Changes, Graph, graph_of, rebuild
 from keras_channel_attn.layers import ChannelAttention
-from keras_channel_attn.surgery.attention_layers import (
-    AttentionLayers,
-    mechanism_name,
-)
+from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
 
 def remove_attention(model: Any) -> Any:
@@ -37,11 +36,7 @@ def remove_attention(model: Any) -> Any:
     """
     graph, changes = graph_of(model), Changes()
     for call in _attention_calls(graph, "remove_attention"):
-        if call.kwargs.get("return_attention_scores"):
-            raise ValueError(
-                f"`remove_attention` cannot remove '{call.path}': the model "
-                "uses its attention scores. Pass a model without them."
-            )
+        _check_scores_unused(call, "remove")
         changes.remove(call)
     return rebuild(graph, changes)
 
@@ -77,12 +72,38 @@ def replace_attention(model: Any, attention: Any) -> Any:
     graph, changes = graph_of(model), Changes()
     layers = AttentionLayers(attention, graph)
     for call in _attention_calls(graph, "replace_attention"):
-        old = call.operation
-        path = call.path.removesuffix("_" + mechanism_name(old))
-        layer = layers.at(old, path, old.data_format, instead_of=call.path)
-        if layer is not None:
+        if isinstance(call.operation, keras.layers.TimeDistributed):
+            raise ValueError(
+                f"`replace_attention` cannot replace '{call.path}', which "
+                "wraps attention in `TimeDistributed`. Remove it with "
+                "`remove_attention`, and insert other attention."
+            )
+        layer = layers.instead_of(call)
+        if isinstance(layer, ChannelAttention):
             changes.replace(call, layer)
+        elif layer is not None:
+            _check_scores_unused(call, "replace")
+            _check_mask(call, layer)
+            changes.replace(call, layer, inputs=call.inputs[:1])
     return rebuild(graph, changes)
+
+
+def _check_scores_unused(call: Call, verb: str) -> None:
+    if call.kwargs.get("return_attention_scores"):
+        raise ValueError(
+            f"`{verb}_attention` cannot {verb} '{call.path}': the model uses "
+            "its attention scores. Pass a model without them."
+        )
+
+
+def _check_mask(call: Call, layer: Any) -> None:
+    """A mask that was passed as an argument cannot be left out silently."""
+    if len(call.inputs) > 1:
+        raise ValueError(
+            f"'{call.path}' is called with a mask, which the new layer "
+            f"'{layer.name}' (of type {type(layer).__name__}) would not get. "
+            "Replace it by a layer of `keras_channel_attn`."
+        )
 
 
 def _attention_calls(graph: Graph, name: str) -> list[Call]:
@@ -91,6 +112,7 @@ def _attention_calls(graph: Graph, name: str) -> list[Call]:
         call
         for call in graph.all_calls()
         if isinstance(call.operation, ChannelAttention)
+        or isinstance(getattr(call.operation, "layer", None), ChannelAttention)
     ]
     if not calls:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Where the residual branches of a network end."""
+"""Where the residual branches of a convolutional network end."""
 
 import itertools
 from typing import Any
@@ -11,13 +11,17 @@ from keras_channel_attn.graph import (
     Graph,
     Probe,
     TensorMap,
+    convolves,
+    is_from_keras,
     is_operation,
     matrix_count,
 )
 
+_ATTENTION_OPERATIONS = ("Matmul", "Einsum", "DotProductAttention")
 
-def branches(call: Call) -> list[Any]:
-    """The ends of the residual branches that a call adds to a shortcut.
+
+class ResidualBranches:
+    """Finds the branches that the calls of a model add to a shortcut.
 
     A call adds if it is an addition of Keras, or any other layer that is found
     to add its inputs. Its shortcut is the input that all others are computed
@@ -25,39 +29,111 @@ def branches(call: Call) -> list[Any]:
     weight matrices, one at most, from a tensor that another input is computed
     from as well: a projection. Two inputs with equally many have no shortcut.
 
+    A branch has a convolution in it. The additions of transformers, around
+    attention and around dense layers, are not residual branches here.
+
     Args:
-        call: `Call`.
-
-    Returns:
-        List of those inputs of the call that are not the shortcut, empty if
-        the call is no addition of residual branches.
+        graph: `Graph` of the model.
     """
-    inputs = list(_distinct(call.inputs))
-    if len(inputs) < 2 or len({tensor.shape for tensor in inputs}) > 1:
-        return []
-    upstream = TensorMap()
-    for tensor in inputs:
-        upstream[tensor] = call.graph.upstream(tensor)
-    shortcut = root = _identity(upstream)
-    if shortcut is None:
-        shortcut, root = _projection(call.graph, upstream)
-    if shortcut is None or not _adds(call):
-        return []
-    return [
-        tensor
-        for tensor in inputs
-        if tensor is not shortcut and root in upstream[tensor]
-    ]
 
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        # Layers of one configuration are tried out once.
+        self._known_layers: dict[Any, bool] = {}
 
-def can_be_attended(call: Call, tensor: Any) -> bool:
-    """Whether a branch has spatial axes and a layer of its own at its end."""
-    source = call.graph.source(tensor)
-    return (
-        len(tensor.shape) > 2
-        and source is not None
-        and len(source.outputs) == 1
-    )
+    def ends(self, call: Call) -> list[Any]:
+        """The inputs of a call that are residual branches, perhaps none."""
+        inputs = list(_distinct(call.inputs))
+        if len(inputs) < 2 or len({tensor.shape for tensor in inputs}) > 1:
+            return []
+        upstream = TensorMap()
+        for tensor in inputs:
+            upstream[tensor] = call.graph.upstream(tensor)
+        shortcut = root = _identity(upstream)
+        if shortcut is None:
+            shortcut, root = self._projection(call.graph, upstream)
+        if shortcut is None or not self._adds(call):
+            return []
+        before = call.graph.upstream(root)
+        before[root] = True
+        return [
+            tensor
+            for tensor in inputs
+            if tensor is not shortcut
+            and root in upstream[tensor]
+            and len(tensor.shape) > 2
+            and _is_convolutional(call.graph, tensor, upstream[tensor], before)
+        ]
+
+    def _projection(self, graph: Graph, upstream: TensorMap) -> tuple[Any, Any]:
+        """The input that is a projection, and the tensor that it projects."""
+        found = []
+        for tensor in upstream:
+            others = TensorMap()
+            for other in upstream:
+                if other is not tensor:
+                    for ancestor in upstream[other]:
+                        others[ancestor] = True
+            count, root = self._matrices_until(graph, tensor, others)
+            if root is not None:
+                found.append((count, tensor, root))
+        counts = sorted(count for count, _, _ in found)
+        if not found or (len(counts) > 1 and counts[0] == counts[1]):
+            return None, None
+        _, shortcut, root = min(found, key=lambda row: row[0])
+        return shortcut, root
+
+    def _matrices_until(
+        self, graph: Graph, tensor: Any, upstream: TensorMap
+    ) -> tuple[int, Any]:
+        """How many layers with matrices lie between a tensor and one upstream.
+
+        Returns:
+            Their number and the tensor upstream; if there is none with one
+            matrix at most on the way, 0 and `None`.
+        """
+        count = 0
+        while tensor not in upstream:
+            call = graph.source(tensor)
+            if call is None:
+                return 0, None
+            if len(call.inputs) != 1:
+                return self._shortcut_in_sum(graph, call, count, upstream)
+            # A separable convolution has two matrices and is one layer.
+            count += min(1, matrix_count(call.operation))
+            if count > 1:
+                return 0, None
+            tensor = call.inputs[0]
+        return count, tensor
+
+    def _shortcut_in_sum(
+        self, graph: Graph, call: Call, count: int, upstream: TensorMap
+    ) -> tuple[int, Any]:
+        """Of a sum of several additions: the shortcut and other branches."""
+        if count == 0 and call.inputs and self._adds(call):
+            for tensor in call.inputs:
+                matrices, root = self._matrices_until(graph, tensor, upstream)
+                if matrices == 0 and root is not None:
+                    return 0, root
+        return 0, None
+
+    def _adds(self, call: Call) -> bool:
+        operation = call.operation
+        if isinstance(operation, keras.layers.Add) or is_operation(
+            operation, "Add"
+        ):
+            return True
+        if not isinstance(operation, keras.layers.Layer):
+            return False
+        is_lambda = isinstance(operation, keras.layers.Lambda)
+        if len(call.inputs) != 2 or (
+            is_from_keras(type(operation)) and not is_lambda
+        ):
+            return False
+        key = operation if is_lambda else _configuration(operation)
+        if key not in self._known_layers:
+            self._known_layers[key] = _behaves_like_addition(call)
+        return self._known_layers[key]
 
 
 def _distinct(tensors: list[Any]) -> TensorMap:
@@ -77,95 +153,82 @@ def _identity(upstream: TensorMap) -> Any:
     return None
 
 
-def _projection(graph: Graph, upstream: TensorMap) -> tuple[Any, Any]:
-    """The input that is a projection, and the tensor that it projects."""
-    found = []
-    for tensor in upstream:
-        others = TensorMap()
-        for other in upstream:
-            if other is not tensor:
-                for ancestor in upstream[other]:
-                    others[ancestor] = True
-        count, root = _matrices_until(graph, tensor, others)
-        if root is not None:
-            found.append((count, tensor, root))
-    counts = sorted(count for count, _, _ in found)
-    if not found or (len(counts) > 1 and counts[0] == counts[1]):
-        return None, None
-    return min(found, key=lambda row: row[0])[1:]
+def _is_convolutional(
+    graph: Graph, end: Any, upstream: TensorMap, before: TensorMap
+) -> bool:
+    """Whether there are convolutions and no attention in a branch."""
+    tensors = [end, *(tensor for tensor in upstream if tensor not in before)]
+    calls = [call for tensor in tensors if (call := graph.source(tensor))]
+    return any(convolves(call.operation) for call in calls) and not any(
+        map(_attends_to_positions, calls)
+    )
 
 
-def _matrices_until(
-    graph: Graph, tensor: Any, upstream: TensorMap
-) -> tuple[int, Any]:
-    """How many layers with matrices lie between a tensor and one upstream.
-
-    Returns:
-        Their number and the tensor upstream; if there is none with one matrix
-        at most on the way, 0 and `None`.
-    """
-    count = 0
-    while tensor not in upstream:
-        call = graph.source(tensor)
-        if call is None:
-            return 0, None
-        if len(call.inputs) != 1:
-            return _shortcut_in_sum(graph, call, count, upstream)
-        # A separable convolution has two matrices and is one layer.
-        count += min(1, matrix_count(call.operation))
-        if count > 1:
-            return 0, None
-        tensor = call.inputs[0]
-    return count, tensor
-
-
-def _shortcut_in_sum(
-    graph: Graph, call: Call, count: int, upstream: TensorMap
-) -> tuple[int, Any]:
-    """Of a sum of several additions: the shortcut and other branches."""
-    if count == 0 and call.inputs and _adds(call):
-        for tensor in call.inputs:
-            matrices, root = _matrices_until(graph, tensor, upstream)
-            if matrices == 0 and root is not None:
-                return 0, root
-    return 0, None
-
-
-def _adds(call: Call) -> bool:
+def _attends_to_positions(call: Call) -> bool:
     operation = call.operation
-    if isinstance(operation, keras.layers.Add) or is_operation(
-        operation, "Add"
-    ):
-        return True
-    if not isinstance(operation, keras.layers.Layer):
-        return False
-    known = getattr(keras.layers, type(operation).__name__, None)
-    is_other = known is not type(operation) or known is keras.layers.Lambda
-    return is_other and _behaves_like_addition(call)
+    if isinstance(operation, keras.layers.Layer):
+        return "Attention" in type(operation).__name__ and is_from_keras(
+            type(operation)
+        )
+    # A product with a weight is a linear map, one of two tensors is attention.
+    return (
+        type(operation).__name__ in _ATTENTION_OPERATIONS
+        and len(_distinct(call.inputs)) > 1
+    )
+
+
+def _configuration(layer: Any) -> Any:
+    """What layers that compute the same share; else the layer itself."""
+    try:
+        config = layer.get_config()
+    except Exception:
+        return layer
+    text = repr({**config, "name": None})
+    # An address stands for an object that no text describes.
+    return layer if " at 0x" in text else (type(layer), text)
 
 
 def _behaves_like_addition(call: Call) -> bool:
     """Whether one of two inputs goes through unchanged and the other counts.
 
-    Networks wrap their addition in layers of their own, that scale the branch
-    or drop it: they are recognized by what they compute.
+    Networks wrap their addition in layers of their own, which scale the branch
+    or drop it: they are recognized by what they compute. Weights are random,
+    since the scale of a branch often starts at zero, and so are the inputs,
+    which are small: a layer for large images costs nothing.
     """
-    if len(call.inputs) != 2:
-        return False
-    rng = np.random.default_rng(0)
     shape = [size or 2 for size in call.inputs[0].shape]
+    small = [min(size, 2) for size in shape]
+    small[-1] = shape[-1]
+    if len(shape) > 2:
+        small[1] = shape[1] if _is_channels_first(call) else small[1]
+    for sizes in (small, shape):
+        responses = _responses(call, sizes)
+        if responses is not None:
+            return responses
+    return False
+
+
+def _is_channels_first(call: Call) -> bool:
+    axis = call.graph.channel_axis(call.inputs[0])
+    if axis is None:
+        return keras.config.image_data_format() == "channels_first"
+    return axis == 1
+
+
+def _responses(call: Call, shape: list[int]) -> bool | None:
+    """Whether a layer adds, or `None` if it does not take such inputs."""
+    rng = np.random.default_rng(0)
     values = [rng.normal(size=shape).astype("float32") for _ in range(3)]
-    probe = Probe(call)
+    probe = Probe(call, weights="random")
     try:
         results = {
             pair: probe([values[number] for number in pair])
             for pair in itertools.permutations(range(3), 2)
         }
     except Exception:
-        # The layer takes something else than two tensors of one shape.
-        return False
+        return None
     if any(result.shape != tuple(shape) for result in results.values()):
-        return False
+        return None
     # In 16 bits numbers of this size are a few hundredths apart.
     tolerance = 1e-3 if call.operation.compute_dtype == "float32" else 0.1
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph
-from keras_channel_attn.surgery import residual
+from keras_channel_attn.surgery.residual import ResidualBranches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Site:
 
     Attributes:
         source: `Call` of the layer.
-        tensor: Its output.
+        position: Integer, which of its outputs.
         consumer: `Call` that alone gets the attended output, or `None`: all
             consumers get it.
     """
 
     source: Call
-    tensor: Any
+    position: int = 0
     consumer: Call | None = None
 
     @property
@@ -31,8 +31,28 @@ class Site:
         return self.source.operation
 
     @property
+    def tensor(self) -> Any:
+        return self.source.outputs[self.position]
+
+    @property
     def path(self) -> str:
-        return self.source.path
+        """The path of the layer, `"path:1"` for the second of its outputs."""
+        if len(self.source.outputs) == 1:
+            return self.source.path
+        return f"{self.source.path}:{self.position}"
+
+    @property
+    def key(self) -> Any:
+        """What sites with one attention layer share.
+
+        A layer with weights that is called several times is followed by one
+        attention layer. One without weights, such as a ReLU, only happens to
+        be the same object: each of its calls has an attention layer.
+        """
+        layer = self.layer
+        if getattr(layer, "weights", ()):
+            return layer, self.position
+        return self.source, self.position
 
 
 def find_sites(graph: Graph, where: Any) -> list[Site]:
@@ -57,49 +77,68 @@ def find_sites(graph: Graph, where: Any) -> list[Site]:
             )
     else:
         # Compared as objects: a model may be nested in several places.
-        named = _layers_named(graph, where)
-        sites = _sites_after(graph, lambda operation: operation in named)
+        named = _outputs_named(graph, where)
+        sites = _sites_after(graph, lambda operation: named.get(operation, ()))
     for site in sites:
         _check_rank(site)
     return sites
 
 
-def _selected_by(predicate: Callable[[Any], Any]) -> Callable[[Any], bool]:
-    return lambda operation: bool(
-        isinstance(operation, keras.layers.Layer) and predicate(operation)
-    )
+def _selected_by(predicate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def positions(operation: Any) -> Any:
+        if isinstance(operation, keras.layers.Layer) and predicate(operation):
+            return (None,)
+        return ()
+
+    return positions
 
 
 def _residual_sites(graph: Graph) -> list[Site]:
-    sites = []
+    residual, sites = ResidualBranches(graph), []
     for call in graph.all_calls():
-        for tensor in residual.branches(call):
-            if residual.can_be_attended(call, tensor):
-                source = call.graph.source(tensor)
-                assert source is not None
-                sites.append(Site(source, tensor, call))
+        for tensor in residual.ends(call):
+            source = call.graph.source(tensor)
+            if source is not None:
+                position = [x is tensor for x in source.outputs].index(True)
+                sites.append(Site(source, position, call))
     return sites
 
 
 def _sites_after(
-    graph: Graph, is_selected: Callable[[Any], bool]
+    graph: Graph, positions_of: Callable[[Any], Iterable[int | None]]
 ) -> list[Site]:
+    """Sites after all calls of some layers.
+
+    Args:
+        graph: `Graph`.
+        positions_of: Callable from a layer to the positions of its outputs;
+            `None` stands for the only output.
+    """
     # A predicate is asked once for each layer, shared ones included.
-    answers: dict[Any, bool] = {}
+    answers: dict[Any, list[int | None]] = {}
     sites = []
     for call in graph.all_calls():
-        operation = call.operation
-        if operation not in answers:
-            answers[operation] = is_selected(operation)
-        if answers[operation]:
-            if len(call.outputs) != 1:
-                raise ValueError(
-                    f"`where` names '{call.path}', which has "
-                    f"{len(call.outputs)} outputs. Attention is inserted after "
-                    "layers with one output."
-                )
-            sites.append(Site(call, call.outputs[0]))
+        if call.operation not in answers:
+            answers[call.operation] = list(positions_of(call.operation))
+        for position in answers[call.operation]:
+            sites.append(_site_after(call, position))
     return sites
+
+
+def _site_after(call: Call, position: int | None) -> Site:
+    count = len(call.outputs)
+    if position is None and count != 1:
+        names = [f"{call.path}:{number}" for number in range(count)]
+        raise ValueError(
+            f"`where` names '{call.path}', which has {count} outputs. Name one "
+            f"of them: {names}."
+        )
+    if position is not None and position >= count:
+        raise ValueError(
+            f"`where` names '{call.path}:{position}', but the layer has "
+            f"{count} outputs, counted from 0."
+        )
+    return Site(call, position or 0)
 
 
 def _check_rank(site: Site) -> None:
@@ -123,14 +162,16 @@ def _check_residual(where: str) -> None:
 def _no_residual_branch(model: Any) -> str:
     return (
         f"The model '{model.name}' has no residual branches: no addition of a "
-        "tensor to one that is computed from it. (An addition inside a layer "
-        "cannot be seen.) Pass the names of layers as `where`, or a predicate "
-        "such as `lambda layer: isinstance(layer, keras.layers.Conv2D)`."
+        "tensor to one that is computed from it by a convolution. (An addition "
+        "inside a layer cannot be seen, and those around the attention or the "
+        "dense layers of a transformer do not count.) Pass the names of layers "
+        "as `where`, or a predicate such as "
+        "`lambda layer: isinstance(layer, keras.layers.Conv2D)`."
     )
 
 
-def _layers_named(graph: Graph, where: Any) -> set[Any]:
-    """The layers and operations that a list of names means."""
+def _outputs_named(graph: Graph, where: Any) -> dict[Any, list[int | None]]:
+    """From each layer that a list names to the positions of its outputs."""
     if isinstance(where, (type, keras.layers.Layer)):
         raise TypeError(
             '`where` must be "residual", a list of names of layers, or a '
@@ -154,10 +195,18 @@ def _layers_named(graph: Graph, where: Any) -> set[Any]:
         for path, operation in graph.operations().items()
         if not isinstance(operation, keras.layers.InputLayer)
     }
+    named: dict[Any, list[int | None]] = {}
     for name in where:
+        path, position = name, None
         if name not in known:
-            raise ValueError(_unknown_name(graph.model, name, known))
-    return {known[name] for name in where}
+            path, _, number = name.rpartition(":")
+            if path not in known or not number.isdecimal():
+                raise ValueError(_unknown_name(graph.model, name, known))
+            position = int(number)
+        positions = named.setdefault(known[path], [])
+        if position not in positions:
+            positions.append(position)
+    return named
 
 
 def _unknown_name(model: Any, name: str, known: Iterable[str]) -> str:

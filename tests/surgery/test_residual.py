@@ -210,7 +210,6 @@ SITES = {
     identity: ["2"],
     identity_last: ["2"],
     one_convolution: ["2"],
-    no_convolution: ["2"],
     normalized: ["2_norm"],
     dropped: ["drop"],
     projection: ["2"],
@@ -285,6 +284,7 @@ def broken(x):
 @pytest.mark.parametrize(
     "build",
     [
+        no_convolution,
         symmetric,
         symmetric_and_deep,
         doubled,

@@ -244,13 +244,13 @@ def test_names_stay_unique():
     assert len(set(names)) == len(names) == 4
 
 
-@pytest.mark.parametrize("which", ["original", "built"])
+@pytest.mark.parametrize("which", ["its own", "another's"])
 def test_a_layer_in_use_is_refused_and_not_called(which):
     x = image()
     model = keras.Model(x, conv("c")(x))
-    built = attention()
-    built.build((None, 6, 6, 8))
-    make = {"original": lambda layer: layer, "built": lambda layer: built}
+    other = attention()
+    other(image())
+    make = {"its own": lambda layer: layer, "another's": lambda layer: other}
     with pytest.raises(ValueError, match="in use already"):
         insert_attention(model, make[which], ["c"])
     assert model.get_layer("c").output is model.output

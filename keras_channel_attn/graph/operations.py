@@ -1,0 +1,91 @@
+"""Questions about one layer or operation of a model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+
+def is_model(operation: Any) -> bool:
+    """Whether Keras knows its graph: a functional or sequential model.
+
+    A model with a `call` method of its own may compute anything.
+    """
+    return isinstance(
+        operation, (keras.Function, keras.Sequential)
+    ) and is_from_keras(type(operation).call)
+
+
+def is_from_keras(thing: Any) -> bool:
+    """Whether a class or function is Keras' own."""
+    return thing.__module__.partition(".")[0] == "keras"
+
+
+def is_operation(operation: Any, name: str) -> bool:
+    """Whether it is the function of `keras.ops`, or operator, of this name."""
+    return (
+        not isinstance(operation, keras.layers.Layer)
+        and type(operation).__name__ == name
+    )
+
+
+def matrix_count(operation: Any) -> int:
+    """How many weights of two or more axes an operation has."""
+    weights = getattr(operation, "weights", ())
+    return sum(len(weight.shape) >= 2 for weight in weights)
+
+
+def convolves(operation: Any) -> bool:
+    """Whether it is a convolution, or holds one."""
+    if is_model(operation):
+        return any(map(convolves, operations_of(operation)))
+    if not isinstance(operation, keras.layers.Layer):
+        return "Conv" in type(operation).__name__
+    for _, layer in inner_layers(operation):
+        if is_from_keras(type(layer)):
+            if "Conv" in type(layer).__name__:
+                return True
+        elif any(len(weight.shape) > 3 for weight in layer.weights):
+            # A convolution that a user wrote: its kernel has spatial axes.
+            return True
+    return False
+
+
+def operations_of(model: Any) -> list[Any]:
+    """The layers and operations of a model, without those of nested ones."""
+    if isinstance(model, keras.Function):
+        return model.operations
+    return model.layers
+
+
+def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
+    """Pairs of the place and the layer, for all that a layer holds.
+
+    The layer itself comes first, with the place `""`, and each layer before
+    those inside it. Places are the same in a copy: `".cells[1]"`.
+    """
+    seen, waiting = set(), [("", layer)]
+    while waiting:
+        place, current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        yield place, current
+        for name, value in vars(current).items():
+            waiting += _layers_in(value, f"{place}.{name}")
+
+
+def _layers_in(value: Any, place: str) -> list[tuple[str, Any]]:
+    if isinstance(value, keras.layers.Layer):
+        return [(place, value)]
+    if isinstance(value, dict):
+        entries = value.items()
+    elif isinstance(value, (list, tuple)):
+        entries = enumerate(value)
+    else:
+        return []
+    return [
+        found
+        for key, entry in entries
+        for found in _layers_in(entry, f"{place}[{key}]")
+    ]
