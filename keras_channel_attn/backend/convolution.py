@@ -1,8 +1,8 @@
-"""The convolution of ECA with an explicit gradient, for TensorFlow and JAX.
+"""The convolution of ECA with a custom gradient, for TensorFlow and JAX.
 
 Automatic differentiation pads each of the k shifted copies again, and XLA then
-takes two to four times as long as for the forward pass. The explicit gradient
-is shorter: the gradient of the input is the same sum with the kernel reversed,
+takes two to four times as long as for the forward pass. The custom gradient
+is cheaper: the gradient of the input is the same sum with the kernel reversed,
 and the gradient of each tap is the sum of one product.
 """
 

@@ -1,4 +1,4 @@
-"""Channel attention with torch functions and explicit gradients.
+"""Channel attention with torch functions and custom gradients.
 
 This is faster for two reasons. In eager mode each function of `keras.ops` takes
 several times as long as the torch function that it calls; for small tensors

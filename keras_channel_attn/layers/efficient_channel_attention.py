@@ -69,9 +69,9 @@ class EfficientChannelAttention(KernelAttention):
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             are excluded from pooling: their values have no effect on the
-            gates. They are still multiplied by the gates. If the inputs carry
-            a Keras mask, Keras passes it to this argument and attaches it to
-            the outputs.
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 

@@ -16,9 +16,9 @@ class LinearSqueezeExcite(AffineAttention):
 
         y = x * gate(z W + b),    z = squeeze(x)
 
-    `W` is block-diagonal, with `groups` blocks. Table 2 of
-    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020) names these
-    variants. That paper says that a bottleneck reduces the accuracy.
+    `W` is block-diagonal, with `groups` blocks.
+    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020) says that a
+    bottleneck reduces the accuracy, and compares these variants in its table 2:
 
     - `groups=1`: `W` is a full matrix, SE-Var3.
     - `groups=channels`: each channel has one weight, SE-Var2.
@@ -58,9 +58,9 @@ class LinearSqueezeExcite(AffineAttention):
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             are excluded from pooling: their values have no effect on the
-            gates. They are still multiplied by the gates. If the inputs carry
-            a Keras mask, Keras passes it to this argument and attaches it to
-            the outputs.
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 

@@ -24,8 +24,8 @@ class SqueezeExcite(AffineAttention):
 
     By default the maps have no biases: the journal version of the paper says
     that removing them helps on ResNets. The weights that its authors released,
-    and most other published weights, have biases; pass `use_bias=True` to use
-    them.
+    and most other published weights, have biases; pass `use_bias=True` to load
+    such weights.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
@@ -68,9 +68,9 @@ class SqueezeExcite(AffineAttention):
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             are excluded from pooling: their values have no effect on the
-            gates. They are still multiplied by the gates. If the inputs carry
-            a Keras mask, Keras passes it to this argument and attaches it to
-            the outputs.
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 
