@@ -1,1 +1,1 @@
-"""Timings, run by hand. They print ratios and decide no test."""
+"""Timings, started by hand. They print ratios; no test depends on them."""

@@ -1,4 +1,4 @@
-"""Time over the size of the tensor, as a picture."""
+"""Plot of the time over the size of the tensor."""
 
 import math
 
@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.timing import quartiles
 
-# The same in every panel. What has no color is in the table alone.
+# The same colors in every panel. Names without a color are not drawn; their
+# times are only in the table.
 COLORS = {
     "ours SE": "C0",
     "ours ECA": "C1",
@@ -25,13 +26,13 @@ COLORS = {
 
 
 def draw(results, path, title):
-    """A panel for each mode and step, one legend for all.
+    """Draw one panel for each mode and step, with one legend.
 
     Args:
-        results: Dictionary from (mode, shape, step) to a dictionary from each
-            contestant's name to its times in seconds.
-        path: Where the PNG goes.
-        title: String above it.
+        results: Dictionary from (mode, shape, step) to a dictionary from a
+            name to a list of times in seconds.
+        path: Path of the PNG file to write.
+        title: String, title of the figure.
     """
     panels = list(dict.fromkeys((mode, step) for mode, _, step in results))
     rows = math.ceil(len(panels) / 2)
@@ -40,10 +41,13 @@ def draw(results, path, title):
     axes = figure.subplots(rows, 2, squeeze=False).flat
     lines = {}
     for axis, (mode, step) in zip(axes, panels, strict=False):
-        times = by_size(results, mode, step)
-        for name in dict.fromkeys(
-            name for one in times.values() for name in one
-        ):
+        times = quartiles_by_size(results, mode, step)
+        names = dict.fromkeys(
+            name
+            for quartiles_by_name in times.values()
+            for name in quartiles_by_name
+        )
+        for name in names:
             lines[name] = draw_line(axis, name, times)
         axis.set(
             title=f"{mode}, {step}",
@@ -59,11 +63,14 @@ def draw(results, path, title):
     figure.savefig(path, dpi=110)
 
 
-def by_size(results, mode, step):
-    """Times by megabytes; of two shapes of one size, those of the first."""
+def quartiles_by_size(results, mode, step):
+    """Dictionary from megabytes to the quartiles of each name.
+
+    If two shapes have the same size, the first one is used.
+    """
     times = {}
-    for (one, shape, other), value in results.items():
-        if (one, other) == (mode, step):
+    for (result_mode, shape, result_step), value in results.items():
+        if (result_mode, result_step) == (mode, step):
             times.setdefault(4e-6 * math.prod(shape), value)
     return {
         size: {
@@ -77,9 +84,9 @@ def by_size(results, mode, step):
 
 def draw_line(axis, name, times):
     points = [
-        (size, *(1e3 * value for value in value_by_name[name]))
-        for size, value_by_name in times.items()
-        if name in value_by_name
+        (size, *(1e3 * value for value in quartiles_by_name[name]))
+        for size, quartiles_by_name in times.items()
+        if name in quartiles_by_name
     ]
     sizes, low, middle, high = zip(*points, strict=True)
     color = COLORS[name]

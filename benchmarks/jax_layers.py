@@ -1,4 +1,4 @@
-"""Attention layers on JAX, compiled: ours, and written by hand."""
+"""Attention layers on JAX, compiled: ours, and SE written in `jax.numpy`."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def floor(_, x):
 
 
 def stateless(layer, shape):
-    """Weights, and a function of them and the input."""
+    """The weights, and a function of the weights and the input."""
     layer.build(shape)
     weights = [weight.value for weight in layer.weights]
     return weights, lambda weights, x: layer.stateless_call(weights, [], x)[0]
@@ -36,14 +36,14 @@ def layers(shape):
     first = (shape[0], channels, *shape[1:-1])
     bias = {"reduction": REDUCTION, "use_bias": True}
     ours = {}
-    for data_format, of, mark in (
+    for data_format, input_shape, suffix in (
         ("channels_last", shape, ""),
         ("channels_first", first, ", first"),
     ):
         se = SqueezeExcite(**bias, data_format=data_format)
         eca = EfficientChannelAttention(data_format=data_format)
-        ours[f"ours SE{mark}"] = (*stateless(se, of), data_format)
-        ours[f"ours ECA{mark}"] = (*stateless(eca, of), data_format)
+        ours[f"ours SE{suffix}"] = (*stateless(se, input_shape), data_format)
+        ours[f"ours ECA{suffix}"] = (*stateless(eca, input_shape), data_format)
     for name, layer in variants(channels, REDUCTION).items():
         ours[name] = (*stateless(layer, shape), "channels_last")
     return {

@@ -1,11 +1,12 @@
-"""Time the layers against their peers, on one backend.
+"""Compare the speed of the layers with their peers on one backend.
 
     python -m benchmarks.layers --backend torch
 
-Everything is timed in turn in one process, on two threads, in float32: ours,
-the peers, code written by hand, and the floor that memory traffic sets. It
-prints a table of medians in milliseconds with the lower and upper quartile,
-and ratios of medians, and draws time over the size of the tensor.
+All layers are timed in turn in one process, with two threads, in float32: our
+layers, the peers, the same formula without a layer, and the lower bound that
+memory traffic sets. The script prints ratios of medians, and a table of medians
+and quartiles in milliseconds. It also draws the time over the size of the
+tensor.
 """
 
 import argparse
@@ -14,14 +15,14 @@ import os
 import pathlib
 import platform
 
-from benchmarks.timing import quartiles, tell, time_in_turn
+from benchmarks.timing import quartiles, report_progress, time_in_turn
 
 THREADS = 2
 SHAPES = ((32, 56, 56, 64), (8, 56, 56, 64), (32, 14, 14, 256), (32, 7, 7, 512))
 SINGLE = (1, 7, 7, 512)
 
 
-def arguments():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--backend", choices=("tensorflow", "torch", "jax"), required=True
@@ -34,7 +35,10 @@ def arguments():
 
 
 def prepare(backend):
-    """Choose backend and threads; has to come before any import of it."""
+    """Set the backend and the number of threads, and import the benchmark.
+
+    This must run before Keras and the backend are imported.
+    """
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -54,28 +58,29 @@ def prepare(backend):
 
 
 def measure(module, rounds):
-    """Dictionary from (mode, shape, kind) to the times of each contestant."""
+    """Dictionary from (mode, shape, step) to the times of each layer."""
     results = {}
     for mode in module.MODES:
         for shape in (*SHAPES, SINGLE):
             contestants = module.layers(shape)
-            for kind in ("forward", "training"):
-                if kind == "training" and shape == SINGLE:
+            for step in ("forward", "training"):
+                if step == "training" and shape == SINGLE:
                     continue
-                tell(f"{mode}, {shape}, {kind}")
+                report_progress(f"{mode}, {shape}, {step}")
                 functions = {
-                    name: getattr(module, kind)(contestant, shape, mode)
+                    name: getattr(module, step)(contestant, shape, mode)
                     for name, contestant in contestants.items()
-                    if timed(name, kind, mode)
+                    if is_timed(name, step, mode)
                 }
-                results[mode, shape, kind] = time_in_turn(functions, rounds)
+                results[mode, shape, step] = time_in_turn(functions, rounds)
     return results
 
 
-def timed(name, kind, mode):
+def is_timed(name, step, mode):
     if name.startswith("empty"):
-        return kind == "forward"
-    # What is compiled needs no floor of its own: it is written by a compiler.
+        return step == "forward"
+    # `Floor` is a custom autograd function for eager mode. The compiler fuses
+    # the passes over the input by itself.
     return not (mode == "compiled" and name == "floor")
 
 
@@ -84,14 +89,15 @@ def median(times):
 
 
 def table(results):
-    """Lines of Markdown: milliseconds, median and quartiles."""
+    """Lines of Markdown: medians and quartiles in milliseconds."""
     lines = []
     for mode in dict.fromkeys(mode for mode, *_ in results):
-        chosen = {
+        times_by_column = {
             key[1:]: value for key, value in results.items() if key[0] == mode
         }
         columns = [
-            f"{kind} {'x'.join(map(str, shape))}" for shape, kind in chosen
+            f"{step} {'x'.join(map(str, shape))}"
+            for shape, step in times_by_column
         ]
         lines += [
             f"### {mode}",
@@ -100,12 +106,12 @@ def table(results):
             "|---" * (len(columns) + 1) + "|",
         ]
         names = dict.fromkeys(
-            name for times in chosen.values() for name in times
+            name for times in times_by_column.values() for name in times
         )
         for name in names:
             cells = [
                 cell(times[name]) if name in times else "-"
-                for times in chosen.values()
+                for times in times_by_column.values()
             ]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         lines.append("")
@@ -118,7 +124,7 @@ def cell(times):
 
 
 def ratios(module, results):
-    """Lines of Markdown: ours over the best peer, and over each other."""
+    """Lines of Markdown: ratios to the best peer and between our layers."""
     columns = [
         "mode",
         "shape",
@@ -129,17 +135,20 @@ def ratios(module, results):
         "first / last, SE",
         "first / last, ECA",
     ]
-    alone = "ours SE without Keras"
-    measured_alone = any(alone in times for times in results.values())
-    if measured_alone:
+    without_keras = "ours SE without Keras"
+    has_without_keras = any(
+        without_keras in times for times in results.values()
+    )
+    if has_without_keras:
         columns.append("SE without Keras / best peer")
     lines = [
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
     ]
-    for (mode, shape, kind), times in results.items():
+    for (mode, shape, step), times in results.items():
         medians = {name: median(values) for name, values in times.items()}
-        # Keras' own call is not ours to make faster: it is shown apart.
+        # The overhead of calling a Keras layer is subtracted: this package
+        # cannot change it. It has a row of its own in the table.
         call = medians.get("empty Keras layer", 0.0)
         se, eca = (medians[f"ours {name}"] - call for name in ("SE", "ECA"))
         peers = module.BASELINES["ECA"]
@@ -153,15 +162,15 @@ def ratios(module, results):
             f"{(medians['ours SE, first'] - call) / se:.2f}",
             f"{(medians['ours ECA, first'] - call) / eca:.2f}",
         ]
-        if measured_alone:
-            cells.append(f"{medians[alone] / best:.2f}")
+        if has_without_keras:
+            cells.append(f"{medians[without_keras] / best:.2f}")
         size = "x".join(map(str, shape))
-        lines.append(f"| {mode} | {size} | {kind} | {' | '.join(cells)} |")
+        lines.append(f"| {mode} | {size} | {step} | {' | '.join(cells)} |")
     return lines
 
 
-def ratios_between(names, results):
-    """Lines of Markdown: each of the layers between SE and ECA, over SE."""
+def ratios_to_squeeze_excite(names, results):
+    """Lines of Markdown: ratios of the related layers to SE."""
     columns = [
         "mode",
         "shape",
@@ -172,41 +181,45 @@ def ratios_between(names, results):
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
     ]
-    for (mode, shape, kind), times in results.items():
+    for (mode, shape, step), times in results.items():
         call = median(times.get("empty Keras layer", [0.0, 0.0]))
         se = median(times["ours SE"]) - call
         cells = [f"{(median(times[name]) - call) / se:.2f}" for name in names]
         size = "x".join(map(str, shape))
-        lines.append(f"| {mode} | {size} | {kind} | {' | '.join(cells)} |")
+        lines.append(f"| {mode} | {size} | {step} | {' | '.join(cells)} |")
     return lines
 
 
 def main():
-    chosen = arguments()
-    module = prepare(chosen.backend)
-    results = measure(module, chosen.rounds)
+    arguments = parse_arguments()
+    module = prepare(arguments.backend)
+    results = measure(module, arguments.rounds)
     lines = [
-        f"## {chosen.backend}",
+        f"## {arguments.backend}",
         "",
-        f"`python -m benchmarks.layers --backend {chosen.backend}`, "
+        f"`python -m benchmarks.layers --backend {arguments.backend}`, "
         f"{THREADS} threads, float32, {platform.machine()}, "
-        f"{versions(chosen.backend)}.",
+        f"{versions(arguments.backend)}.",
         "",
         *ratios(module, results),
         "",
-        *ratios_between(module.variants(SINGLE[-1], module.REDUCTION), results),
+        *ratios_to_squeeze_excite(
+            module.variants(SINGLE[-1], module.REDUCTION), results
+        ),
         "",
         *table(results),
     ]
     print("\n".join(lines))
     from benchmarks.drawing import draw
 
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    (chosen.output / f"layers_{chosen.backend}.md").write_text("\n".join(lines))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / f"layers_{arguments.backend}.md").write_text(
+        "\n".join(lines)
+    )
     draw(
         results,
-        chosen.output / f"layers_{chosen.backend}.png",
-        f"Channel attention on {chosen.backend}: {THREADS} threads, float32",
+        arguments.output / f"layers_{arguments.backend}.png",
+        f"Channel attention on {arguments.backend}: {THREADS} threads, float32",
     )
 
 

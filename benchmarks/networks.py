@@ -1,20 +1,21 @@
-"""Whole networks: the time of a training step and of a prediction.
+"""Time a training step and a prediction of whole networks.
 
     python -m benchmarks.networks --backend torch
 
-ResNet-50 without attention, with SE and with ECA at the end of each residual
-branch, and Keras' own ResNet50; on torch also in the other data format, and
-timm's networks of the same names and weights. Timed in turn in one process.
-Prints milliseconds, and ratios to another network of the same run.
+The networks are ResNet-50 without attention, with SE, and with ECA at the end
+of each residual branch, and the ResNet50 of `keras.applications`. On torch they
+also include our networks with `channels_first` and the timm networks with the
+same names. All are timed in turn in one process. The script prints milliseconds
+and ratios between two networks of the same run.
 """
 
 import argparse
 
 from benchmarks.layers import THREADS, median, prepare, versions
-from benchmarks.timing import tell, time_in_turn
+from benchmarks.timing import report_progress, time_in_turn
 
 TIMM = ("resnet50", "seresnet50", "ecaresnet50d")
-# Which networks are compared: the second is what the first is measured by.
+# Pairs of networks: the ratio is the time of the first over that of the second.
 RATIOS = (
     ("seresnet50", "resnet50"),
     ("ecaresnet50", "resnet50"),
@@ -36,7 +37,7 @@ def networks(backend, size):
 
     from keras_channel_attn import models
 
-    def ours(name, data_format="channels_last"):
+    def build_ours(name, data_format="channels_last"):
         shape = (size, size, 3)
         if data_format == "channels_first":
             shape = (3, size, size)
@@ -49,7 +50,7 @@ def networks(backend, size):
             return models.ECAResNet50(**arguments)
         return models.from_timm(name, **arguments)
 
-    def keras_own():
+    def build_keras_resnet():
         return keras.applications.ResNet50(
             weights=None,
             input_shape=(size, size, 3),
@@ -57,20 +58,20 @@ def networks(backend, size):
         )
 
     names = ("resnet50", "seresnet50", "ecaresnet50")
-    found = {"Keras' ResNet50": keras_own}
+    builders = {"Keras' ResNet50": build_keras_resnet}
     for name in names:
-        found[name] = lambda name=name: ours(name)
+        builders[name] = lambda name=name: build_ours(name)
     if backend == "torch":
-        found["ecaresnet50d"] = lambda: ours("ecaresnet50d")
+        builders["ecaresnet50d"] = lambda: build_ours("ecaresnet50d")
         for name in TIMM:
-            found[f"{name}, channels_first"] = lambda name=name: ours(
+            builders[f"{name}, channels_first"] = lambda name=name: build_ours(
                 name, "channels_first"
             )
-    return found
+    return builders
 
 
 def keras_calls(model, batch):
-    """A training step and a prediction."""
+    """Functions that run a training step and a prediction of a Keras model."""
     import keras
     import numpy as np
 
@@ -88,7 +89,7 @@ def keras_calls(model, batch):
 
 
 def timm_calls(name, batch, size):
-    """The same, as torch's own users write it."""
+    """Functions that run the same of a timm model, as torch users write it."""
     import timm
     import torch
 
@@ -111,19 +112,19 @@ def timm_calls(name, batch, size):
     return {"training": train, "prediction": predict}
 
 
-def contestants(chosen):
-    """Dictionary from (name, what is done) to a function that does it."""
+def contestants(arguments):
+    """Dictionary from (network, step) to a function that runs the step."""
     calls = {}
-    for name, build in networks(chosen.backend, chosen.size).items():
-        tell(f"building {name}")
-        for what, call in keras_calls(build(), chosen.batch).items():
-            calls[name, what] = call
-    if chosen.backend == "torch":
+    for name, build in networks(arguments.backend, arguments.size).items():
+        report_progress(f"building {name}")
+        for step, call in keras_calls(build(), arguments.batch).items():
+            calls[name, step] = call
+    if arguments.backend == "torch":
         for name in TIMM:
-            tell(f"building timm {name}")
-            made = timm_calls(name, chosen.batch, chosen.size)
-            for what, call in made.items():
-                calls[f"timm {name}", what] = call
+            report_progress(f"building timm {name}")
+            timm_steps = timm_calls(name, arguments.batch, arguments.size)
+            for step, call in timm_steps.items():
+                calls[f"timm {name}", step] = call
     return calls
 
 
@@ -132,15 +133,15 @@ def table(medians):
     names = list(dict.fromkeys(name for name, _ in medians))
     yield "| network | training step, ms | prediction, ms |\n|---|---|---|"
     for name in names:
-        times = (medians[name, what] for what in ("training", "prediction"))
+        times = (medians[name, step] for step in ("training", "prediction"))
         train, predict = (f"{1e3 * value:.0f}" for value in times)
         yield f"| {name} | {train} | {predict} |"
     yield "\n| ratio | training step | prediction |\n|---|---|---|"
     for name, other in RATIOS:
         if name in names and other in names:
             train, predict = (
-                f"{medians[name, what] / medians[other, what]:.2f}"
-                for what in ("training", "prediction")
+                f"{medians[name, step] / medians[other, step]:.2f}"
+                for step in ("training", "prediction")
             )
             yield f"| {name} / {other} | {train} | {predict} |"
 
@@ -153,15 +154,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=160)
-    chosen = parser.parse_args()
-    prepare(chosen.backend)
-    calls = contestants(chosen)
-    tell("timing")
-    times = time_in_turn(calls, chosen.rounds, seconds=0)
+    arguments = parser.parse_args()
+    prepare(arguments.backend)
+    calls = contestants(arguments)
+    report_progress("timing")
+    times = time_in_turn(calls, arguments.rounds, seconds=0)
     print(
-        f"{chosen.backend}, batch {chosen.batch}, "
-        f"{chosen.size}x{chosen.size}, {THREADS} threads, "
-        f"{versions(chosen.backend)}\n"
+        f"{arguments.backend}, batch {arguments.batch}, "
+        f"{arguments.size}x{arguments.size}, {THREADS} threads, "
+        f"{versions(arguments.backend)}\n"
     )
     medians = {name: median(values) for name, values in times.items()}
     print("\n".join(table(medians)))

@@ -1,4 +1,7 @@
-"""Attention layers on TensorFlow: ours, by hand, and KerasCV's formula."""
+"""Attention layers on TensorFlow.
+
+Ours, SE written in TensorFlow, and SE as in KerasCV.
+"""
 
 import keras
 import tensorflow as tf
@@ -14,8 +17,8 @@ BASELINES = {
 }
 
 
-class ByHand(tf.Module):
-    """Squeeze-and-Excitation in TensorFlow's words."""
+class PlainSqueezeExcite(tf.Module):
+    """Squeeze-and-Excitation written in TensorFlow."""
 
     def __init__(self, channels):
         super().__init__()
@@ -31,8 +34,8 @@ class ByHand(tf.Module):
         return x * tf.sigmoid(hidden @ self.w2 + self.b2)[:, None, None]
 
 
-class KerasCVFormula(keras.layers.Layer):
-    """Pooling that keeps the axes, two 1x1 convolutions, a product."""
+class KerasCVSqueezeExcite(keras.layers.Layer):
+    """Pooling with `keepdims`, two 1x1 convolutions, and a product."""
 
     def __init__(self, channels):
         super().__init__()
@@ -68,8 +71,8 @@ def layers(shape):
             EfficientChannelAttention(**first),
             "channels_first",
         ),
-        "TensorFlow SE": (ByHand(channels), "channels_last"),
-        "KerasCV SE": (KerasCVFormula(channels), "channels_last"),
+        "TensorFlow SE": (PlainSqueezeExcite(channels), "channels_last"),
+        "KerasCV SE": (KerasCVSqueezeExcite(channels), "channels_last"),
         "floor": (floor, "channels_last"),
     }
 

@@ -1,4 +1,7 @@
-"""Functions timed in turn, so that a machine's moods hit all of them."""
+"""Timing of several functions in turn.
+
+A change in the speed of the machine then affects all functions alike.
+"""
 
 import random
 import statistics
@@ -10,32 +13,33 @@ def time_in_turn(functions, rounds=15, seconds=0.02):
     """Time each function once per round, in a new order.
 
     Args:
-        functions: Dictionary from a name to a function without arguments that
-            returns when its work is done.
-        rounds: Integer, how often each is timed.
-        seconds: Float, how long one timing lasts at least; short functions
-            are called several times for it.
+        functions: Dictionary from a name to a function without arguments. The
+            function must return only after its computation is complete.
+        rounds: Integer, how often each function is timed.
+        seconds: Float, the approximate duration of one timing. Shorter
+            functions are called several times.
 
     Returns:
-        Dictionary from each name to its times, a list of seconds per call.
+        Dictionary from each name to a list of times, in seconds per call.
     """
     calls = {}
     for name, function in functions.items():
         for _ in range(3):
             function()
-        once = min(_timed(function, 1) for _ in range(3))
+        once = min(_seconds_per_call(function, 1) for _ in range(3))
         calls[name] = max(1, round(seconds / once))
     times = {name: [] for name in functions}
     order, shuffle = list(functions), random.Random(0).shuffle
     for _ in range(rounds):
-        # What ran before leaves its traces in memory: never the same one.
+        # The function that ran before affects the CPU caches, so the order is
+        # different in each round.
         shuffle(order)
         for name in order:
-            times[name].append(_timed(functions[name], calls[name]))
+            times[name].append(_seconds_per_call(functions[name], calls[name]))
     return times
 
 
-def _timed(function, calls):
+def _seconds_per_call(function, calls):
     start = time.perf_counter()
     for _ in range(calls):
         function()
@@ -47,6 +51,6 @@ def quartiles(times):
     return statistics.quantiles(times, n=4, method="inclusive")
 
 
-def tell(text):
-    """Progress, apart from the table."""
+def report_progress(text):
+    """Print progress to stderr: stdout contains only the tables."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Attention layers on torch: ours, the peers, and what memory allows."""
+"""Attention layers on torch: ours, the peers, and a lower bound."""
 
 import keras
 import torch
@@ -11,7 +11,7 @@ from benchmarks.variants import variants
 from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
-    kernels,
+    backend,
 )
 
 REDUCTION = 16
@@ -23,14 +23,14 @@ BASELINES = {
 
 
 class Empty(keras.layers.Layer):
-    """What Keras takes for calling a layer that does nothing."""
+    """A layer that does nothing. Its time is the overhead of the call."""
 
     def call(self, inputs):
         return inputs
 
 
 class KerasLayers(keras.layers.Layer):
-    """The way tutorials write it: a layer made of Keras layers."""
+    """SE as most tutorials write it: a layer that consists of Keras layers."""
 
     def build(self, input_shape):
         units = input_shape[-1] // REDUCTION
@@ -42,8 +42,8 @@ class KerasLayers(keras.layers.Layer):
         return inputs * self.expand(self.reduce(self.pool(inputs)))
 
 
-class Kernel(nn.Module):
-    """What our SE computes, called without Keras."""
+class SqueezeExciteWithoutKeras(nn.Module):
+    """The computation of our SE in a `torch.nn.Module`."""
 
     def __init__(self, channels, units):
         super().__init__()
@@ -54,16 +54,20 @@ class Kernel(nn.Module):
 
     def forward(self, inputs):
         def gates(descriptor):
-            logits = kernels.bottleneck(
+            logits = backend.bottleneck(
                 descriptor, *self.weights, keras.activations.relu
             )
             return torch.sigmoid(logits)
 
-        return kernels.attend(inputs, gates, "channels_last")[0]
+        return backend.attend(inputs, gates, "channels_last")[0]
 
 
 class Floor(torch.autograd.Function):
-    """One mean and one product; backward one sum and one multiply-add."""
+    """Lower bound: the passes over the input that every layer needs.
+
+    The forward pass has one mean and one product, the backward pass one sum and
+    one fused multiply-add.
+    """
 
     @staticmethod
     def forward(ctx, inputs):
@@ -110,7 +114,10 @@ def layers(shape):
             "channels_first",
         ),
         "timm EcaModule": (EcaModule(channels), "channels_first"),
-        "ours SE without Keras": (Kernel(channels, units), "channels_last"),
+        "ours SE without Keras": (
+            SqueezeExciteWithoutKeras(channels, units),
+            "channels_last",
+        ),
         "Keras layers": (KerasLayers(), "channels_last"),
         "empty Keras layer": (Empty(), "channels_last"),
         "floor": (Floor.apply, "channels_last"),
@@ -123,20 +130,20 @@ def tensor(shape, data_format):
     return torch.randn(shape)
 
 
-def prepared(contestant, shape, mode):
-    """The callable, built, compiled where asked for, and an input."""
+def prepare(contestant, shape, mode):
+    """The built layer, compiled if `mode` is `"compiled"`, and an input."""
     layer, data_format = contestant
     x = tensor(shape, data_format)
     layer(x)
     if mode == "compiled":
-        # All layers of Keras share the code of one `__call__`.
+        # All Keras layers share one `__call__`, which is compiled for each.
         torch._dynamo.config.recompile_limit = 256
         layer = torch.compile(layer, fullgraph=True)
     return layer, x
 
 
 def forward(contestant, shape, mode):
-    layer, x = prepared(contestant, shape, mode)
+    layer, x = prepare(contestant, shape, mode)
 
     def run():
         with torch.no_grad():
@@ -146,12 +153,16 @@ def forward(contestant, shape, mode):
 
 
 def training(contestant, shape, mode):
-    layer, x = prepared(contestant, shape, mode)
+    layer, x = prepare(contestant, shape, mode)
     x.requires_grad_()
     upstream = torch.randn_like(x)
     weights = []
     if isinstance(contestant[0], nn.Module):
-        weights = [p for p in contestant[0].parameters() if p.requires_grad]
+        weights = [
+            weight
+            for weight in contestant[0].parameters()
+            if weight.requires_grad
+        ]
 
     def run():
         torch.autograd.grad(layer(x), [x, *weights], upstream)

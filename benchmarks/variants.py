@@ -1,4 +1,4 @@
-"""The layers between SE and ECA, which are to take no longer than SE."""
+"""Related layers, which should take no longer than SE."""
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -9,7 +9,7 @@ from keras_channel_attn import (
 
 
 def variants(channels, reduction):
-    """Dictionary from a name to a layer of ours, channels last."""
+    """Dictionary from a name to one of our layers, with `channels_last`."""
     last = {"data_format": "channels_last"}
     return {
         "ours SqueezeGate": SqueezeGate(**last),

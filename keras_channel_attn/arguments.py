@@ -1,19 +1,22 @@
-"""Checks of constructor arguments: what a layer was given, or a clear error.
+"""Checks of constructor arguments.
 
-Each function returns the value that the layer keeps, or raises a `TypeError`
-or `ValueError` that names the argument, what was received and what is allowed.
+Each function returns the value that the layer stores, or raises a `TypeError`
+or `ValueError`. The message names the argument, the value that was received and
+the values that are allowed.
 """
 
 import math
 import numbers
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 
-def positive_integer(name, value):
-    """`value` as a positive `int`; NumPy integers count, booleans do not."""
+def positive_integer(name: str, value: Any) -> int:
+    """`value` as a positive `int`. NumPy integers are allowed, not booleans."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"`{name}` must be a positive integer. {_received(name, value)}"
@@ -26,19 +29,19 @@ def positive_integer(name, value):
     return value
 
 
-def odd_integer(name, value):
+def odd_integer(name: str, value: Any) -> int:
     """`value` as a positive odd `int`."""
     value = positive_integer(name, value)
     if value % 2 == 0:
         raise ValueError(
-            f"`{name}` must be odd: an even kernel has no middle and would "
+            f"`{name}` must be odd: an even kernel has no center and would "
             f"change the number of channels. {_received(name, value)} "
             f"Use {value - 1} or {value + 1}."
         )
     return value
 
 
-def four_integers(name, values):
+def four_integers(name: str, values: Any) -> tuple[int, ...]:
     """`values` as a tuple of four positive integers, one for each stage."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise TypeError(
@@ -53,7 +56,7 @@ def four_integers(name, values):
     return tuple(positive_integer(name, value) for value in values)
 
 
-def finite_number(name, value, positive=False):
+def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
     """`value` as a finite `int` or `float`, above zero if `positive`."""
     allowed = "a finite number" + (" above zero" if positive else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -69,8 +72,8 @@ def finite_number(name, value, positive=False):
     return value
 
 
-def boolean(name, value):
-    """`value` as a `bool`; NumPy's count, numbers do not."""
+def boolean(name: str, value: Any) -> bool:
+    """`value` as a `bool`. NumPy booleans are allowed, not numbers."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(
             f"`{name}` must be True or False. {_received(name, value)}"
@@ -78,8 +81,8 @@ def boolean(name, value):
     return bool(value)
 
 
-def one_of(name, value, allowed):
-    """`value`, which has to be one of the words in `allowed`."""
+def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """`value`, which must be one of the strings in `allowed`."""
     if not isinstance(value, str):
         raise TypeError(
             f"`{name}` must be one of {allowed}. {_received(name, value)}"
@@ -91,30 +94,30 @@ def one_of(name, value, allowed):
     return value
 
 
-def data_format_or_global(value):
-    """`value`, or Keras' own for `None`."""
+def data_format_or_global(value: Any) -> str:
+    """`value`, or the global data format of Keras if it is `None`."""
     if value is None:
         value = keras.config.image_data_format()
     return one_of("data_format", value, ("channels_last", "channels_first"))
 
 
-def resolved(name, value, get):
-    """`get(value)`, `get` being one of Keras' own such as `activations.get`.
+def keras_object(name: str, value: Any, get: Callable[[Any], Any]) -> Any:
+    """`get(value)`, for a function of Keras such as `keras.activations.get`.
 
-    Keras' errors do not say which of several arguments was wrong.
+    The errors of Keras do not name the argument; the errors raised here do.
     """
     if value is None and get is keras.initializers.get:
-        # Keras would take its default for a kernel, also for a bias.
+        # Keras would use its default for kernels, also for a bias.
         raise ValueError(f"`{name}` must be an initializer. Received: None.")
     try:
         return get(value)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"`{name}` is not something that Keras can resolve: {error} "
+            f"`{name}` is not known to Keras: {error} "
             f"{_received(name, value)} Pass the name of a built-in, an "
             "object, or a callable."
         ) from error
 
 
-def _received(name, value):
+def _received(name: str, value: Any) -> str:
     return f"Received: {name}={value!r} (of type {type(value).__name__})."

@@ -1,35 +1,63 @@
-"""The maths of channel attention, as pure functions on tensors.
+"""The maths of channel attention as pure functions on tensors.
 
     y = rescale(x, gate(excite(squeeze(x))))
 
-Everything here is written with `keras.ops` and has no state. The functions
-take arguments that the layers have checked already, and check nothing again.
+All functions use `keras.ops` and run on every backend. They have no state. They
+do not validate their arguments: the layers do that.
 
-Arithmetic is written with operators, on tensors that have been brought to one
-dtype: on torch `ops.matmul` and its like compute float64 in float32, and on
-TensorFlow `ops.add` takes an empty batch for a bias and fails.
+Sums and products are written with Python operators, on tensors of the same
+dtype. The functions of `keras.ops` have two defects here: on torch `ops.matmul`
+and others compute float64 in float32, and on TensorFlow `ops.add` mistakes an
+empty batch for a bias and fails.
 """
 
 import math
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
+from keras_channel_attn._tensors import (
+    Tensor,
+    channel_axis,
+    pad_channels,
+    shifted_sum,
+    spatial_axes,
+)
 
-def bottleneck_width(channels, reduction=16, divisor=1):
-    """Number of units between the two maps of Squeeze-and-Excitation.
+__all__ = [
+    "activate",
+    "adaptive_kernel_size",
+    "attend",
+    "bottleneck",
+    "bottleneck_width",
+    "channel_convolution",
+    "grouped_linear",
+    "rescale",
+    "squeeze",
+]
 
-    `channels // reduction`, at least 1. With `divisor > 1` it is
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def bottleneck_width(
+    channels: int, reduction: int = 16, divisor: int = 1
+) -> int:
+    """Number of units in the bottleneck of Squeeze-and-Excitation.
+
+    The width is `channels // reduction`, at least 1. With `divisor > 1` it is
     `channels / reduction` rounded to the nearest multiple of `divisor` (ties
-    go up), at least `divisor`: the rule of timm's SE module. Libraries that
-    round up what would lose a tenth have other widths here and there.
+    are rounded up), at least `divisor`. The second rule is that of timm's SE
+    module. Some libraries also round up where rounding down would remove more
+    than a tenth of the width; this function does not.
 
     Args:
         channels: Integer, number of channels of the input.
-        reduction: Integer, the factor by which the bottleneck is narrower.
-            Defaults to `16`.
-        divisor: Integer of which the width is to be a multiple. Defaults
-            to `1`.
+        reduction: Integer, the factor by which the bottleneck is narrower
+            than the input. Defaults to `16`.
+        divisor: Integer. The width is a multiple of it. Defaults to `1`.
 
     Returns:
         Integer, the width of the bottleneck.
@@ -41,17 +69,18 @@ def bottleneck_width(channels, reduction=16, divisor=1):
     """
     if divisor == 1:
         return max(1, channels // reduction)
-    # In integers, so that no width depends on how a division was rounded.
+    # Integer arithmetic: a floating-point division could round a tie down.
     step = reduction * divisor
     return max(1, (2 * channels + step) // (2 * step)) * divisor
 
 
-def adaptive_kernel_size(channels, gamma=2, b=1):
+def adaptive_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
     """Kernel size of Efficient Channel Attention for a number of channels.
 
-    `t = int(abs((log2(channels) + b) / gamma))`, then `t` if it is odd, else
-    `t + 1` (fig. 3 of [ECA-Net](https://arxiv.org/abs/1910.03151)). Nothing
-    clamps it: up to 7 channels the size is 1.
+    `t = int(abs((log2(channels) + b) / gamma))`; the kernel size is `t` if `t`
+    is odd, else `t + 1` (fig. 3 of
+    [ECA-Net](https://arxiv.org/abs/1910.03151)). There is no lower limit: with
+    the default arguments the kernel size is 1 for up to 7 channels.
 
     Args:
         channels: Integer, number of channels of the input.
@@ -70,21 +99,27 @@ def adaptive_kernel_size(channels, gamma=2, b=1):
     return size if size % 2 else size + 1
 
 
-def squeeze(inputs, data_format, pooling="avg", mask=None):
-    """Descriptor of each channel: one number over all spatial positions.
+def squeeze(
+    inputs: Tensor,
+    data_format: str,
+    pooling: str = "avg",
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Pool each channel over all spatial positions.
 
     Args:
         inputs: Floating-point tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`, with one or more spatial axes.
         data_format: `"channels_last"` or `"channels_first"`.
-        pooling: `"avg"`, `"max"`, or `"avg_max"`, half the sum of both.
-            Defaults to `"avg"`.
-        mask: Boolean tensor `(batch, *spatial)`: only positions that are
-            `True` enter, whatever the others hold. Where a sample has none,
-            its descriptor is zero. Defaults to `None`, all positions.
+        pooling: `"avg"`, `"max"`, or `"avg_max"`, which is half the sum of
+            both. Defaults to `"avg"`.
+        mask: Boolean tensor `(batch, *spatial)`. Only positions that are
+            `True` are pooled; NaN and infinity at other positions have no
+            effect. If a sample has no such position, its descriptor is zero.
+            Defaults to `None`: all positions are pooled.
 
     Returns:
-        Tensor `(batch, channels)` of the dtype of `inputs`.
+        Tensor `(batch, channels)` with the dtype of `inputs`: the descriptor.
 
     Examples:
 
@@ -93,74 +128,84 @@ def squeeze(inputs, data_format, pooling="avg", mask=None):
     [[2.0, 6.0]]
     """
     if keras.config.backend() == "openvino" and inputs.dtype != "float64":
-        # It adds up 16 bits in 16 bits, and knows no infinite bfloat16.
-        wide = ops.cast(inputs, "float32")
-        descriptor = _squeeze(wide, data_format, pooling, mask)
+        # OpenVINO accumulates 16-bit sums in 16 bits, and does not support
+        # infinity in bfloat16.
+        inputs_float32 = ops.cast(inputs, "float32")
+        descriptor = _pool(inputs_float32, data_format, pooling, mask)
         return ops.cast(descriptor, inputs.dtype)
-    return _squeeze(inputs, data_format, pooling, mask)
+    return _pool(inputs, data_format, pooling, mask)
 
 
-def _squeeze(inputs, data_format, pooling, mask):
+def _pool(
+    inputs: Tensor, data_format: str, pooling: str, mask: Tensor | None
+) -> Tensor:
     axes = spatial_axes(inputs, data_format)
     if mask is not None:
-        mask = ops.expand_dims(mask, _channel_axis(data_format))
+        mask = ops.expand_dims(mask, channel_axis(data_format))
     if pooling == "avg":
         return _average(inputs, axes, mask)
     if pooling == "max":
         return _maximum(inputs, axes, mask)
-    # Halved before they are added: the sum of two float16 can overflow.
+    # Both are halved before the addition: the sum of two float16 numbers can
+    # overflow.
     average = _average(inputs, axes, mask)
     return 0.5 * average + 0.5 * _maximum(inputs, axes, mask)
 
 
-def _average(inputs, axes, mask):
+def _average(
+    inputs: Tensor, axes: tuple[int, ...], mask: Tensor | None
+) -> Tensor:
     dtype = keras.backend.standardize_dtype(inputs.dtype)
-    # Not `ops.mean`: it takes float64 through float32 on torch and JAX, and its
-    # gradient on TensorFlow divides a tensor of full size. Sums of 16 bits
-    # overflow, but for torch's own mean.
+    # `ops.mean` is not used: on torch and JAX it computes float64 in float32,
+    # and on TensorFlow its gradient divides a tensor of the input's size. Sums
+    # of 16-bit numbers can overflow, except inside torch's own mean.
     if mask is None and keras.config.backend() == "torch":
         return inputs.mean(axes)
-    wide = "float64" if dtype == "float64" else "float32"
+    sum_dtype = "float64" if dtype == "float64" else "float32"
     if mask is None:
         shape = ops.shape(inputs)
-        count = ops.cast(math.prod([shape[axis] for axis in axes]), wide)
+        count = ops.cast(math.prod([shape[axis] for axis in axes]), sum_dtype)
     else:
-        inputs = _where(mask, inputs, 0)
+        inputs = _fill_outside(mask, inputs, 0)
         count = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=axes), 1)
-    total = ops.sum(ops.cast(inputs, wide), axis=axes)
-    return ops.cast(total / ops.cast(count, wide), dtype)
+    total = ops.sum(ops.cast(inputs, sum_dtype), axis=axes)
+    return ops.cast(total / ops.cast(count, sum_dtype), dtype)
 
 
-def _maximum(inputs, axes, mask):
+def _maximum(
+    inputs: Tensor, axes: tuple[int, ...], mask: Tensor | None
+) -> Tensor:
     if mask is None:
-        return _largest(inputs, axes)
-    largest = _largest(_where(mask, inputs, -math.inf), axes)
-    return _where(ops.any(mask, axis=axes), largest, 0)
+        return _unmasked_maximum(inputs, axes)
+    filled = _fill_outside(mask, inputs, -math.inf)
+    maximum = _unmasked_maximum(filled, axes)
+    return _fill_outside(ops.any(mask, axis=axes), maximum, 0)
 
 
-def _largest(inputs, axes):
-    # Keras refuses the maximum of an empty batch, each backend in its own way:
-    # torch has a maximum that does not refuse, the others want a first value.
+def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
+    # `ops.max` raises an error for an empty batch. On torch `ops.amax` does
+    # not; on the other backends `initial` avoids the error.
     if keras.config.backend() == "torch":
         return ops.amax(inputs, axis=axes)
     return ops.max(inputs, axis=axes, initial=-math.inf)
 
 
-def _where(mask, inputs, otherwise):
-    # `ops.where` on torch would turn float64 into float32.
+def _fill_outside(mask: Tensor, inputs: Tensor, value: float) -> Tensor:
+    """`inputs` where the mask is `True`, `value` elsewhere."""
+    # On torch `ops.where` would convert float64 to float32.
     if keras.config.backend() == "torch":
-        return inputs.masked_fill(~mask, otherwise)
-    return ops.where(mask, inputs, otherwise)
+        return inputs.masked_fill(~mask, value)
+    return ops.where(mask, inputs, value)
 
 
 def bottleneck(
-    descriptor,
-    reduce_kernel,
-    reduce_bias,
-    expand_kernel,
-    expand_bias,
-    activation,
-):
+    descriptor: Tensor,
+    reduce_kernel: Tensor,
+    reduce_bias: Tensor | None,
+    expand_kernel: Tensor,
+    expand_bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
     """Excitation of SENet: `activation(z W1 + b1) W2 + b2`.
 
     Args:
@@ -169,10 +214,18 @@ def bottleneck(
         reduce_bias: Tensor `(units,)` or `None`.
         expand_kernel: Tensor `(units, channels)`.
         expand_bias: Tensor `(channels,)` or `None`.
-        activation: Callable, between the two maps.
+        activation: Callable, applied between the two linear maps.
 
     Returns:
         Tensor `(batch, channels)`.
+
+    Examples:
+
+    >>> z = keras.ops.convert_to_tensor([[1.0, 2.0]])
+    >>> w1, w2 = keras.ops.ones((2, 1)), keras.ops.ones((1, 2))
+    >>> outputs = bottleneck(z, w1, None, w2, None, keras.ops.relu)
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[3.0, 3.0]]
     """
     dtype = descriptor.dtype
     hidden = descriptor @ ops.cast(reduce_kernel, dtype)
@@ -185,13 +238,15 @@ def bottleneck(
     return logits
 
 
-def grouped_linear(descriptor, kernel, bias=None):
-    """Excitation by one linear map: `z W + b`, `W` block-diagonal in groups.
+def grouped_linear(
+    descriptor: Tensor, kernel: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """Excitation by one linear map, `z W + b`, with a block-diagonal `W`.
 
     The number of groups is `channels / kernel.shape[0]`. Group g of size n
     multiplies channels `g * n` to `(g + 1) * n` of the descriptor by the same
-    columns of the kernel, as a grouped convolution does. One group is a full
-    matrix, as many groups as channels are one weight for each channel.
+    columns of the kernel, as a grouped convolution does. With one group `W` is
+    a full matrix; with as many groups as channels, each channel has one weight.
 
     Args:
         descriptor: Tensor `(batch, channels)`.
@@ -215,8 +270,8 @@ def grouped_linear(descriptor, kernel, bias=None):
     elif size == 1:
         logits = descriptor * kernel
     else:
-        # Only the kernel is transposed: where the product of a batch has both
-        # sides transposed, OpenVINO computes other numbers after some layers.
+        # Only the kernel is transposed. If both factors of a batched product
+        # are transposed, OpenVINO returns wrong numbers after some layers.
         groups = channels // size
         blocks = ops.transpose(
             ops.reshape(kernel, (size, groups, size)), (1, 0, 2)
@@ -228,29 +283,46 @@ def grouped_linear(descriptor, kernel, bias=None):
     return logits
 
 
-def activate(activation, tensor):
-    """`activation(tensor)`, in the dtype of `tensor`.
+def activate(activation: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """Apply an activation and cast the result to the dtype of its input.
 
-    An activation may return another dtype than it was given.
+    Args:
+        activation: Callable from a tensor to a tensor. It may return another
+            dtype than that of its input.
+        tensor: Floating-point tensor.
+
+    Returns:
+        Tensor `activation(tensor)` with the dtype of `tensor`.
+
+    Examples:
+
+    >>> z = keras.ops.convert_to_tensor([[-1.0, 2.0]])
+    >>> outputs = activate(keras.ops.relu, z)
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[0.0, 2.0]]
     """
     return ops.cast(activation(tensor), tensor.dtype)
 
 
-def channel_convolution(descriptor, kernel, padding="zeros"):
+def channel_convolution(
+    descriptor: Tensor, kernel: Tensor, padding: str = "zeros"
+) -> Tensor:
     """Excitation of ECA-Net: a 1-D convolution along the channel axis.
 
-    `out[c] = sum(kernel[j] * z[c + j - (k - 1) / 2] for j in range(k))`, a
-    correlation like every convolution of Keras and torch; with taps of its own
-    for each channel, ECA-NS, `kernel[j, c]` in place of `kernel[j]`.
+    `out[c] = sum(kernel[j] * z[c + j - (k - 1) / 2] for j in range(k))`. This
+    is a cross-correlation, like every convolution of Keras and torch. A kernel
+    of shape `(k, channels)` has its own weights for each channel (ECA-NS):
+    `kernel[j, c]` replaces `kernel[j]`.
 
-    Written as k shifted copies, added up, it depends on no data format.
+    The function adds `k` shifted copies of the descriptor. It does not call
+    `keras.ops.conv`, whose support of data formats differs between backends.
 
     Args:
         descriptor: Tensor `(batch, channels)`.
-        kernel: Tensor `(k, 1, 1)`, shared by all channels, or `(k, channels)`;
-            `k` odd.
-        padding: `"zeros"`, or `"circular"`: the channels form a ring. Defaults
-            to `"zeros"`.
+        kernel: Tensor `(k, 1, 1)`, shared by all channels, or `(k, channels)`.
+            `k` is odd.
+        padding: `"zeros"`, or `"circular"`: the first and the last channel are
+            neighbours. Defaults to `"zeros"`.
 
     Returns:
         Tensor `(batch, channels)`.
@@ -267,77 +339,67 @@ def channel_convolution(descriptor, kernel, padding="zeros"):
     return shifted_sum(padded, kernel, descriptor.shape[1])
 
 
-def shifted_sum(padded, kernel, channels):
-    """The sum of `channels` columns of `padded`, shifted by each tap.
-
-    A tap is one number, or one for each column.
-    """
-    total = padded[:, :channels] * kernel[0]
-    for tap in range(1, kernel.shape[0]):
-        total = total + padded[:, tap : tap + channels] * kernel[tap]
-    return total
-
-
-def pad_channels(descriptor, before, padding):
-    """`before` more columns on both sides: zeros, or those of the ring."""
-    if padding == "zeros":
-        return ops.pad(descriptor, ((0, 0), (before, before)))
-    # A kernel may reach around the ring more than once.
-    channels = descriptor.shape[1]
-    turns = -(-before // channels)
-    start = turns * channels - before
-    ring = ops.concatenate([descriptor] * (2 * turns + 1), axis=1)
-    return ring[:, start : start + channels + 2 * before]
-
-
-def rescale(inputs, scores, data_format):
-    """Multiply each channel of each sample by its own gate.
+def rescale(inputs: Tensor, scores: Tensor, data_format: str) -> Tensor:
+    """Multiply each channel of each sample by its gate.
 
     Args:
         inputs: Tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`.
-        scores: Tensor `(batch, channels)` of the dtype of `inputs`.
+        scores: Tensor `(batch, channels)` with the dtype of `inputs`: one gate
+            for each channel of each sample.
         data_format: `"channels_last"` or `"channels_first"`.
 
     Returns:
-        Tensor of the shape and dtype of `inputs`.
+        Tensor with the shape and dtype of `inputs`.
+
+    Examples:
+
+    >>> x = keras.ops.ones((1, 2, 2))
+    >>> scores = keras.ops.convert_to_tensor([[0.5, 2.0]])
+    >>> outputs = rescale(x, scores, "channels_last")
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[[0.5, 2.0], [0.5, 2.0]]]
     """
     axes = spatial_axes(inputs, data_format)
     return inputs * ops.expand_dims(scores, axes)
 
 
-def attend(inputs, gates, data_format, pooling="avg", mask=None):
-    """Channel attention as a whole: `x * gates(squeeze(x))`.
+def attend(
+    inputs: Tensor,
+    gates: Callable[..., Tensor],
+    data_format: str,
+    pooling: str = "avg",
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Squeeze, compute the gates, and rescale: `x * gates(squeeze(x))`.
 
     Args:
         inputs: Floating-point tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`.
-        gates: Callable from a descriptor `(batch, channels)` to as many gates
-            of the same dtype; from two of them with `pooling="avg+max"`.
+        gates: Callable from a descriptor `(batch, channels)` to the gates, a
+            tensor of the same shape and dtype. With `pooling="avg+max"` it is
+            called with two descriptors.
         data_format: `"channels_last"` or `"channels_first"`.
-        pooling: `"avg"`, `"max"` or `"avg_max"`; or `"avg+max"`, which hands
-            the average and the maximum to `gates`. Defaults to `"avg"`.
-        mask: Boolean tensor `(batch, *spatial)`. Defaults to `None`.
+        pooling: `"avg"`, `"max"` or `"avg_max"`, as in `squeeze`; or
+            `"avg+max"`, which passes the average and the maximum to `gates`.
+            Defaults to `"avg"`.
+        mask: Boolean tensor `(batch, *spatial)`, as in `squeeze`. Defaults to
+            `None`.
 
     Returns:
-        A pair: a tensor of the shape and dtype of `inputs`, and the gates.
+        Tuple of two tensors: the outputs, with the shape and dtype of `inputs`,
+        and the gates `(batch, channels)`.
+
+    Examples:
+
+    >>> x = keras.ops.convert_to_tensor([[[1.0, -1.0], [3.0, -3.0]]])
+    >>> outputs, scores = attend(x, keras.ops.relu, "channels_last")
+    >>> keras.ops.convert_to_numpy(scores).tolist()
+    [[2.0, 0.0]]
     """
     descriptors = [
-        squeeze(inputs, data_format, one, mask) for one in pooling.split("+")
+        squeeze(inputs, data_format, name, mask) for name in pooling.split("+")
     ]
-    scores = gates(*descriptors)
-    # On NumPy arithmetic of bfloat16 ends in float32.
-    scores = ops.cast(scores, inputs.dtype)
+    # On the NumPy backend, arithmetic on bfloat16 returns float32.
+    scores = ops.cast(gates(*descriptors), inputs.dtype)
     return rescale(inputs, scores, data_format), scores
-
-
-def _channel_axis(data_format):
-    return -1 if data_format == "channels_last" else 1
-
-
-def spatial_axes(inputs, data_format):
-    """The axes of `inputs` that are neither batch nor channels."""
-    rank = len(inputs.shape)
-    if data_format == "channels_last":
-        return tuple(range(1, rank - 1))
-    return tuple(range(2, rank))

@@ -1,5 +1,7 @@
 """The pure functions against the NumPy reference."""
 
+import inspect
+
 import numpy as np
 import pytest
 from keras import ops
@@ -10,6 +12,19 @@ from keras_channel_attn import ops as attention_ops
 
 RANKS = [(7,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
 POOLINGS = ["avg", "max", "avg_max"]
+
+
+def test_dir_shows_public_names_only():
+    assert dir(attention_ops) == sorted(attention_ops.__all__)
+
+
+@pytest.mark.parametrize("name", attention_ops.__all__)
+def test_docstring_has_every_section(name):
+    function = getattr(attention_ops, name)
+    for section in ("Args:", "Returns:", "Examples:"):
+        assert f"    {section}\n" in function.__doc__
+    for parameter in inspect.signature(function).parameters:
+        assert f"        {parameter}: " in function.__doc__
 
 
 def close(actual, expected):
@@ -104,21 +119,21 @@ def test_grouped_linear(rng, channels, groups, use_bias):
 @over_data_formats
 @pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
 def test_attend(rng, data_format, pooling):
-    """With two poolings the gates are given both, the average first."""
+    """With two poolings `gates` gets two descriptors, the average first."""
     x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
-    given = []
+    received = []
 
     def gates(*descriptors):
-        given.extend(descriptors)
+        received.extend(descriptors)
         return ops.sigmoid(descriptors[-1])
 
     y, scores = attention_ops.attend(
         ops.convert_to_tensor(x), gates, data_format, pooling
     )
     expected = [
-        reference.squeeze(x, data_format, one) for one in pooling.split("+")
+        reference.squeeze(x, data_format, name) for name in pooling.split("+")
     ]
-    for actual, descriptor in zip(given, expected, strict=True):
+    for actual, descriptor in zip(received, expected, strict=True):
         close(actual, descriptor)
     close(scores, reference.sigmoid(expected[-1]))
     close(y, reference.rescale(x, reference.sigmoid(expected[-1]), data_format))
@@ -143,9 +158,9 @@ def test_rescale(rng, data_format, spatial):
         (100, 16, 1, 6),
         (64, 16, 8, 8),
         (100, 16, 8, 8),
-        (192, 16, 8, 16),  # 12 lies between 8 and 16: ties go up
+        (192, 16, 8, 16),  # 12 is between 8 and 16: ties are rounded up
         (64, 3, 1, 21),
-        (25, 10, 5, 5),  # 2.5 lies between 0 and 5
+        (25, 10, 5, 5),  # 2.5 is between 0 and 5
     ],
 )
 def test_bottleneck_width(channels, reduction, divisor, expected):

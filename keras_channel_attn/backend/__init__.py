@@ -1,8 +1,8 @@
-"""The maths, in whichever form is fastest on the backend that is running.
+"""The maths, in the form that is fastest on the current backend.
 
-`keras_channel_attn.ops` says what is computed, and computes what has no faster
-form here. `tests/backend` holds every other form to it. docs/performance.md
-says what is gained.
+`keras_channel_attn.ops` is the specification, and is used where no faster form
+is known. `tests/backend` compares every other form with it. The measurements
+are in docs/performance.md.
 """
 
 import keras

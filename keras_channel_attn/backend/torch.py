@@ -1,53 +1,73 @@
-"""Channel attention in torch's own words.
+"""Channel attention with torch functions and custom gradients.
 
-Two things are gained. Called eagerly, each function of `keras.ops` takes
-several times as long as the function of torch behind it, which is what counts
-for small tensors. And autograd makes four tensors of full size to go back
-through `x * gate(excite(mean(x)))`; two are enough:
+This is faster for two reasons. In eager mode each function of `keras.ops` takes
+several times as long as the torch function that it calls; for small tensors
+this overhead dominates. And autograd allocates four tensors of the input's size
+in the backward pass of `x * gate(excite(mean(x)))`, where two are enough:
 
     ds = sum(g * x)                 over the spatial axes
     dx = g * s + dz / positions     one fused multiply-add
 
-`dz` is known only after autograd has gone through `excite`. So there are two
-nodes, and the first one forms all of `dx`: `_Rescale` hands it `g` and `s`, as
-the "gradients" of two outputs of `_Squeeze` that hold no memory and are used
-for nothing else.
+`dz` is known only after the backward pass of `excite`. Therefore there are two
+autograd functions, and all of `dx` is computed in the backward pass of
+`_Squeeze`. `_Rescale` passes `g` and `s` to it, as the "gradients" of two extra
+outputs of `_Squeeze`. The extra outputs have no other use and take no memory:
+each is a single number, expanded to the shape that it needs.
 """
+
+from collections.abc import Callable
 
 import keras
 import torch
 
 from keras_channel_attn import ops as attention_ops
+from keras_channel_attn._tensors import (
+    Tensor,
+    pad_channels,
+    shifted_sum,
+    spatial_axes,
+)
 
 
-def attend(inputs, gates, data_format, pooling="avg", mask=None):
-    """What `keras_channel_attn.ops.attend` does."""
+def attend(
+    inputs: Tensor,
+    gates: Callable[..., Tensor],
+    data_format: str,
+    pooling: str = "avg",
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Same as `keras_channel_attn.ops.attend`."""
     if pooling != "avg" or mask is not None:
         return attention_ops.attend(inputs, gates, data_format, pooling, mask)
-    axes = attention_ops.spatial_axes(inputs, data_format)
-    differentiated = inputs.requires_grad and torch.is_grad_enabled()
-    # A compiler finds the two tensors by itself.
-    if torch.compiler.is_compiling() or not differentiated:
+    axes = spatial_axes(inputs, data_format)
+    needs_gradient = inputs.requires_grad and torch.is_grad_enabled()
+    # The compiler needs only two tensors of the input's size without help.
+    if torch.compiler.is_compiling() or not needs_gradient:
         scores = gates(inputs.mean(axes))
-        return inputs * _expand(scores, axes), scores
-    descriptor, gradient, factor = _Squeeze.apply(inputs, axes)
+        return inputs * _add_axes(scores, axes), scores
+    descriptor, gradient_link, scores_link = _Squeeze.apply(inputs, axes)
     scores = gates(descriptor)
-    return _Rescale.apply(inputs, scores, axes, gradient, factor), scores
+    outputs = _Rescale.apply(inputs, scores, axes, gradient_link, scores_link)
+    return outputs, scores
 
 
 class _Squeeze(torch.autograd.Function):
-    """The mean over the spatial axes, and what forms the whole gradient."""
+    """Mean over the spatial axes, with the whole gradient of the input.
+
+    The second and the third output are the two extra outputs that the docstring
+    of this module describes.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(inputs, axes):
         descriptor = inputs.mean(axes)
-        nothing = inputs.new_empty(())
+        placeholder = inputs.new_empty(())
         return (
             descriptor,
-            nothing.expand_as(inputs),
-            nothing.expand_as(descriptor),
+            placeholder.expand_as(inputs),
+            placeholder.expand_as(descriptor),
         )
 
     @staticmethod
@@ -58,36 +78,44 @@ class _Squeeze(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx, grad_descriptor, gradient, scores):
-        grad = None
-        if grad_descriptor is not None:
-            grad = _expand(grad_descriptor / max(1, ctx.positions), ctx.axes)
-        if gradient is None:
-            return None if grad is None else grad.expand(ctx.shape), None
-        scores = _expand(scores, ctx.axes)
-        if grad is None:
-            return gradient * scores, None
-        return torch.addcmul(grad, gradient, scores), None
+    def backward(ctx, descriptor_gradient, outputs_gradient, scores):
+        mean_gradient = None
+        if descriptor_gradient is not None:
+            mean_gradient = _add_axes(
+                descriptor_gradient / max(1, ctx.positions), ctx.axes
+            )
+        if outputs_gradient is None:
+            if mean_gradient is None:
+                return None, None
+            return mean_gradient.expand(ctx.shape), None
+        scores = _add_axes(scores, ctx.axes)
+        if mean_gradient is None:
+            return outputs_gradient * scores, None
+        return torch.addcmul(mean_gradient, outputs_gradient, scores), None
 
     @staticmethod
     def jvp(ctx, tangent, _):
-        nothing = tangent.new_zeros(())
+        placeholder = tangent.new_zeros(())
         descriptor = tangent.mean(ctx.axes)
         return (
             descriptor,
-            nothing.expand_as(tangent),
-            nothing.expand_as(descriptor),
+            placeholder.expand_as(tangent),
+            placeholder.expand_as(descriptor),
         )
 
 
 class _Rescale(torch.autograd.Function):
-    """The product with the scores; its input's gradient is left to above."""
+    """Product of the inputs and the scores.
+
+    The backward pass computes the gradient of the scores. It leaves the
+    gradient of the inputs to `_Squeeze`, and passes it what it needs.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(inputs, scores, axes, gradient, factor):
-        return inputs * _expand(scores, axes)
+    def forward(inputs, scores, axes, gradient_link, scores_link):
+        return inputs * _add_axes(scores, axes)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -98,30 +126,30 @@ class _Rescale(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         inputs, scores = ctx.saved_tensors
-        grad_scores = (gradient * inputs).sum(ctx.axes)
-        return None, grad_scores, None, gradient, scores
+        scores_gradient = (gradient * inputs).sum(ctx.axes)
+        return None, scores_gradient, None, gradient, scores
 
     @staticmethod
     def jvp(ctx, tangent, scores_tangent, *_):
         inputs, scores = ctx.saved_tensors
-        result = tangent * _expand(scores, ctx.axes)
+        result = tangent * _add_axes(scores, ctx.axes)
         if scores_tangent is not None:
-            result = result + inputs * _expand(scores_tangent, ctx.axes)
+            result = result + inputs * _add_axes(scores_tangent, ctx.axes)
         return result
 
 
-def _expand(scores, axes):
+def _add_axes(scores: Tensor, axes: tuple[int, ...]) -> Tensor:
     for axis in axes:
         scores = scores.unsqueeze(axis)
     return scores
 
 
-def _hard_sigmoid(tensor):
-    # torch's own has no second derivative.
+def _hard_sigmoid(tensor: Tensor) -> Tensor:
+    # torch's own `hardsigmoid` has no second derivative.
     return torch.nn.functional.relu6(tensor + 3) / 6
 
 
-# Keras' own activations take several times as long as torch's.
+# Keras activations take several times as long as the torch functions.
 _ACTIVATIONS = (
     (keras.activations.relu, torch.relu),
     (keras.activations.sigmoid, torch.sigmoid),
@@ -130,51 +158,53 @@ _ACTIVATIONS = (
 )
 
 
-def activate(activation, tensor):
-    """What `keras_channel_attn.ops.activate` does."""
-    for known, native in _ACTIVATIONS:
-        if activation is known:
-            return native(tensor)
+def activate(activation: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """Same as `keras_channel_attn.ops.activate`."""
+    for keras_activation, torch_activation in _ACTIVATIONS:
+        if activation is keras_activation:
+            return torch_activation(tensor)
     return activation(tensor).to(tensor.dtype)
 
 
 def bottleneck(
-    descriptor,
-    reduce_kernel,
-    reduce_bias,
-    expand_kernel,
-    expand_bias,
-    activation,
-):
-    """What `keras_channel_attn.ops.bottleneck` does."""
+    descriptor: Tensor,
+    reduce_kernel: Tensor,
+    reduce_bias: Tensor | None,
+    expand_kernel: Tensor,
+    expand_bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Same as `keras_channel_attn.ops.bottleneck`."""
     hidden = _affine(descriptor, reduce_kernel, reduce_bias)
     hidden = activate(activation, hidden)
     return _affine(hidden, expand_kernel, expand_bias)
 
 
-def _affine(tensor, kernel, bias):
-    kernel = _value(kernel, tensor)
+def _affine(tensor: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    kernel = _cast_weight(kernel, tensor.dtype)
     if bias is None:
         return tensor @ kernel
-    return torch.addmm(_value(bias, tensor), tensor, kernel)
+    return torch.addmm(_cast_weight(bias, tensor.dtype), tensor, kernel)
 
 
-def grouped_linear(descriptor, kernel, bias=None):
-    """What `keras_channel_attn.ops.grouped_linear` does."""
+def grouped_linear(
+    descriptor: Tensor, kernel: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """Same as `keras_channel_attn.ops.grouped_linear`."""
     size, channels = kernel.shape
     if size == channels:
         return _affine(descriptor, kernel, bias)
-    kernel = _value(kernel, descriptor)
+    kernel = _cast_weight(kernel, descriptor.dtype)
     if bias is not None:
-        bias = _value(bias, descriptor)
+        bias = _cast_weight(bias, descriptor.dtype)
     if size == 1:
         if bias is None:
             return descriptor * kernel
         return torch.addcmul(bias, descriptor, kernel)
     # (groups, batch, size) times (groups, size, size).
     parts, blocks = (
-        one.unflatten(1, (-1, size)).transpose(0, 1)
-        for one in (descriptor, kernel)
+        tensor.unflatten(1, (-1, size)).transpose(0, 1)
+        for tensor in (descriptor, kernel)
     )
     if bias is None:
         logits = torch.bmm(parts, blocks)
@@ -183,52 +213,61 @@ def grouped_linear(descriptor, kernel, bias=None):
     return logits.transpose(0, 1).flatten(1)
 
 
-def channel_convolution(descriptor, kernel, padding="zeros"):
-    """What `keras_channel_attn.ops.channel_convolution` does."""
-    kernel = _value(kernel, descriptor)
-    if _compiled_alone():
+def channel_convolution(
+    descriptor: Tensor, kernel: Tensor, padding: str = "zeros"
+) -> Tensor:
+    """Same as `keras_channel_attn.ops.channel_convolution`."""
+    kernel = _cast_weight(kernel, descriptor.dtype)
+    if _is_plain_compilation():
         return _CompiledConvolution.apply(descriptor, kernel, padding)
-    convolve = _shared_convolution if kernel.ndim == 3 else _own_convolution
-    return convolve(descriptor, kernel, padding)
+    if kernel.ndim == 3:
+        return _shared_convolution(descriptor, kernel, padding)
+    return _per_channel_convolution(descriptor, kernel, padding)
 
 
-def _shared_convolution(descriptor, kernel, padding):
-    padded = _pad_channels(descriptor, kernel, padding)
-    # torch takes no empty image, what it traces is to serve any batch, and on a
-    # GPU it convolves float32 in 19 bits unless it is told not to.
+def _shared_convolution(
+    descriptor: Tensor, kernel: Tensor, padding: str
+) -> Tensor:
+    """Convolution with one kernel for all channels."""
+    padded = _pad_for_kernel(descriptor, kernel, padding)
+    # `conv2d` is used only where it works and is exact: it rejects an empty
+    # batch, a traced function must accept every batch size, and on a GPU it
+    # computes float32 in 19 bits by default.
     if (
         torch.compiler.is_compiling()
         or not descriptor.is_cpu
         or descriptor.shape[0] == 0
     ):
-        return attention_ops.shifted_sum(padded, kernel, descriptor.shape[1])
-    # As an image of one channel, (batch, channels) pixels large: a convolution
-    # of many samples with one channel is several times slower.
+        return shifted_sum(padded, kernel, descriptor.shape[1])
+    # One image of one channel with (batch, channels) pixels: a convolution of
+    # many samples with one channel is several times slower.
     return torch.nn.functional.conv2d(
         padded[None, None], kernel.reshape(1, 1, 1, -1)
     )[0, 0]
 
 
-def _own_convolution(descriptor, kernel, padding):
-    """With taps of its own for each channel."""
-    # `torch.func` vectorizes windows, but not their second derivative.
-    if torch.compiler.is_compiling() or _transformed():
-        padded = _pad_channels(descriptor, kernel, padding)
-        return attention_ops.shifted_sum(padded, kernel, descriptor.shape[1])
-    differentiated = torch.is_grad_enabled() and (
+def _per_channel_convolution(
+    descriptor: Tensor, kernel: Tensor, padding: str
+) -> Tensor:
+    """Convolution with a separate kernel for each channel."""
+    # `torch.func` cannot vectorize the second derivative of the windows.
+    if torch.compiler.is_compiling() or _is_function_transform_active():
+        padded = _pad_for_kernel(descriptor, kernel, padding)
+        return shifted_sum(padded, kernel, descriptor.shape[1])
+    needs_gradient = torch.is_grad_enabled() and (
         descriptor.requires_grad or kernel.requires_grad
     )
-    # A trace can be saved only if it holds torch's own functions.
-    if not differentiated or torch.jit.is_tracing():
+    # A trace that contains a custom autograd function cannot be saved.
+    if not needs_gradient or torch.jit.is_tracing():
         return (_windows(descriptor, kernel, padding) * kernel.T).sum(-1)
-    return _OwnConvolution.apply(descriptor, kernel, padding)
+    return _PerChannelConvolution.apply(descriptor, kernel, padding)
 
 
-class _OwnConvolution(torch.autograd.Function):
+class _PerChannelConvolution(torch.autograd.Function):
     """Sums over windows of the channels, which are views of one tensor.
 
-    Automatically, the gradient of the windows becomes a tensor as large as all
-    of them, which is then added up at their places.
+    Autograd would allocate a gradient tensor as large as all windows together,
+    and then add its elements at the positions that they came from.
     """
 
     @staticmethod
@@ -242,11 +281,11 @@ class _OwnConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         descriptor, kernel = ctx.saved_tensors
-        spread = _windows(gradient, kernel, ctx.padding)
-        taps = _taps_backwards(kernel, ctx.padding)
+        gradient_windows = _windows(gradient, kernel, ctx.padding)
+        taps = _transposed_taps(kernel, ctx.padding)
         windows = _windows(descriptor, kernel, ctx.padding)
         return (
-            (spread * taps.T).sum(-1),
+            (gradient_windows * taps.T).sum(-1),
             (gradient[..., None] * windows).sum(0).T,
             None,
         )
@@ -267,31 +306,30 @@ class _OwnConvolution(torch.autograd.Function):
 class _CompiledConvolution(torch.autograd.Function):
     """Shifted sums that are computed once for each channel of each sample.
 
-    The compiler would rather compute them again at each spatial position, as
-    part of the pass over the whole tensor, which takes up to twice as long.
+    By default the compiler fuses them into the pass over the whole tensor and
+    computes them again at each spatial position, which takes up to twice as
+    long.
     """
 
     @staticmethod
     def forward(ctx, descriptor, kernel, padding):
         ctx.save_for_backward(descriptor, kernel)
         ctx.padding = padding
-        padded = _pad_channels(descriptor, kernel, padding)
-        return _stored(
-            attention_ops.shifted_sum(padded, kernel, descriptor.shape[1])
-        )
+        padded = _pad_for_kernel(descriptor, kernel, padding)
+        return _materialize(shifted_sum(padded, kernel, descriptor.shape[1]))
 
     @staticmethod
     def backward(ctx, gradient):
         descriptor, kernel = ctx.saved_tensors
-        gradient = _stored(gradient)
+        gradient = _materialize(gradient)
         channels = descriptor.shape[1]
-        padded = _pad_channels(descriptor, kernel, ctx.padding)
-        spread = _pad_channels(gradient, kernel, ctx.padding)
+        padded = _pad_for_kernel(descriptor, kernel, ctx.padding)
+        padded_gradient = _pad_for_kernel(gradient, kernel, ctx.padding)
         shared = kernel.ndim == 3
         taps = (
-            kernel.flip(0) if shared else _taps_backwards(kernel, ctx.padding)
+            kernel.flip(0) if shared else _transposed_taps(kernel, ctx.padding)
         )
-        # In 16 bits the sums over all samples and channels could overflow.
+        # Sums over all samples and channels could overflow in 16 bits.
         sums = [
             (gradient * padded[:, tap : tap + channels])
             .sum(
@@ -301,53 +339,59 @@ class _CompiledConvolution(torch.autograd.Function):
             .to(kernel.dtype)
             for tap in range(kernel.shape[0])
         ]
-        grad = attention_ops.shifted_sum(spread, taps, channels)
-        return _stored(grad), torch.stack(sums).reshape(kernel.shape), None
+        descriptor_gradient = shifted_sum(padded_gradient, taps, channels)
+        kernel_gradient = torch.stack(sums).reshape(kernel.shape)
+        return _materialize(descriptor_gradient), kernel_gradient, None
 
 
-def _compiled_alone():
-    """Whether torch compiles for itself, and nothing inside `torch.func`.
+def _is_plain_compilation() -> bool:
+    """Whether torch compiles, without export and without `torch.func`.
 
-    What is exported should hold torch's plain functions; and a gradient written
-    by hand, compiled inside `torch.func`, has a wrong second derivative.
+    An exported program should contain only standard torch functions. A custom
+    gradient that is compiled inside `torch.func` has a wrong second derivative.
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return False
-    return not _transformed()
+    return not _is_function_transform_active()
 
 
-def _transformed():
-    # Not public: without it the portable form serves.
-    transformed = getattr(torch._C, "_are_functorch_transforms_active", None)
-    return transformed is None or transformed()
+def _is_function_transform_active() -> bool:
+    # This function of torch is not public. Where it does not exist, the answer
+    # is `True`, which selects the portable form.
+    is_active = getattr(torch._C, "_are_functorch_transforms_active", None)
+    return is_active is None or is_active()
 
 
-def _stored(tensor):
-    # torch's compiler writes into memory whatever is seen through strides.
+def _materialize(tensor: Tensor) -> Tensor:
+    # torch's compiler writes a tensor to memory if it is read with strides.
     return tensor.as_strided(tensor.shape, tensor.stride())
 
 
-def _pad_channels(descriptor, kernel, padding):
-    before = kernel.shape[0] // 2
+def _pad_for_kernel(descriptor: Tensor, kernel: Tensor, padding: str) -> Tensor:
+    width = kernel.shape[0] // 2
     if padding == "circular":
-        return attention_ops.pad_channels(descriptor, before, padding)
-    # `keras.ops.pad` counts its calls, and is compiled anew at each of them.
-    return torch.nn.functional.pad(descriptor, (before, before))
+        return pad_channels(descriptor, width, padding)
+    # `keras.ops.pad` counts its calls, so torch would recompile at each call.
+    return torch.nn.functional.pad(descriptor, (width, width))
 
 
-def _windows(descriptor, kernel, padding):
-    """View of `(batch, channels, k)`: each channel with its neighbours."""
-    padded = _pad_channels(descriptor, kernel, padding)
+def _windows(descriptor: Tensor, kernel: Tensor, padding: str) -> Tensor:
+    """View `(batch, channels, k)`: each channel with its neighbours."""
+    padded = _pad_for_kernel(descriptor, kernel, padding)
     return padded.unfold(1, kernel.shape[0], 1)
 
 
-def _taps_backwards(kernel, padding):
-    """What came from a neighbour went through that neighbour's own taps."""
+def _transposed_taps(kernel: Tensor, padding: str) -> Tensor:
+    """Kernel of the transposed convolution, which the input's gradient uses.
+
+    Each output channel was computed with its own taps, so the taps of the
+    neighbours are collected.
+    """
     windows = _windows(kernel.flip(0), kernel, padding)
     return windows.diagonal(dim1=0, dim2=2).T
 
 
-def _value(weight, like):
+def _cast_weight(weight: Tensor, dtype: torch.dtype) -> Tensor:
     if isinstance(weight, keras.Variable):
         weight = weight.value
-    return weight if weight.dtype == like.dtype else weight.to(like.dtype)
+    return weight if weight.dtype == dtype else weight.to(dtype)

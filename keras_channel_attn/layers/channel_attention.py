@@ -1,19 +1,26 @@
-"""What all mechanisms of channel attention share."""
+"""The base class of all channel attention layers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import (
     boolean,
     data_format_or_global,
+    keras_object,
     one_of,
-    resolved,
 )
 from keras_channel_attn.backend import activate, attend
 
 _POOLINGS = ("avg", "max", "avg_max", "avg+max")
-_HALF_AT_ZERO = [keras.activations.sigmoid, keras.activations.hard_sigmoid]
+_GATES_HALF_AT_ZERO = [
+    keras.activations.sigmoid,
+    keras.activations.hard_sigmoid,
+]
 
 
 class ChannelAttention(keras.layers.Layer):
@@ -21,27 +28,28 @@ class ChannelAttention(keras.layers.Layer):
 
         y = x * gate(excite(squeeze(x)))
 
-    with one gate per sample and channel. A mechanism is a subclass that
-    creates its weights in `build_excitation` and says its formula in `excite`.
-    Everything else is here: data formats, masks, precision, shapes, the
-    attention scores and the configuration.
+    There is one gate for each channel of each sample. A subclass implements
+    `excite`, and creates the weights for it in `build_excitation`. This class
+    does everything else: data formats, masks, dtypes, shapes, attention scores
+    and the configuration.
 
-    Use it to find attention in a model: `isinstance(layer, ChannelAttention)`.
+    To find attention layers in a model, use
+    `isinstance(layer, ChannelAttention)`.
 
     Args:
-        gate_activation: Name or callable, applied elementwise to what `excite`
-            returns. Defaults to `"sigmoid"`.
-        pooling: How the spatial positions are squeezed: `"avg"`, `"max"`,
-            `"avg_max"`, half the sum of both, or `"avg+max"`: both are
-            excited, by the same weights, and the results added before the
-            gate, as in [CBAM](https://arxiv.org/abs/1807.06521). Defaults to
+        gate_activation: Name or callable, the activation that maps the result
+            of `excite` to the gates. Defaults to `"sigmoid"`.
+        pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
+            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
+            applies `excite` to both and adds the two results before the gate,
+            as in [CBAM](https://arxiv.org/abs/1807.06521). Defaults to
             `"avg"`.
-        identity_start: Boolean. If `True`, the layer returns its input exactly
-            until it has been trained: a mechanism makes `excite` start at
-            zero, and the gates are divided by `gate(0)` (0.5 for a sigmoid, so
-            that they lie between 0 and 2). Exact for `sigmoid` and
-            `hard_sigmoid` in every precision, while nothing overflows.
-            Defaults to `False`.
+        identity_start: Boolean. If `True`, the layer returns its input
+            unchanged until it is trained. For this, `excite` must return zero
+            at the start, and the gates are divided by `gate(0)`. For a sigmoid
+            `gate(0)` is 0.5, so the gates are between 0 and 2. The output is
+            exactly the input for `sigmoid` and `hard_sigmoid`, with every
+            dtype, if no number overflows. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
@@ -50,32 +58,34 @@ class ChannelAttention(keras.layers.Layer):
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            do not enter the squeeze, whatever they hold; the gates still
-            multiply them. Taken from the input where Keras carries one, and
-            passed on.
-        return_attention_scores: Boolean, whether to return the gates too.
-            Defaults to `False`.
+            are excluded from pooling: their values have no effect on the
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
+        return_attention_scores: Boolean. If `True`, the gates are returned as
+            well. Defaults to `False`.
 
     Input shape:
         `(batch, *spatial, channels)` or, with
         `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
-        or more spatial axes. All but `channels` may be `None`.
+        or more spatial axes. All dimensions except `channels` may be `None`.
 
     Output shape:
-        The input's. With `return_attention_scores=True` a pair: that, and
-        `(batch, channels)`.
+        The same as the input shape. With `return_attention_scores=True`, a
+        tuple of two shapes: the input shape and `(batch, channels)`.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above;
-            if `identity_start` is combined with a gate that is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
-            input has a rank below 3 or an unknown or changed number of
-            channels, or the mask another shape.
+        TypeError, ValueError: If an argument has a wrong type or value, or if
+            `identity_start=True` and `gate_activation` is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
+            rank of the input is below 3, if its number of channels is unknown
+            or has changed since the layer was built, or if the mask has a wrong
+            shape.
 
     Examples:
 
     >>> class Contrast(ChannelAttention):
-    ...     "Gates from how far a channel is from the mean of all."
+    ...     "Gates from the difference to the mean over all channels."
     ...     def excite(self, descriptor):
     ...         mean = keras.ops.mean(descriptor, axis=-1, keepdims=True)
     ...         return descriptor - mean
@@ -85,35 +95,36 @@ class ChannelAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        gate_activation="sigmoid",
-        pooling="avg",
-        identity_start=False,
-        data_format=None,
-        **kwargs,
-    ):
+        gate_activation: Any = "sigmoid",
+        pooling: str = "avg",
+        identity_start: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.gate_activation = resolved(
+        self.gate_activation = keras_object(
             "gate_activation", gate_activation, keras.activations.get
         )
         self.pooling = one_of("pooling", pooling, _POOLINGS)
         self.identity_start = boolean("identity_start", identity_start)
         self.data_format = data_format_or_global(data_format)
         self._channel_axis = 1 if self.data_format == "channels_first" else -1
-        self._channels = None
-        self._neutral_gate = None
+        self._channels: int | None = None
+        self._neutral_gate: float | None = None
         if identity_start:
             _check_gate_at_zero(self.gate_activation)
-            if self.gate_activation in _HALF_AT_ZERO:
+            if self.gate_activation in _GATES_HALF_AT_ZERO:
                 self._neutral_gate = 0.5
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if len(input_shape) < 3:
             raise ValueError(
                 f"{type(self).__name__} needs an input of rank 3 or more: "
                 "batch, one or more spatial axes, and channels. Received: "
-                f"input_shape={tuple(input_shape)}. It squeezes spatial axes; "
-                "for (batch, channels) add one with `keras.layers.Reshape`."
+                f"input_shape={tuple(input_shape)}. If the input is "
+                "(batch, channels), add a spatial axis with "
+                "`keras.layers.Reshape`."
             )
         channels = input_shape[self._channel_axis]
         if not channels:
@@ -122,35 +133,41 @@ class ChannelAttention(keras.layers.Layer):
                 "or more. "
                 f"Received: input_shape={tuple(input_shape)} with "
                 f"data_format={self.data_format!r}, so the channels are axis "
-                f"{self._channel_axis}. Give `keras.Input` that dimension, or "
+                f"{self._channel_axis}. Set this dimension in `keras.Input` or "
                 "pass the other `data_format`."
             )
         self._channels = channels
         self.build_excitation(channels)
 
-    def build_excitation(self, channels):
-        """Create the weights that `excite` needs; by default there are none.
+    def build_excitation(self, channels: int) -> None:
+        """Create the weights that `excite` uses. By default there are none.
 
         Args:
             channels: Integer, number of channels of the input.
         """
 
-    def excite(self, descriptor):
-        """The mechanism's own formula, before the gate.
+    def excite(self, descriptor: Tensor) -> Tensor:
+        """Compute the logits of the gates. Subclasses implement it.
 
-        Called for each squeezed input: twice with `pooling="avg+max"`.
+        It is called once for each descriptor, so twice with
+        `pooling="avg+max"`.
 
         Args:
-            descriptor: Tensor `(batch, channels)`, the squeezed input.
+            descriptor: Tensor `(batch, channels)`, the pooled input.
 
         Returns:
-            Tensor `(batch, channels)`.
+            Tensor `(batch, channels)`, to which the gate is applied.
         """
         raise NotImplementedError(
             f"{type(self).__name__} does not implement `excite`."
         )
 
-    def call(self, inputs, mask=None, return_attention_scores=False):
+    def call(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         self._check_inputs(inputs, mask)
         if keras.backend.standardize_dtype(inputs.dtype) != self.compute_dtype:
             inputs = ops.cast(inputs, self.compute_dtype)
@@ -161,14 +178,14 @@ class ChannelAttention(keras.layers.Layer):
         )
         return (outputs, scores) if return_attention_scores else outputs
 
-    def _gates(self, *descriptors):
+    def _gates(self, *descriptors: Tensor) -> Tensor:
         logits = self.excite(descriptors[0])
         for descriptor in descriptors[1:]:
             logits = logits + self.excite(descriptor)
         scores = activate(self.gate_activation, logits)
         if self.identity_start:
-            # A division: a number divided by itself is one. For the same
-            # number, gate(0) has to come from the same precision and shape.
+            # The quotient is exactly 1 if both numbers are equal. So gate(0)
+            # is computed with the same dtype and shape as the scores.
             neutral = self._neutral_gate
             if neutral is None:
                 zeros = ops.zeros_like(logits)
@@ -176,16 +193,17 @@ class ChannelAttention(keras.layers.Layer):
             scores = scores / neutral
         return scores
 
-    def _check_inputs(self, inputs, mask):
-        # Not left to an `InputSpec`, which takes longer than the gates do. Any
-        # rank may follow `build`: the weights depend on the channels alone.
-        if self._channels is None:  # asked for shapes before it was built
+    def _check_inputs(self, inputs: Tensor, mask: Tensor | None) -> None:
+        # An `InputSpec` would take longer than the computation of the gates.
+        # The rank may change after `build`: the weights depend only on the
+        # number of channels.
+        if self._channels is None:  # Shapes are inferred before `build`.
             return
         shape = inputs.shape
         if 0 in tuple(shape)[1:]:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} needs at least one "
-                "position to squeeze. Received: inputs of shape "
+                "position to pool. Received: inputs of shape "
                 f"{tuple(shape)}."
             )
         if len(shape) < 3 or shape[self._channel_axis] != self._channels:
@@ -198,7 +216,7 @@ class ChannelAttention(keras.layers.Layer):
         if mask is not None:
             self._check_mask(inputs, mask)
 
-    def _check_mask(self, inputs, mask):
+    def _check_mask(self, inputs: Tensor, mask: Tensor) -> None:
         if not hasattr(mask, "shape"):
             raise TypeError(
                 f"`mask` must be an array or a tensor. Received: {mask!r} (of "
@@ -218,12 +236,17 @@ class ChannelAttention(keras.layers.Layer):
                 f"data_format={self.data_format!r}."
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
         return tuple(input_shape)
 
     def compute_output_spec(
-        self, inputs, mask=None, return_attention_scores=False
-    ):
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         self._check_inputs(inputs, mask)
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -231,7 +254,7 @@ class ChannelAttention(keras.layers.Layer):
         shape = (inputs.shape[0], inputs.shape[self._channel_axis])
         return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "gate_activation": keras.activations.serialize(
@@ -243,13 +266,15 @@ class ChannelAttention(keras.layers.Layer):
         }
 
 
-def _check_gate_at_zero(gate):
-    """Refuse a gate that cannot be divided by gate(0)."""
+def _check_gate_at_zero(gate: Callable[[Tensor], Tensor]) -> None:
+    """Raise an error for a gate that cannot be divided by gate(0)."""
     zeros = [ops.zeros((1, channels), "float32") for channels in (2, 3)]
     try:
-        pair, triple = (ops.convert_to_numpy(gate(zero))[0] for zero in zeros)
+        pair, triple = (
+            ops.convert_to_numpy(gate(tensor))[0] for tensor in zeros
+        )
     except (NotImplementedError, TypeError):
-        # Made while a graph is traced, where nothing has a value yet.
+        # The layer is created while a graph is traced: tensors have no values.
         return
     value = float(pair[0])
     if value == 0.0 or not np.allclose(triple, value):
@@ -257,6 +282,6 @@ def _check_gate_at_zero(gate):
             "`identity_start=True` divides each gate by gate(0), so "
             "`gate_activation` must be elementwise and not zero at zero. "
             f"Received: gate_activation={gate!r}, which maps two zeros to "
-            f"{pair.tolist()} and three to {triple.tolist()}. Use 'sigmoid' "
-            "or 'hard_sigmoid', or leave identity_start=False."
+            f"{pair.tolist()} and three zeros to {triple.tolist()}. Use "
+            "'sigmoid' or 'hard_sigmoid', or set identity_start=False."
         )

@@ -1,7 +1,10 @@
 """Efficient Channel Attention."""
 
+from typing import Any
+
 import keras
 
+from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import (
     boolean,
     finite_number,
@@ -17,40 +20,44 @@ _PADDINGS = ("zeros", "circular")
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
 class EfficientChannelAttention(KernelAttention):
-    """Efficient Channel Attention: gates from each channel's neighbours.
+    """Efficient Channel Attention: a 1-D convolution along the channels.
 
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
 
-    One kernel of `k` taps slides along the channel axis, without a bias and
-    without narrowing the channels: `k` weights in all. From
-    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020), eq. 7.
-    With `shared_kernel=False` each channel has `k` taps of its own, the ECA-NS
-    of its table 2.
+    The gate of a channel depends on `k` channels: the channel itself and its
+    neighbours. All channels share one kernel of `k` weights. There is no bias
+    and no bottleneck. See eq. 7 of
+    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020). With
+    `shared_kernel=False` each channel has its own `k` weights: ECA-NS in table
+    2 of the paper.
 
     Args:
-        kernel_size: Positive odd integer, the number of taps. Defaults to
-            `None`: chosen from the channels by the rule of the paper's fig. 3,
-            `t = int(abs((log2(channels) + b) / gamma))`, then `t` if odd, else
-            `t + 1`. The rule gives 1 for up to 7 channels, 3 up to 127, 5 up
-            to 2047, 7 up to 32767; some libraries clamp it at 3, this one
-            does not.
-        gamma: Number above zero, slope of the rule. Defaults to `2`.
-        b: Number, offset of the rule. Defaults to `1`.
-        padding: `"zeros"`, or `"circular"`, which takes the first and the last
-            channel for neighbours. Defaults to `"zeros"`.
-        gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
-            `"avg+max"`, both excited by the same weights and added before the
-            gate. Defaults to `"avg"`.
-        identity_start: Boolean. If `True`, the layer returns its input exactly
-            until it has been trained: the kernel starts at zero, and the gates
-            are divided by `gate(0)`. Made for putting attention into a network
-            that is trained already. Defaults to `False`.
+        kernel_size: Positive odd integer, the number of weights `k`. Defaults
+            to `None`: it is computed from the number of channels by the rule in
+            fig. 3 of the paper,
+            `t = int(abs((log2(channels) + b) / gamma))`, then `t` if it is
+            odd, else `t + 1`. With the default `gamma` and `b` this is 1 for
+            up to 7 channels, 3 for up to 127, 5 for up to 2047 and 7 for up to
+            32767. Some libraries use at least 3; this layer does not.
+        gamma: Number above zero, slope of that rule. Defaults to `2`.
+        b: Number, offset of that rule. Defaults to `1`.
+        padding: `"zeros"`, or `"circular"`, with which the first and the last
+            channel are neighbours. Defaults to `"zeros"`.
+        gate_activation: Name or callable, the activation that returns the
+            gates. Defaults to `"sigmoid"`.
+        pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
+            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
+            applies the same weights to both and adds the two results before
+            the gate. Defaults to `"avg"`.
+        identity_start: Boolean. If `True`, the layer returns its input
+            unchanged until it is trained: the kernel starts at zero, and the
+            gates are divided by `gate(0)`. Use it to insert attention into a
+            trained network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of the kernel. Defaults to
-            `"lecun_uniform"`, for numbers that depend on how many channels
-            one gate sees, and not on how many gates there are.
+            `"lecun_uniform"`: its range depends on the number of channels that
+            one gate is computed from, and not on the number of gates.
         kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         shared_kernel: Boolean, whether all channels share one kernel. Defaults
@@ -61,31 +68,33 @@ class EfficientChannelAttention(KernelAttention):
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            do not enter the squeeze, whatever they hold; the gates still
-            multiply them. Taken from the input where Keras carries one, and
-            passed on.
-        return_attention_scores: Boolean, whether to return the gates too.
-            Defaults to `False`.
+            are excluded from pooling: their values have no effect on the
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
+        return_attention_scores: Boolean. If `True`, the gates are returned as
+            well. Defaults to `False`.
 
     Input shape:
         `(batch, *spatial, channels)` or, with
         `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
-        or more spatial axes. All but `channels` may be `None`.
+        or more spatial axes. All dimensions except `channels` may be `None`.
 
     Output shape:
-        The input's. With `return_attention_scores=True` a pair: that, and
-        `(batch, channels)`.
+        The same as the input shape. With `return_attention_scores=True`, a
+        tuple of two shapes: the input shape and `(batch, channels)`.
 
     Weights:
-        `kernel` `(kernel_size, 1, 1)`, the layout of `keras.layers.Conv1D`;
-        with `shared_kernel=False` `(kernel_size, channels)`.
+        `kernel` `(kernel_size, 1, 1)`, the shape that `keras.layers.Conv1D`
+        uses. With `shared_kernel=False` it is `(kernel_size, channels)`.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above;
-            if `identity_start` is combined with a gate that is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
-            input has a rank below 3 or an unknown or changed number of
-            channels, or the mask another shape.
+        TypeError, ValueError: If an argument has a wrong type or value, or if
+            `identity_start=True` and `gate_activation` is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
+            rank of the input is below 3, if its number of channels is unknown
+            or has changed since the layer was built, or if the mask has a wrong
+            shape.
 
     Examples:
 
@@ -98,20 +107,20 @@ class EfficientChannelAttention(KernelAttention):
 
     def __init__(
         self,
-        kernel_size=None,
-        gamma=2,
-        b=1,
-        padding="zeros",
-        gate_activation="sigmoid",
-        pooling="avg",
-        identity_start=False,
-        data_format=None,
-        kernel_initializer="lecun_uniform",
-        kernel_regularizer=None,
-        kernel_constraint=None,
-        shared_kernel=True,
-        **kwargs,
-    ):
+        kernel_size: int | None = None,
+        gamma: float = 2,
+        b: float = 1,
+        padding: str = "zeros",
+        gate_activation: Any = "sigmoid",
+        pooling: str = "avg",
+        identity_start: bool = False,
+        data_format: str | None = None,
+        kernel_initializer: Any = "lecun_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        shared_kernel: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             gate_activation,
             pooling,
@@ -130,7 +139,7 @@ class EfficientChannelAttention(KernelAttention):
         self.padding = one_of("padding", padding, _PADDINGS)
         self.shared_kernel = boolean("shared_kernel", shared_kernel)
 
-    def build_excitation(self, channels):
+    def build_excitation(self, channels: int) -> None:
         size = self.kernel_size or adaptive_kernel_size(
             channels, self.gamma, self.b
         )
@@ -140,10 +149,10 @@ class EfficientChannelAttention(KernelAttention):
             "zeros" if self.identity_start else self.kernel_initializer,
         )
 
-    def excite(self, descriptor):
+    def excite(self, descriptor: Tensor) -> Tensor:
         return channel_convolution(descriptor, self.kernel, self.padding)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

@@ -1,7 +1,10 @@
 """Squeeze-and-Excitation with one linear map."""
 
+from typing import Any
+
 import keras
 
+from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import positive_integer
 from keras_channel_attn.backend import grouped_linear
 from keras_channel_attn.layers.affine_attention import AffineAttention
@@ -9,38 +12,40 @@ from keras_channel_attn.layers.affine_attention import AffineAttention
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
 class LinearSqueezeExcite(AffineAttention):
-    """Squeeze-and-Excitation without a bottleneck: gates from one linear map.
+    """Squeeze-and-Excitation with one linear map, without a bottleneck.
 
         y = x * gate(z W + b),    z = squeeze(x)
 
-    `W` is block-diagonal, with `groups` blocks. These are the variants of table
-    2 in [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020), which
-    says that narrowing the channels costs accuracy:
+    `W` is block-diagonal, with `groups` blocks.
+    [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020) says that a
+    bottleneck reduces the accuracy, and compares these variants in its table 2:
 
-    - `groups=1`: a full matrix, SE-Var3;
-    - `groups=channels`: one weight for each channel, SE-Var2;
-    - any other divisor of the channels: SE-GC.
+    - `groups=1`: `W` is a full matrix, SE-Var3.
+    - `groups=channels`: each channel has one weight, SE-Var2.
+    - Any other divisor of the number of channels: SE-GC.
 
-    With `use_bias=True, gate_activation="hard_sigmoid"` it is the eSE of
-    [CenterMask](https://arxiv.org/abs/1911.06667) (Lee and Park, 2020).
+    With `use_bias=True, gate_activation="hard_sigmoid"` this layer is the eSE
+    of [CenterMask](https://arxiv.org/abs/1911.06667) (Lee and Park, 2020).
 
     Args:
-        groups: Positive integer that divides the channels: channels of
-            different groups do not see each other. Defaults to `1`.
+        groups: Positive integer that divides the number of channels. A gate
+            depends only on the channels of its own group. Defaults to `1`.
         use_bias: Boolean, whether the map has a bias. Defaults to `False`.
-        gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
-            `"avg+max"`, both excited by the same weights and added before the
-            gate. Defaults to `"avg"`.
-        identity_start: Boolean. If `True`, the layer returns its input exactly
-            until it has been trained: the map starts at zero, and the gates
-            are divided by `gate(0)`. Made for putting attention into a network
-            that is trained already. Defaults to `False`.
+        gate_activation: Name or callable, the activation that returns the
+            gates. Defaults to `"sigmoid"`.
+        pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
+            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
+            applies the same weights to both and adds the two results before
+            the gate. Defaults to `"avg"`.
+        identity_start: Boolean. If `True`, the layer returns its input
+            unchanged until it is trained: the map starts at zero, and the gates
+            are divided by `gate(0)`. Use it to insert attention into a trained
+            network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of the kernel. Defaults to
-            `"lecun_uniform"`, for numbers that depend on how many channels
-            one gate sees, and not on how many gates there are.
+            `"lecun_uniform"`: its range depends on the number of channels that
+            one gate is computed from, and not on the number of gates.
         bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of the kernel. Defaults to `None`.
         bias_regularizer: Regularizer of the bias. Defaults to `None`.
@@ -52,34 +57,35 @@ class LinearSqueezeExcite(AffineAttention):
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            do not enter the squeeze, whatever they hold; the gates still
-            multiply them. Taken from the input where Keras carries one, and
-            passed on.
-        return_attention_scores: Boolean, whether to return the gates too.
-            Defaults to `False`.
+            are excluded from pooling: their values have no effect on the
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
+        return_attention_scores: Boolean. If `True`, the gates are returned as
+            well. Defaults to `False`.
 
     Input shape:
         `(batch, *spatial, channels)` or, with
         `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
-        or more spatial axes. All but `channels` may be `None`.
+        or more spatial axes. All dimensions except `channels` may be `None`.
 
     Output shape:
-        The input's. With `return_attention_scores=True` a pair: that, and
-        `(batch, channels)`.
+        The same as the input shape. With `return_attention_scores=True`, a
+        tuple of two shapes: the input shape and `(batch, channels)`.
 
     Weights:
-        `kernel` `(channels // groups, channels)`, that of a grouped
-        `keras.layers.Conv1D` without its first axis: block `g` is in columns
-        `g * channels // groups` and following. `bias` `(channels,)`, only with
-        `use_bias=True`.
+        `kernel` `(channels // groups, channels)`, the shape of the kernel of a
+        grouped `keras.layers.Conv1D` without its first axis. Block `g` starts
+        at column `g * channels // groups`. `bias` `(channels,)` exists only
+        with `use_bias=True`.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above;
-            if `identity_start` is combined with a gate that is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
-            input has a rank below 3 or an unknown or changed number of
-            channels, or one that `groups` does not divide, or the mask another
-            shape.
+        TypeError, ValueError: If an argument has a wrong type or value, or if
+            `identity_start=True` and `gate_activation` is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
+            rank of the input is below 3, if its number of channels is unknown,
+            is not divisible by `groups` or has changed since the layer was
+            built, or if the mask has a wrong shape.
 
     Examples:
 
@@ -92,20 +98,20 @@ class LinearSqueezeExcite(AffineAttention):
 
     def __init__(
         self,
-        groups=1,
-        use_bias=False,
-        gate_activation="sigmoid",
-        pooling="avg",
-        identity_start=False,
-        data_format=None,
-        kernel_initializer="lecun_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        groups: int = 1,
+        use_bias: bool = False,
+        gate_activation: Any = "sigmoid",
+        pooling: str = "avg",
+        identity_start: bool = False,
+        data_format: str | None = None,
+        kernel_initializer: Any = "lecun_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             gate_activation,
             pooling,
@@ -122,7 +128,7 @@ class LinearSqueezeExcite(AffineAttention):
         )
         self.groups = positive_integer("groups", groups)
 
-    def build_excitation(self, channels):
+    def build_excitation(self, channels: int) -> None:
         if channels % self.groups:
             raise ValueError(
                 "`groups` must divide the number of channels. Received: "
@@ -137,8 +143,8 @@ class LinearSqueezeExcite(AffineAttention):
         )
         self.bias = self._add_bias("bias", channels, bias)
 
-    def excite(self, descriptor):
+    def excite(self, descriptor: Tensor) -> Tensor:
         return grouped_linear(descriptor, self.kernel, self.bias)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups}

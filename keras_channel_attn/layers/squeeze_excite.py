@@ -1,8 +1,11 @@
 """Squeeze-and-Excitation."""
 
+from typing import Any
+
 import keras
 
-from keras_channel_attn.arguments import positive_integer, resolved
+from keras_channel_attn._tensors import Tensor
+from keras_channel_attn.arguments import keras_object, positive_integer
 from keras_channel_attn.backend import bottleneck
 from keras_channel_attn.layers.affine_attention import AffineAttention
 from keras_channel_attn.ops import bottleneck_width
@@ -10,44 +13,49 @@ from keras_channel_attn.ops import bottleneck_width
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
 class SqueezeExcite(AffineAttention):
-    """Squeeze-and-Excitation: gates from a two-layer map of all channels.
+    """Squeeze-and-Excitation: the gates are computed by two dense maps.
 
         y = x * gate(activation(z W1 + b1) W2 + b2),    z = squeeze(x)
 
-    `W1` narrows the channels by `reduction`, `W2` widens them again. From
+    `W1` maps the channels to a bottleneck, which is narrower by the factor
+    `reduction`; `W2` maps the bottleneck back to the channels. See eq. 3 of
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507)
-    (Hu et al., 2018), eq. 3.
+    (Hu et al., 2018).
 
-    There are no biases by default: the journal text of the paper says that
-    removing them helps on ResNets. The weights that its authors released, and
-    most other published ones, have them: pass `use_bias=True` for those.
+    By default the maps have no biases: the journal version of the paper says
+    that removing them helps on ResNets. The weights that its authors released,
+    and most other published weights, have biases; pass `use_bias=True` to load
+    such weights.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
             narrower than the input: `channels // reduction` units, at least
             one. Defaults to `16`.
-        bottleneck_units: Positive integer, the width of the bottleneck
-            itself, in place of `reduction` and `divisor`. Defaults to `None`.
-        divisor: Positive integer. Above 1, the width is
-            `channels / reduction` rounded to the nearest multiple of it, at
-            least `divisor` (timm rounds to 8). Defaults to `1`.
-        activation: Name or callable, between the two maps. Defaults to
+        bottleneck_units: Positive integer, the width of the bottleneck. If it
+            is given, `reduction` and `divisor` are not used. Defaults to
+            `None`.
+        divisor: Positive integer. If it is above 1, the width of the bottleneck
+            is `channels / reduction` rounded to the nearest multiple of
+            `divisor`, at least `divisor`. timm uses 8. Defaults to `1`.
+        activation: Name or callable, applied between the two maps. Defaults to
             `"relu"`.
         use_bias: Boolean, whether both maps have a bias. Defaults to `False`.
-        gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
-            `"avg+max"`, both excited by the same weights and added before the
-            gate: the channel branch of
-            [CBAM](https://arxiv.org/abs/1807.06521). Defaults to `"avg"`.
-        identity_start: Boolean. If `True`, the layer returns its input exactly
-            until it has been trained: the second map starts at zero, and the
-            gates are divided by `gate(0)`. Made for putting attention into a
-            network that is trained already. Defaults to `False`.
+        gate_activation: Name or callable, the activation that returns the
+            gates. Defaults to `"sigmoid"`.
+        pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
+            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
+            applies the same weights to both and adds the two results before
+            the gate, as the channel branch of
+            [CBAM](https://arxiv.org/abs/1807.06521) does. Defaults to `"avg"`.
+        identity_start: Boolean. If `True`, the layer returns its input
+            unchanged until it is trained: the second map starts at zero, and
+            the gates are divided by `gate(0)`. Use it to insert attention into
+            a trained network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
-        kernel_initializer: Initializer of both kernels; they never start with
-            the same random numbers, also if it has a seed. Defaults to
-            `"glorot_uniform"`.
+        kernel_initializer: Initializer of both kernels. The two kernels get
+            different random numbers, even if the initializer has a seed.
+            Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of both biases. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of both kernels. Defaults to `None`.
         bias_regularizer: Regularizer of both biases. Defaults to `None`.
@@ -59,32 +67,34 @@ class SqueezeExcite(AffineAttention):
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            do not enter the squeeze, whatever they hold; the gates still
-            multiply them. Taken from the input where Keras carries one, and
-            passed on.
-        return_attention_scores: Boolean, whether to return the gates too.
-            Defaults to `False`.
+            are excluded from pooling: their values have no effect on the
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
+        return_attention_scores: Boolean. If `True`, the gates are returned as
+            well. Defaults to `False`.
 
     Input shape:
         `(batch, *spatial, channels)` or, with
         `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
-        or more spatial axes. All but `channels` may be `None`.
+        or more spatial axes. All dimensions except `channels` may be `None`.
 
     Output shape:
-        The input's. With `return_attention_scores=True` a pair: that, and
-        `(batch, channels)`.
+        The same as the input shape. With `return_attention_scores=True`, a
+        tuple of two shapes: the input shape and `(batch, channels)`.
 
     Weights:
         `reduce_kernel` `(channels, units)`, `reduce_bias` `(units,)`,
         `expand_kernel` `(units, channels)`, `expand_bias` `(channels,)`, in
-        this order; the biases only with `use_bias=True`.
+        this order. The biases exist only with `use_bias=True`.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above;
-            if `identity_start` is combined with a gate that is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`); on a call, if the
-            input has a rank below 3 or an unknown or changed number of
-            channels, or the mask another shape.
+        TypeError, ValueError: If an argument has a wrong type or value, or if
+            `identity_start=True` and `gate_activation` is zero at zero
+            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
+            rank of the input is below 3, if its number of channels is unknown
+            or has changed since the layer was built, or if the mask has a wrong
+            shape.
 
     Examples:
 
@@ -97,23 +107,23 @@ class SqueezeExcite(AffineAttention):
 
     def __init__(
         self,
-        reduction=16,
-        bottleneck_units=None,
-        divisor=1,
-        activation="relu",
-        use_bias=False,
-        gate_activation="sigmoid",
-        pooling="avg",
-        identity_start=False,
-        data_format=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        reduction: int = 16,
+        bottleneck_units: int | None = None,
+        divisor: int = 1,
+        activation: Any = "relu",
+        use_bias: bool = False,
+        gate_activation: Any = "sigmoid",
+        pooling: str = "avg",
+        identity_start: bool = False,
+        data_format: str | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             gate_activation,
             pooling,
@@ -135,19 +145,19 @@ class SqueezeExcite(AffineAttention):
                 "bottleneck_units", bottleneck_units
             )
         self.divisor = positive_integer("divisor", divisor)
-        self.activation = resolved(
+        self.activation = keras_object(
             "activation", activation, keras.activations.get
         )
 
-    def build_excitation(self, channels):
+    def build_excitation(self, channels: int) -> None:
         units = self.bottleneck_units or bottleneck_width(
             channels, self.reduction, self.divisor
         )
         expand_kernel, expand_bias = "zeros", "zeros"
         if not self.identity_start:
-            expand_kernel = _other_numbers(self.kernel_initializer)
+            expand_kernel = _reseed(self.kernel_initializer)
             expand_bias = self.bias_initializer
-        # The order of these weights is the order in every saved file.
+        # Saved files store the weights in this order.
         self.reduce_kernel = self._add_kernel(
             "reduce_kernel", (channels, units), self.kernel_initializer
         )
@@ -159,7 +169,7 @@ class SqueezeExcite(AffineAttention):
         )
         self.expand_bias = self._add_bias("expand_bias", channels, expand_bias)
 
-    def excite(self, descriptor):
+    def excite(self, descriptor: Tensor) -> Tensor:
         return bottleneck(
             descriptor,
             self.reduce_kernel,
@@ -169,7 +179,7 @@ class SqueezeExcite(AffineAttention):
             self.activation,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "reduction": self.reduction,
@@ -179,11 +189,11 @@ class SqueezeExcite(AffineAttention):
         }
 
 
-def _other_numbers(initializer):
-    """The same distribution as `initializer`, drawn with another seed.
+def _reseed(initializer: Any) -> Any:
+    """An initializer with the same distribution and a different seed.
 
-    Keras' initializers are stateless: one object used twice gives two kernels
-    of the same fans the same numbers, and a copy of a seeded one does so too.
+    Keras initializers are stateless: if one object, or a copy with the same
+    seed, initializes two kernels of the same size, both get the same numbers.
     """
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
@@ -196,5 +206,5 @@ def _other_numbers(initializer):
         return type(initializer).from_config(
             {**config, "seed": config["seed"] + 1}
         )
-    # A SeedGenerator draws other numbers each time by itself.
+    # A `SeedGenerator` returns new numbers at each use.
     return initializer

@@ -1,25 +1,31 @@
-"""The squeeze alone, with a gate on it."""
+"""Channel attention without weights."""
+
+from typing import Any
 
 import keras
 
+from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.layers.channel_attention import ChannelAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
 class SqueezeGate(ChannelAttention):
-    """Channel attention without weights: the gate of each channel's own mean.
+    """Channel attention without weights: the gate of the pooled channel.
 
         y = x * gate(z),    z = squeeze(x)
 
-    SE-Var1 in table 2 of [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et
-    al., 2020): what attention brings before it learns anything.
+    This is SE-Var1 in table 2 of [ECA-Net](https://arxiv.org/abs/1910.03151)
+    (Wang et al., 2020). Compare other layers with it to see how much their
+    weights contribute.
 
     Args:
-        gate_activation: Name or callable, the gate. Defaults to `"sigmoid"`.
-        pooling: `"avg"`, `"max"`, `"avg_max"`, half the sum of both, or
-            `"avg+max"`, the sum of both. Defaults to `"avg"`.
-        identity_start: `False`, the only value: without weights nothing could
-            start as the identity and be trained. Defaults to `False`.
+        gate_activation: Name or callable, the activation that returns the
+            gates. Defaults to `"sigmoid"`.
+        pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
+            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
+            is the sum of both. Defaults to `"avg"`.
+        identity_start: Must be `False`: this layer has no weights that could
+            start at zero and be trained. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
@@ -28,28 +34,30 @@ class SqueezeGate(ChannelAttention):
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            do not enter the squeeze, whatever they hold; the gates still
-            multiply them. Taken from the input where Keras carries one, and
-            passed on.
-        return_attention_scores: Boolean, whether to return the gates too.
-            Defaults to `False`.
+            are excluded from pooling: their values have no effect on the
+            gates. The gates are applied to all positions. If the inputs carry a
+            Keras mask, Keras passes it to this argument and attaches it to the
+            outputs.
+        return_attention_scores: Boolean. If `True`, the gates are returned as
+            well. Defaults to `False`.
 
     Input shape:
         `(batch, *spatial, channels)` or, with
         `data_format="channels_first"`, `(batch, channels, *spatial)`, with one
-        or more spatial axes. All but `channels` may be `None`.
+        or more spatial axes. All dimensions except `channels` may be `None`.
 
     Output shape:
-        The input's. With `return_attention_scores=True` a pair: that, and
-        `(batch, channels)`.
+        The same as the input shape. With `return_attention_scores=True`, a
+        tuple of two shapes: the input shape and `(batch, channels)`.
 
     Weights:
         None.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above; on
-            a call, if the input has a rank below 3 or an unknown or changed
-            number of channels, or the mask another shape.
+        TypeError, ValueError: If an argument has a wrong type or value. On a
+            call, if the rank of the input is below 3, if its number of
+            channels is unknown or has changed since the layer was built, or if
+            the mask has a wrong shape.
 
     Examples:
 
@@ -62,12 +70,12 @@ class SqueezeGate(ChannelAttention):
 
     def __init__(
         self,
-        gate_activation="sigmoid",
-        pooling="avg",
-        identity_start=False,
-        data_format=None,
-        **kwargs,
-    ):
+        gate_activation: Any = "sigmoid",
+        pooling: str = "avg",
+        identity_start: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             gate_activation, pooling, identity_start, data_format, **kwargs
         )
@@ -80,5 +88,5 @@ class SqueezeGate(ChannelAttention):
                 "which has one weight for each channel."
             )
 
-    def excite(self, descriptor):
+    def excite(self, descriptor: Tensor) -> Tensor:
         return descriptor

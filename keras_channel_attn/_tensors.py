@@ -1,0 +1,68 @@
+"""Axes of tensors and shifts along the channels, for `ops` and `backend`.
+
+These functions are not part of the public API.
+"""
+
+from typing import Any
+
+from keras import ops
+
+# A tensor of any backend, a Keras tensor or a Keras variable. Each backend has
+# its own class, and Keras ships no types, so that a type checker sees `Any`.
+Tensor = Any
+
+
+def channel_axis(data_format: str) -> int:
+    """Index of the channel axis."""
+    return -1 if data_format == "channels_last" else 1
+
+
+def spatial_axes(inputs: Tensor, data_format: str) -> tuple[int, ...]:
+    """Indices of all axes except the batch axis and the channel axis."""
+    rank = len(inputs.shape)
+    if data_format == "channels_last":
+        return tuple(range(1, rank - 1))
+    return tuple(range(2, rank))
+
+
+def pad_channels(descriptor: Tensor, width: int, padding: str) -> Tensor:
+    """Pad `(batch, channels)` on both sides of the channel axis.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        width: Integer, number of columns to add on each side.
+        padding: `"zeros"`, or `"circular"`, which continues with the channels
+            of the other end.
+
+    Returns:
+        Tensor `(batch, channels + 2 * width)`.
+    """
+    if padding == "zeros":
+        return ops.pad(descriptor, ((0, 0), (width, width)))
+    # A kernel can be wider than the number of channels, so that the padding
+    # repeats all channels more than once.
+    channels = descriptor.shape[1]
+    repeats = -(-width // channels)
+    start = repeats * channels - width
+    repeated = ops.concatenate([descriptor] * (2 * repeats + 1), axis=1)
+    return repeated[:, start : start + channels + 2 * width]
+
+
+def shifted_sum(padded: Tensor, kernel: Tensor, channels: int) -> Tensor:
+    """Weighted sum of `len(kernel)` windows of `padded`.
+
+    Window `j` starts at column `j` and is `channels` columns wide.
+
+    Args:
+        padded: Tensor `(batch, channels + len(kernel) - 1)`.
+        kernel: Tensor `(k, 1, 1)`, or `(k, channels)` for weights that differ
+            between the channels.
+        channels: Integer, number of channels of the result.
+
+    Returns:
+        Tensor `(batch, channels)`.
+    """
+    total = padded[:, :channels] * kernel[0]
+    for tap in range(1, kernel.shape[0]):
+        total = total + padded[:, tap : tap + channels] * kernel[tap]
+    return total
