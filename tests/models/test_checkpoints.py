@@ -244,13 +244,15 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.backend("jax", "tensorflow", "numpy", "openvino")
-def test_no_torch_is_imported_for_safetensors(tmp_path, checkpoint):
-    save_file(contiguous(checkpoint), tmp_path / "model.safetensors")
+def test_no_torch_is_imported_for_safetensors(tmp_path):
+    path = tmp_path / "eca.safetensors"
+    save_file({"conv.weight": np.ones((1, 1, 3), "float32")}, path)
     code = (
         "import sys\n"
-        "from keras_channel_attn import models\n"
-        f"models.from_timm('resnet18', {str(tmp_path / 'model.safetensors')!r}"
-        ", classes=5, depths=(1, 1, 1, 1))\n"
+        "from keras_channel_attn import EfficientChannelAttention, models\n"
+        "layer = EfficientChannelAttention(kernel_size=3)\n"
+        "layer.build((None, 6, 6, 8))\n"
+        f"models.load_torch_weights(layer, {str(path)!r})\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -310,8 +312,9 @@ def test_what_is_not_published(offline, name, arguments, message):
 
 
 def test_a_tag_says_how_many_classes():
+    # Basic blocks, for a narrower dense layer.
     model = models.from_timm(
-        "resnetaa50d.sw_in12k", depths=(1, 1, 1, 1), classifier_activation=None
+        "resnetaa50d.sw_in12k", depths=(1, 1, 1, 1), block="basic"
     )
     assert model.output_shape == (None, 11821)
 

@@ -151,7 +151,7 @@ def test_what_is_no_batch_of_images(shape):
 
 def test_an_image_without_a_pixel():
     layer = ImagePreprocessing(8, data_format="channels_last")
-    with pytest.raises(ValueError, match="one pixel or more"):
+    with pytest.raises(ValueError, match="at least one pixel"):
         layer(np.zeros((1, 8, 0, 3)))
 
 
