@@ -24,8 +24,7 @@ def preprocessing(
     """The layer that prepares images as for the evaluation of a checkpoint.
 
     The accuracies in the documentation were measured with this preprocessing.
-    To make one model of both: `keras.Sequential([preprocessing(name),
-    network])`.
+    `keras.Sequential([preprocessing(name), network])` is one model of both.
 
     Args:
         name: String, a name of timm with a tag, `"seresnet50.ra2_in1k"`, or

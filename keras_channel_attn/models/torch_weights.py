@@ -29,6 +29,7 @@ from keras_channel_attn.models.layer_names import (
     torch_module_name,
 )
 
+# The path of a file, or a mapping from names to arrays.
 Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 
 
