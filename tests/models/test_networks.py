@@ -281,7 +281,8 @@ def test_inception_in_a_file(inception, tmp_path):
     randomize(inception)
     inception.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == inception.get_config()
+    # Not the configs themselves: files make lists of tuples.
+    assert loaded.to_json() == inception.to_json()
     for actual, expected in zip(
         loaded.get_weights(), inception.get_weights(), strict=True
     ):
