@@ -107,21 +107,33 @@ def test_parameters_of_each_row(attention, count, channels):
     assert parameters(attention(channels), channels) == count(channels)
 
 
+def trainable_parameters(network):
+    return sum(math.prod(w.shape) for w in network.trainable_weights)
+
+
+# One backend is enough to count, and this one builds a network quickly.
+@pytest.mark.backend("tensorflow")
+def test_parameters_of_resnet_50():
+    assert trainable_parameters(models.ResNet((3, 4, 6, 3))) == 25_557_032
+
+
+@pytest.fixture(scope="module")
+def without_attention():
+    return trainable_parameters(models.ResNet((1, 1, 1, 1)))
+
+
 @over_table_2
-def test_parameters_of_each_row_in_resnet_50(attention, count):
-    # As the paper places them: at the end of each of the 3, 4, 6 and 3 blocks.
+@pytest.mark.backend("tensorflow")
+def test_parameters_of_each_row_in_a_network(
+    attention, count, without_attention
+):
+    # As the paper places them: at the end of each block. The sums for all
+    # blocks of ResNet-50 are in tests/models/test_networks.py.
     network = models.ResNet(
-        (3, 4, 6, 3), attention=lambda channels, stage: attention(channels)
+        (1, 1, 1, 1), attention=lambda channels, stage: attention(channels)
     )
-    expected = 25_557_032 + sum(
-        blocks * count(channels)
-        for blocks, channels in zip(
-            (3, 4, 6, 3), (256, 512, 1024, 2048), strict=True
-        )
-    )
-    assert expected == sum(
-        math.prod(weight.shape) for weight in network.trainable_weights
-    )
+    added = trainable_parameters(network) - without_attention
+    assert added == sum(map(count, (256, 512, 1024, 2048)))
 
 
 def test_clamped_kernel_size_differs_up_to_7_channels():

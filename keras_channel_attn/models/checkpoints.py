@@ -1,9 +1,10 @@
-"""Published checkpoints: what there is, and how their images were prepared."""
+"""The published checkpoints of timm, and the preprocessing of each."""
 
 import csv
 import difflib
 import functools
 import importlib.resources
+from typing import Any
 
 from keras_channel_attn.models.image_preprocessing import (
     IMAGENET_MEAN,
@@ -17,18 +18,19 @@ _STATISTICS = {
 }
 
 
-def preprocessing(name, data_format=None, dtype=None):
-    """The layer that prepares images as a checkpoint was evaluated.
+def preprocessing(
+    name: str, data_format: str | None = None, dtype: Any = None
+) -> ImagePreprocessing:
+    """The layer that prepares images as for the evaluation of a checkpoint.
 
-    With it a network has the accuracy that timm measured, see the table in the
-    documentation. It can stand in front of the network in one model:
-    `keras.Sequential([preprocessing(name), network])`.
+    The accuracies in the documentation were measured with this preprocessing.
+    `keras.Sequential([preprocessing(name), network])` is one model of both.
 
     Args:
         name: String, a name of timm with a tag, `"seresnet50.ra2_in1k"`, or
-            without, `"seresnet50"`, for the checkpoint that
-            `weights="pretrained"` loads. For the networks of ECANet, moskomule
-            and torchvision: `"resnet50.tv_in1k"`.
+            without a tag, `"seresnet50"`, for the checkpoint that
+            `weights="pretrained"` loads. Use `"resnet50.tv_in1k"` for
+            checkpoints of ECANet, moskomule and torchvision.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layer. Defaults to the global policy.
@@ -37,7 +39,8 @@ def preprocessing(name, data_format=None, dtype=None):
         An `ImagePreprocessing`.
 
     Raises:
-        ValueError: If there is no such checkpoint; with the nearest names.
+        ValueError: If no such checkpoint is published. The message has similar
+            names.
 
     Examples:
 
@@ -57,25 +60,27 @@ def preprocessing(name, data_format=None, dtype=None):
     )
 
 
-def find_checkpoint(name):
-    """The row of the table for a name of timm, with a tag or without."""
+def find_checkpoint(name: str) -> dict[str, str]:
+    """The row of `checkpoints.csv` for a name with or without a tag."""
     rows = _rows()
     for checkpoint, row in rows.items():
-        # The first of a network is timm's own choice.
+        # The first row of a network is timm's default checkpoint.
         if name in (checkpoint, checkpoint.partition(".")[0]):
             return row
     near = difflib.get_close_matches(str(name), rows, n=5, cutoff=0.5)
     raise ValueError(
-        f"No checkpoint is published for name={name!r}. Near it: {near}. "
-        "docs/models.md lists all."
+        f"No checkpoint is published for name={name!r}. Similar names: "
+        f"{near}. docs/models.md lists all of them."
     )
 
 
-def download(row):
-    """Path of a checkpoint from the Hugging Face Hub, in its cache."""
+def download(row: dict[str, str]) -> str:
+    """Path of a checkpoint in the cache of the Hugging Face Hub."""
     try:
         import huggingface_hub
-        import safetensors  # noqa: F401, before a file is fetched in vain
+
+        # Missing, it would raise only after the download.
+        import safetensors  # noqa: F401
     except ImportError as error:
         raise ImportError(
             '`weights="pretrained"` needs the packages huggingface_hub and '
@@ -85,18 +90,18 @@ def download(row):
     try:
         return huggingface_hub.hf_hub_download(repository, "model.safetensors")
     except Exception as error:
-        # Its errors are of a dozen kinds, of which few say what to do.
+        # The Hub raises many kinds of errors, few of which say what to do.
         raise ConnectionError(
-            f"The checkpoint '{repository}' could not be had from the cache or "
-            "the Hugging Face Hub. Without a network, copy its "
-            "file model.safetensors from a machine that has one, and pass "
-            f"`weights=` its path. ({error})"
+            f"The checkpoint '{repository}' could not be downloaded from the "
+            "Hugging Face Hub or found in its cache. Without an internet "
+            "connection, copy its file model.safetensors from another machine "
+            f"and pass the path as `weights`. ({error})"
         ) from error
 
 
 @functools.cache
-def _rows():
+def _rows() -> dict[str, dict[str, str]]:
     """Dictionary from name to row, the default of each network first."""
     table = importlib.resources.files(__package__) / "checkpoints.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        return {row["checkpoint"]: row for row in csv.DictReader(file)}
+    lines = table.read_text(encoding="utf-8").splitlines()
+    return {row["checkpoint"]: row for row in csv.DictReader(lines)}

@@ -1,4 +1,7 @@
-"""From photographs to what a published network was trained on."""
+"""Image preprocessing of the published networks, as a layer."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,30 +24,32 @@ class ImagePreprocessing(keras.layers.Layer):
 
         y = (center_crop(resize(x)) / 255 - mean) / standard_deviation
 
-    The shorter side becomes `floor(size / crop)` pixels, with antialiasing, and
-    the middle `size x size` is taken, pixel by pixel as timm and torchvision
-    do it with Pillow, up to a step of 255 at ties. Images that are more than
-    twice as tall as wide differ a little from Pillow 13, which takes their
-    height first.
+    The image is resized with antialiasing so that its shorter side has
+    `floor(size / crop)` pixels, then its center of `size x size` is cropped.
+    The pixels are those of timm and torchvision with Pillow; rounding differs
+    by at most 1 of 255. For images that are more than twice as tall as wide the
+    difference to Pillow 13 is larger, because it resizes their height first.
 
     Args:
-        size: Integer, height and width of the result in pixels. Defaults to
+        size: Integer, height and width of the output in pixels. Defaults to
             `224`.
-        crop: Float above 0 and up to 1, the share of the shorter side that the
-            crop keeps. Defaults to `0.875`.
+        crop: Float above 0 and up to 1, the fraction of the shorter side that
+            the crop keeps. Defaults to `0.875`.
         interpolation: `"bilinear"` or `"bicubic"`. Defaults to `"bicubic"`.
-        mean: Tuple of floats, one for each channel, for values between 0 and
-            1. Defaults to ImageNet's.
-        standard_deviation: As `mean`.
+        mean: Tuple of floats, one for each channel, the mean of pixel values
+            scaled to the range 0 to 1. Defaults to the mean of ImageNet.
+        standard_deviation: Tuple of floats, the standard deviation of the same
+            values. Defaults to that of ImageNet.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
-        inputs: Tensor of images with values from 0 to 255, integers or floats:
-            multiply by 255 what is scaled to 0 to 1. They are computed with in
-            `float32`, and the result has the layer's compute dtype. In a
-            `tf.data` pipeline on the TensorFlow backend only.
+        inputs: Tensor of images, integers or floats, with values from 0 to
+            255. (Multiply images that are scaled to 0 to 1 by 255.) The
+            computation uses `float32`; the output has the layer's compute
+            dtype. The layer works in a `tf.data` pipeline only if the backend
+            is TensorFlow.
 
     Input shape:
         `(batch, height, width, channels)` or, with
@@ -52,12 +57,12 @@ class ImagePreprocessing(keras.layers.Layer):
         All but `channels` may be `None`.
 
     Output shape:
-        The input's, with `size` for height and width.
+        The input shape with `size` as height and width.
 
     Raises:
-        TypeError, ValueError: For an argument that is not one of the above; on
-            a call, if the input has another rank or another number of
-            channels than `mean`.
+        TypeError, ValueError: If an argument is invalid; when called, if the
+            input does not have rank 4 or has another number of channels than
+            `mean`.
 
     Examples:
 
@@ -68,15 +73,15 @@ class ImagePreprocessing(keras.layers.Layer):
 
     def __init__(
         self,
-        size=224,
-        crop=0.875,
-        interpolation="bicubic",
-        mean=IMAGENET_MEAN,
-        standard_deviation=IMAGENET_STANDARD_DEVIATION,
-        data_format=None,
-        **kwargs,
-    ):
-        # Pixels above 256 have no place in the smaller floating point formats.
+        size: int = 224,
+        crop: float = 0.875,
+        interpolation: str = "bicubic",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        standard_deviation: Sequence[float] = IMAGENET_STANDARD_DEVIATION,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Autocasting to float16 or bfloat16 would round the pixel values.
         super().__init__(autocast=False, **kwargs)
         self.size = positive_integer("size", size)
         self.crop = finite_number("crop", crop, positive=True)
@@ -99,7 +104,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self._channel_axis = 1 if self.data_format == "channels_first" else 3
         self._spatial_axes = (2, 3) if self._channel_axis == 1 else (1, 2)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         self._check(inputs.shape)
         x = self._resize_and_crop(ops.cast(inputs, "float32"))
         x = (x - self._pixels(self.mean)) / self._pixels(
@@ -107,23 +112,23 @@ class ImagePreprocessing(keras.layers.Layer):
         )
         return ops.cast(x, self.compute_dtype)
 
-    def _pixels(self, shares):
-        """A number for each channel, as a tensor that meets images."""
+    def _pixels(self, shares: Sequence[float]) -> Any:
+        """`shares` of 255, as a tensor that broadcasts over images."""
         shape = [1, 1, 1, 1]
         shape[self._channel_axis] = len(shares)
         pixels = 255 * np.reshape(np.array(shares, "float32"), shape)
         return ops.convert_to_tensor(pixels)
 
-    def _resize_and_crop(self, x):
-        """Both in one step: only pixels that are kept are computed."""
+    def _resize_and_crop(self, x: Any) -> Any:
+        """Both in one step, so that only the cropped pixels are computed."""
         shape = list(ops.shape(x))
         sides = {axis: shape[axis] for axis in self._spatial_axes}
         least = _minimum(*sides.values())
         shorter = int(self.size / self.crop)
-        # As Pillow: the width first, and whole pixels after each of the two.
+        # As in Pillow: the width first, and integer pixels after each axis.
         for axis in reversed(self._spatial_axes):
             side = sides[axis]
-            # The rules of torchvision.
+            # The rules of torchvision for the size and the crop.
             resized = shorter * side // least
             excess = resized - self.size
             half = excess // 2
@@ -139,11 +144,11 @@ class ImagePreprocessing(keras.layers.Layer):
                 self.interpolation,
                 antialias=True,
             )
-            # A half goes up, as in Pillow, and not to the even neighbour.
+            # Pillow rounds a half up, `ops.round` to the even neighbour.
             x = ops.floor(ops.clip(x, 0.0, 255.0) + 0.5)
         return x
 
-    def _check(self, shape):
+    def _check(self, shape: Sequence[int | None]) -> None:
         channels = len(self.mean)
         if len(shape) != 4 or shape[self._channel_axis] != channels:
             raise ValueError(
@@ -154,18 +159,20 @@ class ImagePreprocessing(keras.layers.Layer):
             )
         if 0 in tuple(shape)[1:]:
             raise ValueError(
-                f"{type(self).__name__} needs images of one pixel or more. "
+                f"{type(self).__name__} needs images of at least one pixel. "
                 f"Received an input of shape {tuple(shape)}."
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
         self._check(input_shape)
         output_shape = list(input_shape)
         for axis in self._spatial_axes:
             output_shape[axis] = self.size
         return tuple(output_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             size=self.size,
@@ -178,7 +185,7 @@ class ImagePreprocessing(keras.layers.Layer):
         return config
 
 
-def _per_channel(name, values, positive):
+def _per_channel(name: str, values: Any, positive: bool) -> tuple[float, ...]:
     if isinstance(values, (str, bytes)) or np.ndim(values) != 1:
         raise TypeError(
             f"`{name}` must be a tuple of numbers, one for each channel. "
@@ -187,12 +194,12 @@ def _per_channel(name, values, positive):
     return tuple(finite_number(name, value, positive) for value in values)
 
 
-def _minimum(one, other):
-    """Of two sizes, which are tensors where TensorFlow does not know them."""
+def _minimum(one: Any, other: Any) -> Any:
+    """Of two sizes, which are tensors in a TensorFlow graph of unknown size."""
     if isinstance(one, int) and isinstance(other, int):
         return min(one, other)
     return ops.minimum(one, other)
 
 
-def _vector(size):
+def _vector(size: Any) -> Any:
     return ops.reshape(ops.cast(size, "float32"), (1,))

@@ -1,15 +1,13 @@
-"""Checkpoints of torch in models of Keras.
+"""Loading torch checkpoints into the networks and the layers of this package.
 
-A checkpoint is a mapping from names to arrays, and torch is not needed to read
-one. The layers of `models` have the names of torch's modules with underscores
-for dots; what remains is the order of axes, and the names that other people
-have given to the same modules.
+torch is not needed: a checkpoint is a mapping from names to arrays. Here the
+arrays are matched with the weights, and their axes are put in Keras' order.
 """
 
+import dataclasses
 import os
-import pathlib
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,61 +18,53 @@ from keras_channel_attn.layers import (
     LinearSqueezeExcite,
     SqueezeExcite,
 )
-
-# Other people's names for the modules of timm's ResNets: Cadene's and timm's
-# older networks, ECANet, moskomule, and timm's EfficientNet for a layer alone.
-_RENAMINGS = (
-    (r"^layer0\.(conv1|bn1)\.", r"\1."),
-    (r"^last_linear\.", "fc."),
-    (r"\.(se_module|eca)\.", ".se."),
-    (r"(^|\.se\.)fc\.0\.", r"\1fc1."),
-    (r"(^|\.se\.)fc\.2\.", r"\1fc2."),
-    (r"(^|\.)conv_reduce\.", r"\1fc1."),
-    (r"(^|\.)conv_expand\.", r"\1fc2."),
+from keras_channel_attn.models.checkpoint_files import read_checkpoint
+from keras_channel_attn.models.checkpoint_names import (
+    are_of_caffe,
+    originals_by_timm_name,
 )
-_LAYERS = (SqueezeExcite, LinearSqueezeExcite, EfficientChannelAttention)
-_PUBLISHED = (
-    "For a published checkpoint by its name: "
-    '`keras_channel_attn.models.from_timm(name, weights="pretrained")`.'
+from keras_channel_attn.models.layer_names import (
+    CLASSIFIER,
+    pools_as_caffe,
+    torch_module_name,
 )
-# The three convolutions that Cadene's SENet-154 begins with.
-_DEEP_STEM = {
-    "layer0.conv1": "conv1.0",
-    "layer0.bn1": "conv1.1",
-    "layer0.conv2": "conv1.3",
-    "layer0.bn2": "conv1.4",
-    "layer0.conv3": "conv1.6",
-    "layer0.bn3": "bn1",
-}
+
+# The path of a file, or a mapping from names to arrays.
+Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 
 
-def load_torch_weights(model, weights, include_top=True):
-    """Load a checkpoint of torch into a model, or into a layer alone.
+def load_torch_weights(
+    model: keras.layers.Layer,
+    weights: Checkpoint,
+    include_top: bool = True,
+) -> None:
+    """Load a torch checkpoint into a network, or into a single layer.
 
-    It is strict: every array has to have a place, every weight has to get an
-    array, and all shapes have to be equal. Otherwise nothing is changed.
+    Loading is strict: every array must have a weight to go to, every weight
+    must get an array, and all shapes must match. Otherwise an error is raised
+    and no weight is changed.
 
-    Names are those of timm's ResNets. Those of timm's older SENets and of
+    Names are those of timm's ResNets. The names of timm's older SENets and of
     Cadene, of ECANet (with or without `module.`) and of moskomule are
-    understood too.
+    translated.
 
     Args:
         model: A network of `keras_channel_attn.models`; or a built
             `SqueezeExcite`, `LinearSqueezeExcite` or
-            `EfficientChannelAttention`, for the weights of one module of torch.
+            `EfficientChannelAttention`, for the weights of one torch module.
         weights: Mapping from names to arrays or tensors, or the path of a file:
-            `.safetensors`, which needs the package of this name, or `.pth`,
-            `.pt`, `.bin` or `.tar`, which needs torch and is read without
-            running any code in it.
-        include_top: Boolean, whether the dense layer of a network's checkpoint
-            is to be loaded. If `False`, it is left out. Defaults to `True`.
+            `.safetensors`, which needs the package safetensors, or `.pth`,
+            `.pt`, `.bin` or `.tar`, which need torch. No code in a file is
+            executed.
+        include_top: Boolean, whether to load the dense layer of a network. If
+            `False`, the one in the checkpoint is ignored. Defaults to `True`.
 
     Raises:
-        TypeError: If an argument is not one of the above.
-        ValueError: If anything is missing, left over or of another shape: one
-            error lists it all; if a file cannot be read.
-        FileNotFoundError: If there is no such file.
-        ImportError: If a package is missing that a file needs.
+        TypeError: If an argument has a wrong type.
+        ValueError: If an array is missing, left over or of another shape: the
+            error lists all of them; or if a file cannot be read.
+        FileNotFoundError: If the file does not exist.
+        ImportError: If a package is missing that the file format needs.
 
     Examples:
 
@@ -83,260 +73,172 @@ def load_torch_weights(model, weights, include_top=True):
     >>> load_torch_weights(layer, {"conv.weight": np.ones((1, 1, 3))})
     """
     boolean("include_top", include_top)
-    places = _places(model)
-    arrays, originals = _renamed(_read(weights))
+    targets = _targets(model)
+    arrays = read_checkpoint(weights)
+    originals = originals_by_timm_name(arrays)
     if isinstance(model, keras.Model):
-        _check_origin(model, originals)
+        _check_pooling(model, arrays)
         if not include_top:
-            # A layer alone has no top: there `fc` is the map of timm's eSE.
-            for name in [one for one in arrays if one.startswith("fc.")]:
-                del arrays[name]
-    values, problems = _fitted(places, arrays, originals)
+            # In a single layer, `fc` is the linear map of timm's eSE.
+            originals = {
+                name: original
+                for name, original in originals.items()
+                if not name.startswith(f"{CLASSIFIER}.")
+            }
+    values, problems = _match(targets, arrays, originals)
     if problems:
         raise ValueError(
-            f"The checkpoint does not fit '{model.name}', which stays as it "
-            f"was. {len(problems)} problems:\n  " + "\n  ".join(problems)
+            f"The checkpoint does not fit '{model.name}', which was not "
+            f"changed. {len(problems)} problems:\n  " + "\n  ".join(problems)
         )
     for weight, value in values:
         weight.assign(value)
 
 
-def _fitted(places, arrays, originals):
-    """Pairs of weights and their values, and a list of what does not fit."""
-    problems = [f"missing: {name}" for name in places if name not in arrays]
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """A weight, and how an array of torch is arranged for it.
+
+    `arrange` takes the array and the shape of the weight, and returns `None`
+    for an array that cannot be arranged.
+    """
+
+    weight: Any
+    arrange: Callable[[np.ndarray, tuple[int, ...]], np.ndarray | None]
+
+
+def _match(
+    targets: dict[str, _Target],
+    arrays: dict[str, np.ndarray],
+    originals: dict[str, str],
+) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
+    """Pairs of a weight and its value, and a list of what does not fit."""
+    problems = [f"missing: {name}" for name in targets if name not in originals]
     values = []
-    for name, array in arrays.items():
-        # As the checkpoint has it, and as what it was understood.
-        told = originals[name]
-        if told != name:
-            told = f"{told} (as {name})"
-        if name not in places:
-            problems.append(f"left over: {told}")
+    for name, original in originals.items():
+        array = arrays[original]
+        label = original if original == name else f"{original} (as {name})"
+        if name not in targets:
+            problems.append(f"left over: {label}")
             continue
         if array.dtype.kind not in "fiu":
-            problems.append(f"dtype: {told} is {array.dtype}, not numbers")
+            problems.append(f"dtype: {label} is {array.dtype}, not numbers")
             continue
-        weight, arrange = places[name]
-        value = arrange(array)
-        if value is None or value.shape != tuple(weight.shape):
+        weight, shape = targets[name].weight, tuple(targets[name].weight.shape)
+        value = targets[name].arrange(array, shape)
+        if value is None or value.shape != shape:
             problems.append(
-                f"shape: {told} is {array.shape}, which does not fit the "
-                f"weight {weight.path} of shape {tuple(weight.shape)}"
+                f"shape: {label} is {array.shape}, which does not fit the "
+                f"weight {weight.path} of shape {shape}"
             )
             continue
-        # A copy: JAX would go on to use the memory of the checkpoint.
+        # A copy, because JAX would share the memory of the checkpoint.
         values.append((weight, np.array(value, dtype="float32")))
     return values, problems
 
 
-def _check_origin(model, originals):
-    """Refuse weights of SENet's Caffe networks where they fit and are wrong."""
-    caffe = {"last_linear.weight", "layer0.conv1.weight"}
-    pools = [one for one in model.layers if one.name == "maxpool_pad"]
-    as_in_caffe = [one for one in pools if one.padding == ((0, 1), (0, 1))]
-    if caffe <= set(originals.values()) and not as_in_caffe:
+def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
+    """Refuse a Caffe network's weights where all shapes match by accident."""
+    if are_of_caffe(names) and not pools_as_caffe(network):
         raise ValueError(
-            "The checkpoint has the names of SENet's own networks, whose "
-            "pooling and strides are not those of "
-            f"'{model.name}': it would answer something else without a word. "
-            'Build the network with `from_timm("legacy_...")`, or `ResNet` '
-            'with `stem_pool="max_ceil"`, and `stride_first=True` for '
+            "The checkpoint has the names of SENet's own Caffe networks, whose "
+            f"pooling and strides differ from those of '{network.name}': with "
+            "these weights it would silently compute different outputs. "
+            'Build the network with `from_timm("legacy_...")`, or with '
+            '`ResNet` and `stem_pool="max_ceil"`, and `stride_first=True` for '
             "SE-ResNet-50, 101 and 152."
         )
 
 
-def _places(model):
-    """Dictionary from torch's names to (weight, function of the array)."""
-    if isinstance(model, _LAYERS):
+def _targets(model: Any) -> dict[str, _Target]:
+    """Dictionary from torch's name of each weight to its target."""
+    if isinstance(model, _SINGLE_LAYERS):
         if not model.built:
             raise ValueError(
                 f"The layer '{model.name}' has no weights yet. Call its "
                 "`build` with an input shape first."
             )
-        return _places_of_layer(model, "")
+        return _targets_of_layer(model)
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a network of `keras_channel_attn.models`, or a "
-            f"layer: {', '.join(one.__name__ for one in _LAYERS)}. "
+            "layer: "
+            f"{', '.join(layer.__name__ for layer in _SINGLE_LAYERS)}. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
-    places = {}
-    for layer in model.layers:
-        if layer.weights:
-            prefix = layer.name.replace("_", ".") + "."
-            places.update(_places_of_layer(layer, prefix))
-    return places
-
-
-def _places_of_layer(layer, prefix):
-    if isinstance(layer, SqueezeExcite):
-        places = {
-            "fc1.weight": (layer.reduce_kernel, _matrix),
-            "fc1.bias": (layer.reduce_bias, np.asarray),
-            "fc2.weight": (layer.expand_kernel, _matrix),
-            "fc2.bias": (layer.expand_bias, np.asarray),
-        }
-    elif isinstance(layer, LinearSqueezeExcite):
-        places = {
-            "fc.weight": (layer.kernel, _matrix),
-            "fc.bias": (layer.bias, np.asarray),
-        }
-    elif isinstance(layer, EfficientChannelAttention):
-        arrange = np.transpose if layer.shared_kernel else _taps
-        places = {"conv.weight": (layer.kernel, arrange)}
-    elif isinstance(layer, keras.layers.BatchNormalization):
-        places = {
-            "weight": (layer.gamma, np.asarray),
-            "bias": (layer.beta, np.asarray),
-            "running_mean": (layer.moving_mean, np.asarray),
-            "running_var": (layer.moving_variance, np.asarray),
-        }
-    elif isinstance(layer, keras.layers.Conv2D):
-        places = {
-            "weight": (layer.kernel, _kernel),
-            "bias": (layer.bias, np.asarray),
-        }
-    elif isinstance(layer, keras.layers.Dense):
-        places = {
-            "weight": (layer.kernel, _matrix),
-            "bias": (layer.bias, np.asarray),
-        }
-    else:
-        raise TypeError(
-            f"`load_torch_weights` knows no torch module like the layer "
-            f"'{layer.name}' (of type {type(layer).__name__}). It loads the "
-            "networks of `keras_channel_attn.models`."
-        )
     return {
-        prefix + name: place
-        for name, place in places.items()
-        if place[0] is not None
+        f"{torch_module_name(layer.name)}.{name}": target
+        for layer in model.layers
+        if layer.weights
+        for name, target in _targets_of_layer(layer).items()
     }
 
 
-def _kernel(array):
+def _targets_of_layer(layer: Any) -> dict[str, _Target]:
+    for kind, weights in _WEIGHTS.items():
+        if isinstance(layer, kind):
+            return {
+                name: _Target(getattr(layer, attribute), arrange)
+                for name, attribute, arrange in weights
+                if getattr(layer, attribute) is not None
+            }
+    raise TypeError(
+        f"`load_torch_weights` does not support the layer '{layer.name}' (of "
+        f"type {type(layer).__name__}). It loads the networks of "
+        "`keras_channel_attn.models`."
+    )
+
+
+def _vector(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return array
+
+
+def _kernel(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """From `(outputs, inputs, height, width)`."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None
 
 
-def _taps(array):
-    """`(channels, 1, taps)`, a grouped convolution, transposed."""
-    if array.ndim != 3 or array.shape[1] != 1:
-        return None
-    return array[:, 0].T
-
-
-def _matrix(array):
-    """`(outputs, inputs)`, or a 1x1 convolution of these, transposed."""
+def _matrix(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """From `(outputs, inputs)`, or a 1x1 convolution of these."""
     if any(size != 1 for size in array.shape[2:]) or array.ndim < 2:
         return None
     return array.reshape(array.shape[:2]).T
 
 
-def _renamed(arrays):
-    """The arrays under the names of timm's ResNets, without counters.
-
-    And a dictionary from these names to those that they had.
-    """
-    # What was trained on several devices, or compiled, has this in front.
-    plain = [
-        (re.sub(r"^(module\.|_orig_mod\.)+", "", name), array)
-        for name, array in arrays.items()
-        if not name.endswith("num_batches_tracked")
-    ]
-    deep = any(name.startswith("layer0.conv3.") for name, _ in plain)
-    renamed, originals = {}, {}
-    for original, array in plain:
-        name = original
-        if deep and name.startswith("layer0."):
-            module, _, weight = name.rpartition(".")
-            name = f"{_DEEP_STEM.get(module, module)}.{weight}"
-        for pattern, replacement in _RENAMINGS:
-            name = re.sub(pattern, replacement, name)
-        if name in renamed:
-            raise ValueError(
-                f"The checkpoint has two arrays for '{name}', one of them "
-                f"named '{original}'."
-            )
-        renamed[name], originals[name] = array, original
-    return renamed, originals
+def _taps(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """From `(kernels, 1, taps)`: one kernel, or one for each channel."""
+    if array.ndim != 3 or array.shape[1] != 1:
+        return None
+    is_shared = len(shape) == 3
+    return array.transpose(2, 1, 0) if is_shared else array[:, 0].T
 
 
-def _read(weights):
-    """A dictionary from names to NumPy arrays."""
-    if isinstance(weights, Mapping):
-        return _arrays(weights)
-    if not isinstance(weights, (str, os.PathLike)):
-        raise TypeError(
-            "`weights` must be a mapping from names to arrays, or the path of "
-            f"a file. Received: weights={weights!r} (of type "
-            f"{type(weights).__name__}). {_PUBLISHED}"
-        )
-    path = pathlib.Path(weights).expanduser()
-    read = _READERS.get(path.suffix)
-    if read is None:
-        raise ValueError(
-            f"`weights` must be a file that ends in one of {list(_READERS)}; "
-            "a `.weights.h5` is read by `model.load_weights`. Received: "
-            f"weights={str(weights)!r}. {_PUBLISHED}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file '{path}'.")
-    try:
-        return _arrays(read(path))
-    except ImportError:
-        raise
-    except Exception as error:
-        # Not as torch words it, which is how to run the code in the file.
-        raise ValueError(
-            f"'{path}' cannot be read as a checkpoint: it is damaged, or holds "
-            "more than names and arrays. If you trust it, take its dictionary "
-            "of weights with torch yourself, and pass that."
-        ) from error
-
-
-def _arrays(mapping):
-    # Training scripts put the weights beside other things.
-    for name in ("state_dict", "model"):
-        if isinstance(mapping.get(name), Mapping):
-            mapping = mapping[name]
-    return {str(name): _array(value) for name, value in mapping.items()}
-
-
-def _read_safetensors(path):
-    try:
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"Reading '{path}' needs the package safetensors: "
-            'pip install "keras-channel-attn[pretrained]"'
-        ) from error
-    return load_file(path)
-
-
-def _read_torch(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"Reading '{path}' needs torch: pip install torch. Or convert it "
-            "to .safetensors where there is torch."
-        ) from error
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-_READERS = {
-    ".safetensors": _read_safetensors,
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".bin": _read_torch,
-    ".tar": _read_torch,
+# For each kind of layer: torch's name, Keras' attribute, the arrangement.
+_WEIGHTS = {
+    SqueezeExcite: (
+        ("fc1.weight", "reduce_kernel", _matrix),
+        ("fc1.bias", "reduce_bias", _vector),
+        ("fc2.weight", "expand_kernel", _matrix),
+        ("fc2.bias", "expand_bias", _vector),
+    ),
+    LinearSqueezeExcite: (
+        ("fc.weight", "kernel", _matrix),
+        ("fc.bias", "bias", _vector),
+    ),
+    EfficientChannelAttention: (("conv.weight", "kernel", _taps),),
+    keras.layers.BatchNormalization: (
+        ("weight", "gamma", _vector),
+        ("bias", "beta", _vector),
+        ("running_mean", "moving_mean", _vector),
+        ("running_var", "moving_variance", _vector),
+    ),
+    keras.layers.Conv2D: (
+        ("weight", "kernel", _kernel),
+        ("bias", "bias", _vector),
+    ),
+    keras.layers.Dense: (
+        ("weight", "kernel", _matrix),
+        ("bias", "bias", _vector),
+    ),
 }
-
-
-def _array(value):
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        # NumPy has no bfloat16 of its own.
-        value = value.float() if value.is_floating_point() else value
-    value = np.asarray(value)
-    return value.astype("float32") if value.dtype.kind == "V" else value
+_SINGLE_LAYERS = (SqueezeExcite, LinearSqueezeExcite, EfficientChannelAttention)

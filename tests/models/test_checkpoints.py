@@ -1,6 +1,5 @@
-"""Checkpoints as files, and what is loaded by a name."""
+"""Checkpoints in files, and published checkpoints by their names."""
 
-import csv
 import pathlib
 import subprocess
 import sys
@@ -9,17 +8,17 @@ import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from support import torch_weights
+from support import models_page, torch_weights
 
-import keras_channel_attn
 from keras_channel_attn import models
+from keras_channel_attn.models.timm import timm_networks
 
-TABLE = pathlib.Path(models.__file__).with_name("checkpoints.csv")
+ROWS = models_page.rows()
 SMALL = {"depths": (1, 1, 1, 1), "data_format": "channels_last"}
 
 
 def shapes(classes=5):
-    """What timm names in `resnet18` with one block for each stage."""
+    """By timm's names, of `resnet18` with one block in each stage."""
     known = {"conv1.weight": (64, 3, 7, 7)}
     norms = {"bn1": 64}
     before = 64
@@ -46,7 +45,7 @@ def checkpoint():
 
 @pytest.fixture(scope="module")
 def expected(checkpoint):
-    """The weights of the network that has them from a mapping."""
+    """The weights of a network that was given the checkpoint as a mapping."""
     return models.from_timm(
         "resnet18", checkpoint, classes=5, **SMALL
     ).get_weights()
@@ -169,8 +168,8 @@ def test_a_name_in_front_and_without(checkpoint):
         models.from_timm("resnet18", doubled, classes=5, **SMALL)
 
 
-def test_networks_of_caffe_are_no_others(checkpoint):
-    """They fit, and would answer something else: FACTS section 3."""
+def test_checkpoints_of_caffe_are_refused(checkpoint):
+    """Shapes match, but outputs would be different: FACTS section 3."""
     names = {"conv1.weight": "layer0.conv1.weight"}
     names |= {f"fc.{one}": f"last_linear.{one}" for one in ("weight", "bias")}
     caffe = {names.get(key, key): one for key, one in checkpoint.items()}
@@ -182,7 +181,7 @@ def test_networks_of_caffe_are_no_others(checkpoint):
 
 
 def test_a_checkpoint_of_ecanet(tmp_path):
-    """Trained on several devices, kernel sizes 3-5-7-7: FACTS section 3."""
+    """From several devices, kernel sizes 3-5-7-7: FACTS section 3."""
     known = {}
     for key, shape in shapes().items():
         known[f"module.{key}"] = shape
@@ -244,20 +243,22 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.backend("jax", "tensorflow", "numpy", "openvino")
-def test_no_torch_is_imported_for_safetensors(tmp_path, checkpoint):
-    save_file(contiguous(checkpoint), tmp_path / "model.safetensors")
+def test_no_torch_is_imported_for_safetensors(tmp_path):
+    path = tmp_path / "eca.safetensors"
+    save_file({"conv.weight": np.ones((1, 1, 3), "float32")}, path)
     code = (
         "import sys\n"
-        "from keras_channel_attn import models\n"
-        f"models.from_timm('resnet18', {str(tmp_path / 'model.safetensors')!r}"
-        ", classes=5, depths=(1, 1, 1, 1))\n"
+        "from keras_channel_attn import EfficientChannelAttention, models\n"
+        "layer = EfficientChannelAttention(kernel_size=3)\n"
+        "layer.build((None, 6, 6, 8))\n"
+        f"models.load_torch_weights(layer, {str(path)!r})\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def cached(folder, repository, arrays):
-    """A file as the cache of the Hugging Face Hub keeps it."""
+    """Write a file into a folder like the cache of the Hugging Face Hub."""
     name = "models--" + repository.replace("/", "--")
     commit = "0" * 40
     snapshot = folder / name / "snapshots" / commit
@@ -269,7 +270,7 @@ def cached(folder, repository, arrays):
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """The Hub without a network, and an empty cache of it."""
+    """No connection to the Hugging Face Hub, and an empty cache."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -310,8 +311,9 @@ def test_what_is_not_published(offline, name, arguments, message):
 
 
 def test_a_tag_says_how_many_classes():
+    # Basic blocks, for a narrower dense layer.
     model = models.from_timm(
-        "resnetaa50d.sw_in12k", depths=(1, 1, 1, 1), classifier_activation=None
+        "resnetaa50d.sw_in12k", depths=(1, 1, 1, 1), block="basic"
     )
     assert model.output_shape == (None, 11821)
 
@@ -334,13 +336,11 @@ def test_without_the_packages_for_it(monkeypatch, tmp_path, missing):
 
 
 def test_the_table():
-    """Every row can be loaded: a name, numbers, an interpolation."""
-    with open(TABLE, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len({row["checkpoint"] for row in rows})
-    for row in rows:
+    """Every row has a known name, numbers and an interpolation."""
+    assert len(ROWS) == len({row["checkpoint"] for row in ROWS})
+    for row in ROWS:
         name = row["checkpoint"].partition(".")[0]
-        assert name in keras_channel_attn.models.timm.timm_networks()
+        assert name in timm_networks()
         assert int(row["classes"]) in (1000, 11821)
         assert models.preprocessing(row["checkpoint"]).size == int(row["size"])
 
@@ -359,7 +359,5 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("name", "expected"), PUBLISHED.items(), ids=PUBLISHED)
 def test_published_accuracy(name, expected):
-    with open(TABLE, newline="") as file:
-        rows = {row["checkpoint"]: row for row in csv.DictReader(file)}
-    row = rows[name]
+    (row,) = (row for row in ROWS if row["checkpoint"] == name)
     assert (row["size"], round(float(row["top1"]), 2)) == expected

@@ -1,4 +1,4 @@
-"""The preparation of images, against what timm makes of them with Pillow."""
+"""Image preprocessing, compared with timm's, which uses Pillow."""
 
 import pathlib
 
@@ -15,12 +15,12 @@ PLAIN = {"mean": (0, 0, 0), "standard_deviation": (1, 1, 1)}
 
 
 def pixels(outputs):
-    """Back to whole numbers."""
+    """The outputs as integers from 0 to 255."""
     return np.round(255 * keras.ops.convert_to_numpy(outputs)).astype(int)
 
 
 def assert_same_pixels(actual, expected):
-    """But for a few that lie between two whole numbers, up to one of them."""
+    """A few may differ by one, where the exact value is a half."""
     differences = np.abs(actual - expected.astype(int))
     assert differences.max() <= 1
     assert differences.mean() < 0.02
@@ -81,7 +81,7 @@ def test_computes_in_float32_under_a_smaller_policy():
 
 
 def test_in_front_of_a_network_and_in_a_file(tmp_path):
-    """Of images whose size nobody knows before they come."""
+    """For images of unknown size."""
     inputs = keras.Input((None, None, 3), dtype="uint8")
     prepare = ImagePreprocessing(32, **PLAIN, data_format="channels_last")
     prepared = prepare(inputs)
@@ -151,7 +151,7 @@ def test_what_is_no_batch_of_images(shape):
 
 def test_an_image_without_a_pixel():
     layer = ImagePreprocessing(8, data_format="channels_last")
-    with pytest.raises(ValueError, match="one pixel or more"):
+    with pytest.raises(ValueError, match="at least one pixel"):
         layer(np.zeros((1, 8, 0, 3)))
 
 

@@ -1,39 +1,68 @@
 """The networks as functions of keras.applications are used."""
 
 import inspect
+import sys
 
 import keras
 import numpy as np
 import pytest
 from support import models_page
-from support.networks import assert_same, predictions, randomize
+from support.networks import predictions, randomize
 from support.prepared_images import image
 
-from keras_channel_attn import ChannelAttention, SqueezeExcite, models
+from keras_channel_attn import SqueezeExcite, models
+from keras_channel_attn.models.attention import (
+    efficient_channel_attention,
+    squeeze_excite,
+)
 
 THIN = {
-    name: function
-    for name, function in vars(models).items()
+    name: getattr(models, name)
+    for name in models.__all__
     if name.startswith(("SE", "ECA"))
 }
-# Those that are quickly built.
-SMALL = ("SEResNet18", "ECAResNet18")
-over_small = pytest.mark.parametrize("name", SMALL)
+# All but Inception are thin functions that call `ResNet`.
+RESNETS = [name for name in THIN if name != "SEInceptionV3"]
+ATTENTION = {
+    "SE": squeeze_excite(data_format="channels_last"),
+    "ECA": efficient_channel_attention(data_format="channels_last"),
+}
+over_attention = pytest.mark.parametrize("attention", ATTENTION)
 
 
 def photographs(size=40):
     return image((size, size))[None].astype("float32") / 255
 
 
-def small(name="SEResNet18", **arguments):
-    arguments = {"classes": 5, "data_format": "channels_last", **arguments}
-    return randomize(getattr(models, name)(**arguments))
+def small(attention="SE", **arguments):
+    """A network with one block in each stage."""
+    network = models.ResNet(
+        (1, 1, 1, 1),
+        **{
+            "attention": ATTENTION[attention],
+            "block": "basic",
+            "classes": 5,
+            "data_format": "channels_last",
+            **arguments,
+        },
+    )
+    return randomize(network)
 
 
 @pytest.fixture(scope="module")
 def networks():
     """Built once: none of the tests changes them."""
-    return {name: small(name) for name in SMALL}
+    return {attention: small(attention) for attention in ATTENTION}
+
+
+def test_only_public_names_are_listed():
+    public = [
+        name
+        for name, value in vars(models).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    ]
+    assert dir(models) == sorted(public)
+    assert set(models.__all__) == set(public)
 
 
 @pytest.mark.parametrize("name", THIN)
@@ -47,6 +76,49 @@ def test_signature_of_keras_applications(name):
         assert ours[argument].default == theirs[argument].default
     assert ours["weights"].default is None
     assert ours["name"].default == name.lower()
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_every_argument_is_documented(name):
+    documentation = inspect.getdoc(THIN[name])
+    for section in ("Args:", "Returns:", "Raises:"):
+        assert f"\n{section}\n" in documentation
+    for argument, parameter in inspect.signature(THIN[name]).parameters.items():
+        assert f"\n    {argument}: " in documentation
+        if isinstance(parameter.default, str):
+            assert f'`"{parameter.default}"`' in documentation
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_every_argument_reaches_the_builder(name, monkeypatch):
+    received = {}
+    module = sys.modules[THIN[name].__module__]
+    monkeypatch.setattr(
+        module, "ResNet", lambda **arguments: received.update(arguments)
+    )
+    parameters = inspect.signature(THIN[name]).parameters.values()
+    given = {
+        parameter.name: object()
+        for parameter in parameters
+        if parameter.kind is not parameter.KEYWORD_ONLY
+    }
+    given |= {"data_format": "channels_first", "dtype": "bfloat16"}
+    own = (
+        {"use_bias": True}
+        if name.startswith("SE")
+        else {"kernel_sizes": (3, 5, 7, 9)}
+    )
+    THIN[name](**given, **own)
+    assert {argument: received[argument] for argument in given} == given
+    layer = received["attention"](64, 2)
+    assert (layer.data_format, layer.dtype_policy.name) == (
+        "channels_first",
+        "bfloat16",
+    )
+    if name.startswith("SE"):
+        assert layer.use_bias
+    else:
+        assert layer.kernel_size == 7
 
 
 def test_without_top():
@@ -63,27 +135,51 @@ def test_without_top():
         )
 
 
+def trainable_parameters(model):
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
 # One backend is enough to count, and this one builds them quickly.
 @pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize("name", THIN)
 def test_parameters_are_those_on_the_page(name):
     page = models_page.PAGE.read_text()
-    (line,) = (one for one in page.splitlines() if f"| `{name}` |" in one)
-    model = THIN[name]()
-    count = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-    assert f"| {count:,} (" in line
+    (line,) = (line for line in page.splitlines() if f"| `{name}` |" in line)
+    assert f"| {trainable_parameters(THIN[name]()):,} (" in line
 
 
-@over_small
-def test_any_size_and_classes(name, networks):
+# FACTS sections 3 and 4: SENet and ECA-Net as published, with and without
+# biases, by the rule and with ECANet's own kernel sizes.
+PUBLISHED = {
+    "SEResNet50": ("SEResNet50", {}, 28_071_976),
+    "SEResNet50, biases": ("SEResNet50", {"use_bias": True}, 28_088_024),
+    "ECAResNet50": ("ECAResNet50", {}, 25_557_032 + 86),
+    "ECAResNet50, 3-5-5-7": (
+        "ECAResNet50",
+        {"kernel_sizes": (3, 5, 5, 7)},
+        25_557_032 + 80,
+    ),
+}
+
+
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"), PUBLISHED.values(), ids=PUBLISHED.keys()
+)
+def test_published_parameters(name, arguments, expected):
+    assert trainable_parameters(THIN[name](**arguments)) == expected
+
+
+@over_attention
+def test_any_size_and_classes(attention, networks):
     for size in (33, 64):
-        y = predictions(networks[name], photographs(size))
+        y = predictions(networks[attention], photographs(size))
         assert y.shape == (1, 5)
         np.testing.assert_allclose(y.sum(), 1, rtol=1e-5)
 
 
 def test_logits(networks):
-    probabilities = networks["SEResNet18"]
+    probabilities = networks["SE"]
     logits = small(classifier_activation=None)
     logits.set_weights(probabilities.get_weights())
     exponentials = np.exp(predictions(logits, photographs()))
@@ -102,7 +198,7 @@ def test_other_channels():
 def test_input_tensor(networks):
     inputs = keras.Input((40, 40, 3))
     x = keras.layers.Rescaling(2.0)(inputs)
-    plain, scaled = networks["SEResNet18"], small(input_tensor=x)
+    plain, scaled = networks["SE"], small(input_tensor=x)
     scaled.set_weights(plain.get_weights())
     np.testing.assert_allclose(
         predictions(scaled, photographs()),
@@ -112,36 +208,41 @@ def test_input_tensor(networks):
     )
 
 
-def test_name(networks):
-    assert networks["SEResNet18"].name == "seresnet18"
-    assert models.SEResNet18(name="mine", classes=2).name == "mine"
+def test_name():
+    assert small(name="mine").name == "mine"
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_policy(policy):
-    model = small(dtype=policy)
-    policies = {
+def policies(model):
+    return {
         layer.dtype_policy.name
         for layer in model.layers
         if not isinstance(layer, keras.layers.InputLayer)
     }
-    assert policies == {policy}
 
 
-@over_small
-def test_file(name, networks, tmp_path):
-    model = networks[name]
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_policy(policy):
+    model = models.from_timm("seresnet18", depths=(1, 1, 1, 1), dtype=policy)
+    assert policies(model) == {policy}
+
+
+@over_attention
+def test_file(attention, networks, tmp_path):
+    model = networks[attention]
     model.save(tmp_path / "model.keras")
     assert_same_outputs(
         keras.models.load_model(tmp_path / "model.keras"), model
     )
 
 
-@over_small
-def test_weights_file(name, networks, tmp_path):
-    model = networks[name]
+@over_attention
+def test_weights_file(attention, networks, tmp_path):
+    model = networks[attention]
     model.save_weights(tmp_path / "model.weights.h5")
-    again = getattr(models, name)(
+    again = models.ResNet(
+        (1, 1, 1, 1),
+        attention=ATTENTION[attention],
+        block="basic",
         weights=tmp_path / "model.weights.h5",
         classes=5,
         data_format="channels_last",
@@ -149,45 +250,78 @@ def test_weights_file(name, networks, tmp_path):
     assert_same_outputs(again, model)
 
 
-def test_inception(tmp_path):
-    model = models.SEInceptionV3(
-        input_shape=(75, 75, 3),
-        include_top=False,
-        pooling="avg",
-        data_format="channels_last",
-    )
-    sites = [
-        layer.name
-        for layer in model.layers
-        if isinstance(layer, ChannelAttention)
-    ]
-    assert len(sites) == 11
-    randomize(model)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert_same(loaded, model)
+def global_settings():
+    return keras.config.image_data_format(), keras.config.dtype_policy()
 
 
-def test_inception_leaves_the_settings_as_they_were():
-    before = keras.config.image_data_format(), keras.config.dtype_policy()
+@pytest.fixture(scope="module")
+def inception():
+    before = global_settings()
     model = models.SEInceptionV3(
         input_shape=(3, 75, 75),
         include_top=False,
         data_format="channels_first",
         dtype="mixed_bfloat16",
     )
-    assert model.output_shape == (None, 2048, 1, 1)
-    policies = {
-        layer.dtype_policy.name
-        for layer in model.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-    }
-    assert policies == {"mixed_bfloat16"}
-    after = keras.config.image_data_format(), keras.config.dtype_policy()
-    assert after == before
+    assert global_settings() == before
+    return model
+
+
+def test_inception(inception):
+    assert inception.output_shape == (None, 2048, 1, 1)
+    sites = [
+        layer for layer in inception.layers if isinstance(layer, SqueezeExcite)
+    ]
+    assert len(sites) == 11
+    assert policies(inception) == {"mixed_bfloat16"}
+
+
+def test_inception_in_a_file(inception, tmp_path):
+    """The same layers with the same weights: computing both would be slow."""
+    randomize(inception)
+    inception.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    # Not the configs themselves: files make lists of tuples.
+    assert loaded.to_json() == inception.to_json()
+    for actual, expected in zip(
+        loaded.get_weights(), inception.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_inception_restores_the_settings_after_an_error():
+    before = global_settings()
     with pytest.raises(ValueError, match="`weights`"):
         models.SEInceptionV3(weights="nowhere", dtype="float16")
-    assert keras.config.dtype_policy() == before[1]
+    assert global_settings() == before
+
+
+def test_a_network_deeper_than_the_recursion_limit():
+    """As deep as `seresnet269d` is under Python's limit of 1000."""
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(500)
+        network = models.ResNet(
+            (70, 1, 1, 1),
+            block="basic",
+            first_reduction=64,
+            include_top=False,
+            input_shape=(32, 32, 3),
+            data_format="channels_last",
+        )
+        assert sys.getrecursionlimit() == 500
+        # What the builder protects from: it would fail without.
+        with pytest.raises(RecursionError):
+            keras.Model(network.inputs, network.outputs)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_an_error_restores_the_recursion_limit():
+    before = sys.getrecursionlimit()
+    with pytest.raises(ValueError, match="name"):
+        small(name="a/b")
+    assert sys.getrecursionlimit() == before
 
 
 @pytest.mark.training
@@ -234,7 +368,7 @@ def test_wrong_arguments(arguments, error, message):
 
 
 def test_an_argument_of_another_network():
-    with pytest.raises(TypeError, match=r"SEResNet18.*'kernel_sizes'"):
+    with pytest.raises(TypeError, match=r"SEResNet18\(\).*'kernel_sizes'"):
         models.SEResNet18(kernel_sizes=(3, 5, 5, 7))
 
 

@@ -1,7 +1,7 @@
-"""The networks of timm, against what timm answers: see golden/make_logits.py.
+"""timm's networks, compared with stored outputs of timm: golden/make_logits.py.
 
-Each of them with few blocks; with all its blocks, and as many images, it is
-held to timm itself in `tests/peers`.
+Here each network has few blocks; `tests/peers` compares whole networks with
+timm itself.
 """
 
 import json
@@ -43,7 +43,7 @@ def images(size, data_format="channels_last"):
 
 
 def test_every_name_is_held_to_timm():
-    names = [name for one in NETWORKS.values() for name in one["names"]]
+    names = [name for network in NETWORKS.values() for name in network["names"]]
     assert sorted(names) == sorted(timm_networks())
 
 
@@ -58,12 +58,13 @@ def test_depths():
 @pytest.mark.backend("tensorflow", "torch", "jax")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits(name):
-    """An even and an odd size, each in a data format of its own if it can."""
-    for size, data_format in (
-        (64, "channels_last"),
-        (33, "channels_first" if CHANNELS_FIRST else "channels_last"),
-    ):
-        model = network(name, data_format)
+    """An even and an odd size, in both data formats if the backend has them."""
+    models_by_format = {"channels_last": network(name)}
+    odd = "channels_first" if CHANNELS_FIRST else "channels_last"
+    if CHANNELS_FIRST:
+        models_by_format[odd] = network(name, odd)
+    for size, data_format in ((64, "channels_last"), (33, odd)):
+        model = models_by_format[data_format]
         actual = model.predict_on_batch(images(size, data_format))
         expected = np.array(NETWORKS[name]["logits"][str(size)])
         assert np.abs(actual - expected).max() < 1e-4 * np.abs(expected).max()
@@ -93,7 +94,7 @@ def torch_name(weight):
 @pytest.mark.training
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_gradients(name):
-    """Of every parameter, each as its projection on one random array."""
+    """Of every parameter, compared as its product with a random array."""
     model = network(name)
     x = images(64)
     _, _, gradients = outputs_and_gradients(

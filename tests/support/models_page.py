@@ -1,4 +1,4 @@
-"""The tables of docs/models.md, from the table that the package ships.
+"""Writes the tables of docs/models.md from the package's checkpoints.csv.
 
 python tests/support/models_page.py     # writes them into the page
 """
@@ -19,6 +19,7 @@ HEADER = """\
 
 
 def rows():
+    """The rows of checkpoints.csv."""
     with open(TABLE, newline="") as file:
         return list(csv.DictReader(file))
 
@@ -56,7 +57,7 @@ def parts():
 
 
 def written(page):
-    """The page with its tables."""
+    """The page with the tables of today."""
     for part, text in parts().items():
         start = f"<!-- {part}: written by tests/support/models_page.py -->"
         page = re.sub(

@@ -1,7 +1,7 @@
-"""Weights for networks of torch, from a network's names and shapes alone.
+"""Random weights for torch networks, derived from the names of the weights.
 
-Whoever knows the names has the same numbers: only what comes out has to be
-stored.
+The same names give the same weights in every process. So the golden file stores
+the outputs of a network, but not its weights.
 """
 
 import zlib
@@ -19,7 +19,8 @@ def filled(shapes):
 
 
 def projections(shapes):
-    """Random arrays by which gradients are told apart with one number each."""
+    """Random arrays: the golden file stores each gradient as its product with
+    one of them."""
     return {
         name: _generator("projection of " + name)
         .normal(size=shape)
@@ -38,19 +39,19 @@ def _numbers(name, shape):
     if name.endswith(("bias", "running_mean")):
         return noise - 0.5
     if len(shape) == 1:
-        # Branches smaller than their shortcuts: in a deep network with larger
-        # ones every rounding error grows to a percent.
+        # Scales below one keep branches smaller than their shortcuts. Otherwise
+        # rounding errors grow to one percent in a deep network.
         return 0.2 + 0.4 * noise
     seen = np.prod(shape[1:])
     return (noise - 0.5) * np.float32(np.sqrt(12 / seen))
 
 
 def _generator(name):
-    # Not `hash`, which is another one in each process.
+    # Python's `hash` differs between processes.
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
 def images(size, batch=2):
-    """Random ones, `(batch, 3, size, size)`."""
+    """Random images, `(batch, 3, size, size)`."""
     rng = np.random.default_rng(size)
     return rng.normal(size=(batch, 3, size, size)).astype("float32")

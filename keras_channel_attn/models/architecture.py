@@ -1,0 +1,98 @@
+"""What distinguishes one ResNet from another."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from keras_channel_attn.arguments import (
+    boolean,
+    four_integers,
+    odd_integer,
+    one_of,
+    positive_integer,
+)
+
+# Arguments of `ResNet` that several published networks share.
+RESNET18: dict[str, Any] = {"depths": (2, 2, 2, 2), "block": "basic"}
+RESNET34: dict[str, Any] = {"depths": (3, 4, 6, 3), "block": "basic"}
+RESNET50: dict[str, Any] = {"depths": (3, 4, 6, 3)}
+RESNET101: dict[str, Any] = {"depths": (3, 4, 23, 3)}
+RESNET152: dict[str, Any] = {"depths": (3, 8, 36, 3)}
+RESNEXT_32X4D: dict[str, Any] = {"cardinality": 32, "base_width": 4}
+SENET: dict[str, Any] = {
+    "cardinality": 64,
+    "base_width": 4,
+    "stem": "deep",
+    "shortcut_kernel_size": 3,
+    "first_reduction": 2,
+}
+
+_STAGE_CHANNELS = (64, 128, 256, 512)
+_BOTTLENECK_EXPANSION = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The arguments of `ResNet` of the same names, checked."""
+
+    depths: Sequence[int]
+    block: str
+    stem: str
+    stem_width: int
+    stem_pool: str
+    average_shortcut: bool
+    shortcut_kernel_size: int
+    cardinality: int
+    base_width: int
+    first_reduction: int
+    antialias: bool
+    stride_first: bool
+    activation_before_attention: bool
+
+    def __post_init__(self) -> None:
+        four_integers("depths", self.depths)
+        one_of("block", self.block, ("basic", "bottleneck"))
+        one_of("stem", self.stem, ("plain", "deep", "tiered"))
+        one_of("stem_pool", self.stem_pool, ("max", "max_ceil", "convolution"))
+        odd_integer("shortcut_kernel_size", self.shortcut_kernel_size)
+        for name in (
+            "stem_width",
+            "cardinality",
+            "base_width",
+            "first_reduction",
+        ):
+            positive_integer(name, getattr(self, name))
+        for name in (
+            "average_shortcut",
+            "antialias",
+            "stride_first",
+            "activation_before_attention",
+        ):
+            boolean(name, getattr(self, name))
+        # A basic block would ignore these.
+        bottleneck_only = {
+            "cardinality": 1,
+            "base_width": 64,
+            "stride_first": False,
+        }
+        for name, default in bottleneck_only.items():
+            value = getattr(self, name)
+            if self.block == "basic" and value != default:
+                raise ValueError(
+                    f'`{name}` is for block="bottleneck" only. Received: '
+                    f'{name}={value!r} with block="basic".'
+                )
+
+    def stage_width(self, stage: int) -> int:
+        """Channels of the 3x3 convolutions in the blocks of a stage."""
+        channels = _STAGE_CHANNELS[stage]
+        if self.block == "basic":
+            return channels
+        return int(channels * self.base_width / 64) * self.cardinality
+
+    def stage_channels(self, stage: int) -> int:
+        """Channels that the blocks of a stage return."""
+        channels = _STAGE_CHANNELS[stage]
+        if self.block == "basic":
+            return channels
+        return channels * _BOTTLENECK_EXPANSION

@@ -1,0 +1,32 @@
+"""The layer names that the builder gives and the checkpoint loader looks for.
+
+A layer has the name of the same module in torch's ResNets, with underscores
+instead of dots: `layer1_0_conv1` is `layer1.0.conv1` there. Saved models and
+`get_layer` depend on these names.
+"""
+
+import keras
+
+CLASSIFIER = "fc"
+STEM_POOL_PADDING = "maxpool_pad"
+
+# Caffe rounds the size up: one row and one column more, at the end only.
+CAFFE_POOL_PADDING = ((0, 1), (0, 1))
+
+
+def block_layer_name(stage: int, block: int, part: str) -> str:
+    """Name of one layer of a residual block; both indices start at zero."""
+    return f"layer{stage + 1}_{block}_{part}"
+
+
+def torch_module_name(layer_name: str) -> str:
+    """Name of the same module in torch."""
+    return layer_name.replace("_", ".")
+
+
+def pools_as_caffe(network: keras.Model) -> bool:
+    """Whether the stem of a network was built with `stem_pool="max_ceil"`."""
+    return any(
+        layer.name == STEM_POOL_PADDING and layer.padding == CAFFE_POOL_PADDING
+        for layer in network.layers
+    )
