@@ -1,4 +1,4 @@
-"""What every test shares: the backend, the device, and what is skipped."""
+"""What all tests share: the backend, the device and a clean Keras state."""
 
 import os
 
@@ -45,21 +45,21 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what belongs to another backend: not a skip, it cannot run."""
-    kept, left = [], []
+    """Deselect the tests that cannot run on this backend."""
+    kept, deselected = [], []
     for item in items:
         only = item.get_closest_marker("backend")
         trains = item.get_closest_marker("training")
         other = only is not None and BACKEND not in only.args
         inference_only = trains and BACKEND in ("numpy", "openvino")
-        (left if other or inference_only else kept).append(item)
-    config.hook.pytest_deselected(items=left)
+        (deselected if other or inference_only else kept).append(item)
+    config.hook.pytest_deselected(items=deselected)
     items[:] = kept
 
 
 @pytest.fixture(autouse=True)
 def _fresh_keras():
-    """No test sees the names, seeds, policies or formats of another."""
+    """Each test starts with Keras' default names, seed, policy and format."""
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     data_format = keras.config.image_data_format()

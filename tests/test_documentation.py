@@ -1,4 +1,4 @@
-"""Examples in docstrings and in the README are run, not believed."""
+"""Examples in docstrings and in the README run and print what they say."""
 
 import doctest
 import importlib

@@ -1,5 +1,6 @@
 """The promise of CONTRIBUTING: a file that was saved once loads for ever."""
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -15,8 +16,8 @@ import keras_channel_attn  # noqa: F401, registers the layers
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 
-# Written once, with the oldest Keras, and never again: as they are on the disks
-# of others.
+# Written once, with the oldest supported Keras, and never again: users have
+# files like these.
 DIGESTS = {
     "golden.keras": (
         "681a1e3a9a96b4ff6027108759919bb8d30e13b31634a74b5a8f35ca5b21a8de"
@@ -31,14 +32,19 @@ DIGESTS = {
 
 
 @pytest.mark.parametrize("file", DIGESTS)
-def test_is_the_file_of_then(file):
+def test_file_is_unchanged(file):
     digest = hashlib.sha256((GOLDEN / file).read_bytes()).hexdigest()
     assert digest == DIGESTS[file]
 
 
+@functools.cache
+def golden_model(file):
+    return keras.models.load_model(GOLDEN / f"{file}.keras")
+
+
 @pytest.mark.parametrize("file", ["golden", "variants", "photographs"])
 def test_loads_and_computes_the_same(file):
-    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    model = golden_model(file)
     arrays = np.load(GOLDEN / f"{file}.npz")
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(model(arrays["x"])),
@@ -75,7 +81,7 @@ SQUEEZE_EXCITE = {
 }
 FIRST_EFFICIENT = {*COMMON, *KERNEL, "b", "gamma", "kernel_size", "padding"}
 EFFICIENT = {*FIRST_EFFICIENT, "shared_kernel"}
-# What a file holds may be less than what today's layer would write.
+# A file may have fewer keys than a layer of the current version writes.
 FROZEN = {
     ("golden", "SqueezeExcite"): SQUEEZE_EXCITE,
     ("golden", "EfficientChannelAttention"): FIRST_EFFICIENT,
@@ -95,7 +101,7 @@ FROZEN = {
         "trainable",
     },
 }
-# What today's layers write is in the newest file.
+# The newest file has the keys that the current version writes.
 NEWEST = {name: keys for (_, name), keys in FROZEN.items()}
 
 
@@ -118,7 +124,7 @@ def test_config_keys_of_the_file(file, name):
 
 
 @pytest.mark.parametrize("name", NEWEST)
-def test_config_keys_of_today(name):
+def test_config_keys_of_the_current_version(name):
     layer_class = keras.saving.get_registered_object(
         f"keras_channel_attn>{name}"
     )
@@ -150,11 +156,11 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("file", WEIGHTS)
-def test_weight_paths_of_the_file_and_of_today(tmp_path, file):
+def test_weight_paths_of_the_file_and_of_the_current_version(tmp_path, file):
     """A `.keras` file finds weights by class name and order of creation."""
     with zipfile.ZipFile(GOLDEN / f"{file}.keras") as archive:
         archive.extract("model.weights.h5", tmp_path)
-    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    model = golden_model(file)
     model.save_weights(tmp_path / "today.weights.h5")
     assert datasets(tmp_path / "model.weights.h5") == WEIGHTS[file]
     assert datasets(tmp_path / "today.weights.h5") == WEIGHTS[file]
@@ -204,5 +210,5 @@ def datasets(path):
     ],
 )
 def test_weight_names(file, expected):
-    model = keras.models.load_model(GOLDEN / f"{file}.keras")
+    model = golden_model(file)
     assert [weight.path for weight in model.weights] == expected

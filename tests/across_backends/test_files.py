@@ -3,6 +3,7 @@
 Needs every backend installed: `tox -e files`.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -30,11 +31,18 @@ def run(backend, *arguments):
     return process.stdout.strip().splitlines()[-1:]
 
 
+def run_each(backends, arguments):
+    """`run` for each backend, two processes at a time."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(
+            pool.map(lambda name: run(name, *arguments(name)), backends)
+        )
+
+
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    for backend in WRITERS:
-        run(backend, "write", folder / backend)
+    run_each(WRITERS, lambda backend: ("write", folder / backend))
     return folder
 
 
@@ -42,9 +50,10 @@ def written(tmp_path_factory):
 def differences(written):
     """Largest difference of outputs, by reader, writer and kind of file."""
     folders = [written / backend for backend in WRITERS]
+    printed = run_each(READERS, lambda backend: ("read", *folders))
     return {
-        reader: json.loads(run(reader, "read", *folders)[0])
-        for reader in READERS
+        reader: json.loads(lines[0])
+        for reader, lines in zip(READERS, printed, strict=True)
     }
 
 

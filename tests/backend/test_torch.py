@@ -1,12 +1,12 @@
-"""What the torch kernel promises beyond equal numbers."""
+"""What the torch backend promises beyond equal outputs."""
 
 import pytest
 from keras import ops
 from support.configurations import (
+    built,
     over,
     over_configurations,
     over_data_formats,
-    randomize,
     shape_of,
 )
 
@@ -32,23 +32,16 @@ over_layers_with_weights = over(WITH_WEIGHTS)
 over_layers = over({**WITH_WEIGHTS, "gate": (SqueezeGate, {})})
 
 
-def built(layer_class, data_format="channels_last", channels=8, **arguments):
-    layer = layer_class(data_format=data_format, **arguments)
-    layer.build(shape_of(None, (None, None), channels, data_format))
-    randomize(layer)
-    return layer
-
-
 @over_layers
 @over_data_formats
 def test_keeps_one_tensor_of_full_size(
     rng, layer_class, arguments, data_format
 ):
-    """The input itself: nothing else of its size waits for the backward."""
+    """For the backward pass: the input itself, and no copy of its size."""
     import torch
 
     shape = shape_of(4, (16, 16), 64, data_format)
-    layer = built(layer_class, data_format, 64, **arguments)
+    layer = built(layer_class, arguments, 64, data_format=data_format)
     x = ops.convert_to_tensor(rng.normal(size=shape), "float32")
     x.requires_grad_()
     kept = []
@@ -68,7 +61,7 @@ def test_gradient_penalty(rng, layer_class, arguments):
     """First and second order in one backward pass, as in a GAN's penalty."""
     import torch
 
-    layer = built(layer_class, **arguments, dtype="float64")
+    layer = built(layer_class, arguments, dtype="float64")
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
 
     def penalty(x, attend):
@@ -91,7 +84,7 @@ def test_gradient_penalty(rng, layer_class, arguments):
 def test_scores_can_be_differentiated_too(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class, **arguments, dtype="float64")
+    layer = built(layer_class, arguments, dtype="float64")
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float64")
 
     def function(x, part):
@@ -112,7 +105,7 @@ def test_scores_can_be_differentiated_too(rng, layer_class, arguments):
 def test_backward_can_be_repeated(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class, **arguments)
+    layer = built(layer_class, arguments)
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
     x.requires_grad_()
     y = layer(x)
@@ -126,7 +119,7 @@ def test_backward_can_be_repeated(rng, layer_class, arguments):
 def test_function_transforms(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class, **arguments)
+    layer = built(layer_class, arguments)
     x = ops.convert_to_tensor(rng.normal(size=(3, 2, 4, 8)), "float32")
     direction = ops.convert_to_tensor(rng.normal(size=x.shape), "float32")
 
@@ -151,9 +144,7 @@ def test_function_transforms(rng, layer_class, arguments):
 def test_second_derivatives_in_every_mode(rng, layer_class, arguments, gate):
     import torch
 
-    layer = built(
-        layer_class, **arguments, gate_activation=gate, dtype="float64"
-    )
+    layer = built(layer_class, arguments, gate_activation=gate, dtype="float64")
     x = ops.convert_to_tensor(rng.normal(size=(1, 2, 2, 8)), "float64")
 
     def loss(x):
@@ -180,7 +171,7 @@ def test_unhashable_activation(rng):
 def test_input_that_needs_no_gradient(rng, layer_class, arguments):
     import torch
 
-    layer = built(layer_class, **arguments)
+    layer = built(layer_class, arguments)
     x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
     leaf = x.clone().requires_grad_()
     weights = [weight.value for weight in layer.weights]
@@ -207,13 +198,13 @@ def test_input_that_needs_no_gradient(rng, layer_class, arguments):
     ids=str,
 )
 def test_excitation_in_forward_mode_too(rng, name, shape, arguments):
-    """Of what is given and of the weights; dual numbers, not `torch.func`."""
+    """By descriptor and kernel, with dual numbers and without `torch.func`."""
     import torch
 
     excite = getattr(backend, name)
     inputs = [
-        ops.convert_to_tensor(rng.normal(size=one), "float64").requires_grad_()
-        for one in ((3, 6), shape)
+        ops.convert_to_tensor(rng.normal(size=size), "float64").requires_grad_()
+        for size in ((3, 6), shape)
     ]
 
     def function(descriptor, kernel):

@@ -4,19 +4,15 @@ import numpy as np
 import pytest
 from keras import ops
 from support.configurations import (
+    CONFIGURATIONS,
+    built,
+    over,
+    over_alternating_formats,
     over_configurations,
-    over_data_formats,
+    over_configurations_and_formats,
     over_those_with_weights,
-    randomize,
     shape_of,
 )
-
-
-def built(layer_class, arguments, data_format="channels_last"):
-    layer = layer_class(data_format=data_format, **arguments)
-    layer.build(shape_of(None, (None, None), 8, data_format))
-    randomize(layer)
-    return layer
 
 
 def close(actual, expected):
@@ -35,12 +31,11 @@ def sample(rng, data_format="channels_last", batch=3):
 
 
 @pytest.mark.backend("jax")
-@over_data_formats
-@over_configurations
+@over_configurations_and_formats
 def test_jax_jit(rng, layer_class, arguments, data_format):
     import jax
 
-    layer = built(layer_class, arguments, data_format)
+    layer = built(layer_class, arguments, data_format=data_format)
     x, mask = sample(rng, data_format)
     compiled = jax.jit(lambda x, mask=None: layer(x, mask=mask))
     close(compiled(x), layer(x))
@@ -48,12 +43,11 @@ def test_jax_jit(rng, layer_class, arguments, data_format):
 
 
 @pytest.mark.backend("jax")
-@over_data_formats
-@over_configurations
+@over_configurations_and_formats
 def test_jax_vmap(rng, layer_class, arguments, data_format):
     import jax
 
-    layer = built(layer_class, arguments, data_format)
+    layer = built(layer_class, arguments, data_format=data_format)
     x, mask = sample(rng, data_format, batch=6)
     stacked = x.reshape(2, 3, *x.shape[1:])
     masks = mask.reshape(2, 3, *mask.shape[1:])
@@ -84,15 +78,14 @@ def test_jax_gradients_for_each_sample(rng, layer_class, arguments):
 
 
 @pytest.mark.backend("tensorflow")
-@over_data_formats
-@over_configurations
+@over_configurations_and_formats
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_tensorflow_function(
     rng, layer_class, arguments, data_format, jit_compile
 ):
     import tensorflow as tf
 
-    layer = built(layer_class, arguments, data_format)
+    layer = built(layer_class, arguments, data_format=data_format)
     x, mask = sample(rng, data_format)
     compiled = tf.function(layer, jit_compile=jit_compile)
     close(compiled(x), layer(x))
@@ -133,33 +126,32 @@ def test_tensorflow_function_on_an_empty_batch(layer_class, arguments):
     assert compiled(tf.zeros((0, 4, 5, 8))).shape == (0, 4, 5, 8)
 
 
-# Each compilation takes seconds: one configuration of each mechanism and the
-# two formats, not the whole table.
-over_few = pytest.mark.parametrize(
-    "name",
-    [
+# Each compilation takes seconds: not the whole table.
+FEW = {
+    name: CONFIGURATIONS[name]
+    for name in (
         "se_divisor_avg_max",
         "se_identity",
-        "se_cbam",
-        "eca",
         "eca_circular_avg_max",
+        "eca",
+        "se_cbam",
         "eca_ns",
         "linear_groups_bias_identity",
         "gate",
-    ],
-)
+    )
+}
 
 
 @pytest.mark.backend("torch")
-@over_data_formats
-@over_few
+@over_alternating_formats(FEW)
 # torch's own, while it traces Keras.
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
-def test_torch_compile_without_a_graph_break(rng, name, data_format):
+def test_torch_compile_without_a_graph_break(
+    rng, layer_class, arguments, data_format
+):
     import torch
-    from support.configurations import CONFIGURATIONS
 
-    layer = built(*CONFIGURATIONS[name], data_format)
+    layer = built(layer_class, arguments, data_format=data_format)
     x, mask = sample(rng, data_format)
     torch.compiler.reset()
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
@@ -176,7 +168,7 @@ def test_torch_compile_without_a_graph_break(rng, name, data_format):
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @over_configurations
 def test_torch_trace_can_be_saved(rng, tmp_path, layer_class, arguments):
-    """What OpenVINO and older runtimes read."""
+    """The format that OpenVINO and older runtimes read."""
     import torch
 
     layer = built(layer_class, arguments)
@@ -190,13 +182,12 @@ def test_torch_trace_can_be_saved(rng, tmp_path, layer_class, arguments):
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-@over_few
-def test_torch_compile_around_derivatives(rng, name):
-    """Second derivatives, and those of each sample, compiled."""
+@over(FEW)
+def test_torch_compile_around_derivatives(rng, layer_class, arguments):
+    """Second derivatives and per-sample gradients, compiled."""
     import torch
-    from support.configurations import CONFIGURATIONS
 
-    layer = built(*CONFIGURATIONS[name])
+    layer = built(layer_class, arguments)
     x, _ = sample(rng)
 
     def loss(x):
@@ -220,7 +211,7 @@ def test_torch_compile_around_derivatives(rng, name):
 @over_configurations
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 def test_torch_compiles_once(rng, layer_class, arguments):
-    """Some functions of `keras.ops` count their calls, and torch sees it."""
+    """Some functions of `keras.ops` count their calls, which torch notices."""
     import torch
 
     layer = built(layer_class, arguments)
@@ -239,27 +230,32 @@ def test_torch_compiles_once(rng, layer_class, arguments):
 @pytest.mark.backend("torch")
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(
-    "name",
-    ["se_bias", "eca", "eca_ns_circular_cbam", "linear_groups_bias_identity"],
+@over(
+    {
+        name: CONFIGURATIONS[name]
+        for name in (
+            "se_bias",
+            "eca",
+            "eca_ns_circular_cbam",
+            "linear_groups_bias_identity",
+        )
+    }
 )
-def test_torch_compile_with_the_default_compiler(rng, name):
+def test_torch_compile_with_the_default_compiler(rng, layer_class, arguments):
     import torch
-    from support.configurations import CONFIGURATIONS
 
-    layer = built(*CONFIGURATIONS[name])
+    layer = built(layer_class, arguments)
     x, _ = sample(rng)
     torch.compiler.reset()
     close(torch.compile(layer, fullgraph=True)(x), layer(x))
 
 
 @pytest.mark.backend("torch")
-@over_data_formats
-@over_configurations
+@over_configurations_and_formats
 def test_torch_export(rng, layer_class, arguments, data_format):
     import torch
 
-    layer = built(layer_class, arguments, data_format)
+    layer = built(layer_class, arguments, data_format=data_format)
     x, mask = sample(rng, data_format)
     program = torch.export.export(layer, (x,)).module()
     close(program(x), layer(x))

@@ -1,4 +1,4 @@
-"""Every argument of every layer goes into its configuration, and stays."""
+"""The configuration of a layer has every argument, as it was given."""
 
 import pytest
 
@@ -9,44 +9,43 @@ from keras_channel_attn import (
     SqueezeGate,
 )
 
-# None of them at its default, but for what has one value alone.
+KERNELS = {
+    "kernel_initializer": "he_normal",
+    "kernel_regularizer": "l2",
+    "kernel_constraint": "non_neg",
+}
+BIASES = {
+    "use_bias": True,
+    "bias_initializer": "ones",
+    "bias_regularizer": "l1",
+    "bias_constraint": "max_norm",
+}
+# Arguments of every Keras layer.
+KERAS = {"name": "attention", "dtype": "float16", "trainable": False}
+# No value is the default, except where only one is allowed.
 ALL_ARGUMENTS = {
     SqueezeExcite: {
         "reduction": 4,
         "bottleneck_units": 6,
         "divisor": 2,
         "activation": "swish",
-        "use_bias": True,
         "gate_activation": "hard_sigmoid",
         "pooling": "avg_max",
         "identity_start": True,
         "data_format": "channels_first",
-        "kernel_initializer": "he_normal",
-        "bias_initializer": "ones",
-        "kernel_regularizer": "l2",
-        "bias_regularizer": "l1",
-        "kernel_constraint": "non_neg",
-        "bias_constraint": "max_norm",
-        "name": "attention",
-        "dtype": "float16",
-        "trainable": False,
+        **KERNELS,
+        **BIASES,
+        **KERAS,
     },
     LinearSqueezeExcite: {
         "groups": 4,
-        "use_bias": True,
         "gate_activation": "hard_sigmoid",
         "pooling": "avg+max",
         "identity_start": True,
         "data_format": "channels_first",
-        "kernel_initializer": "he_normal",
-        "bias_initializer": "ones",
-        "kernel_regularizer": "l2",
-        "bias_regularizer": "l1",
-        "kernel_constraint": "non_neg",
-        "bias_constraint": "max_norm",
-        "name": "attention",
-        "dtype": "float16",
-        "trainable": False,
+        **KERNELS,
+        **BIASES,
+        **KERAS,
     },
     EfficientChannelAttention: {
         "kernel_size": 5,
@@ -57,25 +56,19 @@ ALL_ARGUMENTS = {
         "pooling": "max",
         "identity_start": True,
         "data_format": "channels_first",
-        "kernel_initializer": "he_normal",
-        "kernel_regularizer": "l2",
-        "kernel_constraint": "non_neg",
+        **KERNELS,
         "shared_kernel": False,
-        "name": "attention",
-        "dtype": "float16",
-        "trainable": False,
+        **KERAS,
     },
     SqueezeGate: {
         "gate_activation": "hard_sigmoid",
         "pooling": "max",
         "identity_start": False,
         "data_format": "channels_first",
-        "name": "attention",
-        "dtype": "float16",
-        "trainable": False,
+        **KERAS,
     },
 }
-# What a layer keeps as objects of Keras.
+# Arguments that a layer keeps as Keras objects.
 RESOLVED = ("activation", "initializer", "regularizer", "constraint", "dtype")
 KEPT = [
     (layer_class, argument)
@@ -83,8 +76,8 @@ KEPT = [
     for argument in arguments
     if not argument.endswith(RESOLVED)
 ]
-# What is chosen from the channels, unless it is given.
-CHOSEN = {
+# Arguments that are computed from the channels unless given.
+COMPUTED = {
     EfficientChannelAttention: "kernel_size",
     SqueezeExcite: "bottleneck_units",
 }
@@ -115,5 +108,5 @@ def test_defaults_survive_build(layer_class):
     before = layer.get_config()
     layer.build((None, 7, 64))
     assert layer.get_config() == before
-    if layer_class in CHOSEN:
-        assert before[CHOSEN[layer_class]] is None
+    if layer_class in COMPUTED:
+        assert before[COMPUTED[layer_class]] is None

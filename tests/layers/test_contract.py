@@ -1,14 +1,15 @@
 """Keras' own contract test for layers.
 
-It is private to Keras and may move: it is used in this module alone.
+It is private to Keras and may move: only this module uses it.
 """
 
 import pytest
 from keras.src import testing
 from support.configurations import (
+    CONFIGURATIONS,
+    over,
     over_configurations,
     over_data_formats,
-    over_those_with_weights,
     shape_of,
 )
 
@@ -30,63 +31,76 @@ KERNELS = {
 INPUTS = {"1d": (7,), "2d": (4, 5), "3d": (2, 3, 4), "4d": (2, 1, 3, 2)}
 
 
-def run_layer_test(*args, **kwargs):
-    testing.TestCase("run_layer_test").run_layer_test(*args, **kwargs)
+ONE_OF_EACH = {
+    name: CONFIGURATIONS[name]
+    for name in ("se_bias", "eca", "eca_ns", "linear", "gate")
+}
+over_one_of_each_mechanism = over(ONE_OF_EACH)
 
 
-@over_data_formats
-@over_configurations
-@pytest.mark.parametrize("spatial", INPUTS.values(), ids=INPUTS.keys())
-def test_run_layer_test(layer_class, arguments, data_format, spatial):
-    shape = shape_of(2, spatial, 16, data_format)
+def run_layer_test(layer_class, arguments, shape=(2, 4, 5, 16), **expected):
+    testing.TestCase("run_layer_test").run_layer_test(
+        layer_class,
+        init_kwargs={"data_format": "channels_last", **arguments},
+        input_shape=shape,
+        supports_masking=True,
+        **{"expected_output_shape": shape, **expected},
+    )
+
+
+def run_whole_layer_test(layer_class, arguments, shape):
     weights = KERNELS[layer_class]
     if arguments.get("use_bias"):
         weights *= 2
     run_layer_test(
         layer_class,
-        init_kwargs={**arguments, "data_format": data_format},
-        input_shape=shape,
-        expected_output_shape=shape,
+        arguments,
+        shape,
         expected_output_dtype="float32",
         expected_num_trainable_weights=weights,
         expected_num_non_trainable_weights=0,
         expected_num_seed_generators=0,
         expected_num_losses=0,
-        supports_masking=True,
     )
 
 
-def run_layer_test_with_losses(layer_class, arguments, losses):
-    run_layer_test(
-        layer_class,
-        init_kwargs={**arguments, "data_format": "channels_last"},
-        input_shape=(2, 4, 5, 16),
-        expected_output_shape=(2, 4, 5, 16),
-        expected_num_losses=losses,
-        supports_masking=True,
+@over_configurations
+def test_every_configuration(layer_class, arguments):
+    run_whole_layer_test(layer_class, arguments, (2, 4, 5, 16))
+
+
+# No mechanism sees rank or data format: one stands for all. Each run compiles
+# a training step.
+@over_data_formats
+@pytest.mark.parametrize("spatial", INPUTS.values(), ids=INPUTS.keys())
+def test_every_rank_and_data_format(data_format, spatial):
+    run_whole_layer_test(
+        SqueezeExcite,
+        {"data_format": data_format},
+        shape_of(2, spatial, 16, data_format),
     )
 
 
-@over_those_with_weights
-def test_run_layer_test_with_regularized_kernels(layer_class, arguments):
+@over({name: row for name, row in ONE_OF_EACH.items() if KERNELS[row[0]]})
+def test_regularized_kernels(layer_class, arguments):
     arguments = {**arguments, "kernel_regularizer": "l2"}
-    run_layer_test_with_losses(layer_class, arguments, KERNELS[layer_class])
+    run_layer_test(
+        layer_class, arguments, expected_num_losses=KERNELS[layer_class]
+    )
 
 
-@over_configurations
-def test_run_layer_test_with_regularized_outputs(layer_class, arguments):
+@over_one_of_each_mechanism
+def test_regularized_outputs(layer_class, arguments):
     arguments = {**arguments, "activity_regularizer": "l2"}
-    run_layer_test_with_losses(layer_class, arguments, 1)
+    run_layer_test(layer_class, arguments, expected_num_losses=1)
 
 
-@over_configurations
-def test_run_layer_test_with_scores(layer_class, arguments):
+@over_one_of_each_mechanism
+def test_attention_scores(layer_class, arguments):
     run_layer_test(
         layer_class,
-        init_kwargs={**arguments, "data_format": "channels_last"},
-        input_shape=(2, 4, 5, 16),
+        arguments,
         call_kwargs={"return_attention_scores": True},
         expected_output_shape=((2, 4, 5, 16), (2, 16)),
-        supports_masking=True,
         run_training_check=False,
     )

@@ -1,5 +1,7 @@
 """What must hold for any input: searched by hypothesis."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -9,15 +11,15 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 from support.configurations import (
     CONFIGURATIONS,
+    built,
     over_those_with_weights,
-    randomize,
 )
 
 CHANNELS = 8
-# A new shape is a new compilation on some backends: few shapes, many values.
-# OpenVINO compiles at every call.
+# Each property is searched for each configuration. A new shape is compiled on
+# some backends: few shapes, many values. OpenVINO compiles at every call.
 EXAMPLES = settings(
-    max_examples=5 if keras.config.backend() == "openvino" else 25,
+    max_examples=3 if keras.config.backend() == "openvino" else 10,
     deadline=None,
     derandomize=True,
 )
@@ -33,15 +35,9 @@ def inputs(draw, spatial=SPATIAL, batch=2):
     return draw(arrays(np.float32, shape, elements=VALUES))
 
 
+@functools.cache
 def layer_of(name, data_format="channels_last"):
-    layer_class, arguments = CONFIGURATIONS[name]
-    layer = layer_class(data_format=data_format, **arguments)
-    if data_format == "channels_last":
-        layer.build((None, None, CHANNELS))
-    else:
-        layer.build((None, CHANNELS, None))
-    randomize(layer)
-    return layer
+    return built(*CONFIGURATIONS[name], CHANNELS, data_format=data_format)
 
 
 def run(layer, x, mask=None):

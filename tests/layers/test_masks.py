@@ -1,4 +1,4 @@
-"""Masked positions do not enter the squeeze, whatever they hold."""
+"""Masked positions are excluded from the squeeze, whatever they hold."""
 
 import keras
 import numpy as np
@@ -6,9 +6,10 @@ import pytest
 from keras import ops
 from support import reference
 from support.configurations import (
+    Plain,
+    built,
     over_configurations,
     over_data_formats,
-    randomize,
     shape_of,
 )
 
@@ -50,31 +51,15 @@ def test_what_masked_positions_hold_does_not_matter(
 
 
 @over_configurations
-def test_padding_and_mask_equal_trimming(rng, layer_class, arguments):
-    layer = layer_class(**arguments)
-    layer.build((None, None, 8))
-    randomize(layer)
-    x = rng.normal(size=(1, 5, 8)).astype("float32")
-    padded = np.concatenate([x, rng.normal(size=(1, 4, 8))], axis=1)
-    mask = np.arange(9)[None] < 5
-    y = ops.convert_to_numpy(layer(padded.astype("float32"), mask=mask))
-    np.testing.assert_allclose(
-        y[:, :5], ops.convert_to_numpy(layer(x)), rtol=1e-5, atol=1e-6
-    )
-
-
-@over_configurations
 def test_a_sample_does_not_depend_on_the_others(rng, layer_class, arguments):
-    layer = layer_class(**arguments)
-    layer.build((None, None, 8))
-    randomize(layer)
+    layer = built(layer_class, arguments)
     x = rng.normal(size=(3, 6, 8)).astype("float32")
     mask = np.arange(6)[None] < np.array([[2], [6], [4]])
     together = scores_of(layer, x, mask)
-    for sample in range(3):
-        one = slice(sample, sample + 1)
+    for index in range(3):
+        alone = slice(index, index + 1)
         np.testing.assert_allclose(
-            scores_of(layer, x[one], mask[one]), together[one], rtol=1e-5
+            scores_of(layer, x[alone], mask[alone]), together[alone], rtol=1e-5
         )
 
 
@@ -141,3 +126,23 @@ def test_inside_time_distributed(rng):
     np.testing.assert_allclose(
         ops.convert_to_numpy(y).reshape(6, 4, 5, 8), frames, rtol=1e-5
     )
+
+
+def test_refuses_a_mask_that_is_a_list():
+    with pytest.raises((TypeError, ValueError), match="`mask`"):
+        Plain()(np.ones((1, 2, 8), "float32"), mask=[[True, False]])
+
+
+@over_data_formats
+@pytest.mark.parametrize(
+    "mask_shape", [(2,), (2, 3), (2, 4, 3), (2, 3, 4, 1), (1, 3, 4), (2, 3, 5)]
+)
+def test_refuses_a_mask_of_another_shape(mask_shape, data_format):
+    x = np.ones(shape_of(2, (3, 4), 8, data_format), "float32")
+    with pytest.raises(ValueError, match=r"`mask` must have the shape"):
+        Plain(data_format=data_format)(x, mask=np.ones(mask_shape, bool))
+
+
+def test_refuses_a_symbolic_mask_of_another_shape():
+    with pytest.raises(ValueError, match=r"`mask` must have the shape"):
+        Plain()(keras.Input((3, 4, 8)), mask=keras.Input((4, 3), dtype="bool"))

@@ -6,16 +6,20 @@ import pytest
 from keras import ops
 from support.autodiff import outputs_and_gradients
 from support.configurations import (
+    CONFIGURATIONS,
+    WITH_WEIGHTS,
+    built,
+    over,
     over_configurations,
     over_data_formats,
-    over_those_with_weights,
-    randomize,
     shape_of,
 )
 
+from keras_channel_attn import SqueezeExcite
+
 BACKEND = keras.config.backend()
 
-# (policy, dtype of the input and output, dtype of the weights, tolerance)
+# policy: (dtype of the output, dtype of the weights, tolerance)
 POLICIES = {
     "float16": ("float16", "float16", 4e-3),
     "bfloat16": ("bfloat16", "bfloat16", 3e-2),
@@ -30,6 +34,20 @@ if BACKEND in ("jax", "openvino"):
     del POLICIES["float64"]
 
 over_policies = pytest.mark.parametrize("policy", POLICIES)
+# A mask changes only the squeeze, so that one mechanism meets it with each
+# pooling.
+SQUEEZES = {
+    pooling: (SqueezeExcite, {"reduction": 2, "pooling": pooling})
+    for pooling in ("avg", "max", "avg_max", "avg+max")
+}
+over_masks = pytest.mark.parametrize(
+    ("layer_class", "arguments", "masked"),
+    [
+        pytest.param(*row, masked, id=f"{name}-{masked}")
+        for masked, table in [(False, CONFIGURATIONS), (True, SQUEEZES)]
+        for name, row in table.items()
+    ],
+)
 
 
 def as_float64(tensor):
@@ -37,17 +55,13 @@ def as_float64(tensor):
 
 
 @over_policies
-@over_configurations
-@pytest.mark.parametrize("masked", [False, True])
-def test_dtypes_and_values(rng, layer_class, arguments, policy, masked):
+@over_masks
+def test_dtypes_and_values(rng, layer_class, arguments, masked, policy):
     compute, variable, tolerance = POLICIES[policy]
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     mask = rng.random((2, 3, 4)) < 0.7 if masked else None
-    layer = layer_class(dtype=policy, **arguments)
-    exact = layer_class(dtype="float32", **arguments)
-    for one in (layer, exact):
-        one.build(x.shape)
-        randomize(one)
+    layer = built(layer_class, arguments, dtype=policy)
+    exact = built(layer_class, arguments, dtype="float32")
     y, scores = layer(x, mask=mask, return_attention_scores=True)
     for tensor in (y, scores):
         assert keras.backend.standardize_dtype(tensor.dtype) == compute
@@ -73,11 +87,14 @@ def test_symbolic_dtype(layer_class, arguments, policy):
 @over_data_formats
 @pytest.mark.parametrize("policy", ["float16", "mixed_float16"])
 @pytest.mark.parametrize("masked", [False, True])
-@over_configurations
+@over(SQUEEZES)
 def test_large_float16_maps_do_not_overflow(
     layer_class, arguments, policy, data_format, masked
 ):
-    """12,544 positions of 60 add up to eleven times the largest float16."""
+    """12,544 positions of 60 add up to eleven times the largest float16.
+
+    Only the squeeze adds up positions: one mechanism stands for all.
+    """
     shape = shape_of(1, (112, 112), 16, data_format)
     x = np.full(shape, 60, "float16")
     few = np.full(shape_of(1, (2, 2), 16, data_format), 60, "float16")
@@ -93,22 +110,30 @@ def test_large_float16_maps_do_not_overflow(
     )
 
 
+# Each mechanism has to give zeros in each precision. Zeros being equal, one
+# mechanism stands for all with the other gates.
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid", "softplus"])
-@over_those_with_weights
-def test_identity_start_is_exact(rng, layer_class, arguments, policy, gate):
+@over(
+    {
+        **WITH_WEIGHTS,
+        **{
+            gate: (SqueezeExcite, {"gate_activation": gate})
+            for gate in ("hard_sigmoid", "softplus")
+        },
+    }
+)
+def test_identity_start_is_exact(rng, layer_class, arguments, policy):
     x = ops.cast(rng.normal(size=(2, 3, 4, 8)), POLICIES[policy][0])
-    arguments = {**arguments, "identity_start": True, "gate_activation": gate}
+    arguments = {**arguments, "identity_start": True}
     layer = layer_class(dtype=policy, **arguments)
     np.testing.assert_array_equal(as_float64(layer(x)), as_float64(x))
 
 
 @pytest.mark.training
-@over_configurations
+@over_masks
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("masked", [False, True])
 def test_gradients_under_mixed_precision(
-    rng, layer_class, arguments, policy, masked
+    rng, layer_class, arguments, masked, policy
 ):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     upstream = rng.normal(size=x.shape).astype("float32")
@@ -117,9 +142,7 @@ def test_gradients_under_mixed_precision(
         call_arguments["mask"] = rng.random((2, 3, 4)) < 0.7
     results = []
     for dtype in (policy, "float32"):
-        layer = layer_class(dtype=dtype, **arguments)
-        layer.build(x.shape)
-        randomize(layer)
+        layer = built(layer_class, arguments, dtype=dtype)
         _, dx, dws = outputs_and_gradients(layer, x, upstream, **call_arguments)
         results.append([dx, *dws])
     for mixed, exact in zip(*results, strict=True):

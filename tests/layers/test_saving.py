@@ -1,4 +1,4 @@
-"""Files and copies: what is read back computes the same."""
+"""Files and copies compute the same as the layers they were made from."""
 
 import json
 
@@ -9,7 +9,7 @@ from keras import ops
 from support.configurations import (
     CONFIGURATIONS,
     over_configurations,
-    over_data_formats,
+    over_configurations_and_formats,
     randomize,
 )
 
@@ -64,12 +64,13 @@ def predictions(model):
 
 
 def assert_same(first, second):
-    for one, other in zip(predictions(first), predictions(second), strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6)
+    for expected, actual in zip(
+        predictions(first), predictions(second), strict=True
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
 
 
-@over_data_formats
-@over_configurations
+@over_configurations_and_formats
 def test_keras_file(tmp_path, layer_class, arguments, data_format):
     model = one_layer(layer_class, arguments, data_format)
     model.save(tmp_path / "model.keras")
@@ -164,10 +165,10 @@ def test_keras_file_of_other_precisions(tmp_path, policy, name):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.layers[-1].dtype_policy.name == policy
-    for one, other in zip(model.weights, loaded.weights, strict=True):
-        assert one.dtype == other.dtype
+    for weight, other in zip(model.weights, loaded.weights, strict=True):
+        assert weight.dtype == other.dtype
         np.testing.assert_array_equal(
-            ops.convert_to_numpy(ops.cast(one, "float32")),
+            ops.convert_to_numpy(ops.cast(weight, "float32")),
             ops.convert_to_numpy(ops.cast(other, "float32")),
         )
 

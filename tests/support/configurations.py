@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 
 from keras_channel_attn import (
+    ChannelAttention,
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
 )
+
+
+class Plain(ChannelAttention):
+    """The smallest mechanism: the gate on the descriptor itself."""
+
+    def excite(self, descriptor):
+        return descriptor
+
 
 CONFIGURATIONS = {
     "se": (SqueezeExcite, {"reduction": 4}),
@@ -62,7 +71,7 @@ CONFIGURATIONS = {
         LinearSqueezeExcite,
         {"groups": 2, "use_bias": True, "identity_start": True},
     ),
-    # Diagonal where the test has eight channels, as most have.
+    # With eight channels, as in most tests, the kernel is diagonal.
     "linear_diagonal_cbam": (
         LinearSqueezeExcite,
         {"groups": 8, "use_bias": True, "pooling": "avg+max"},
@@ -73,12 +82,15 @@ CONFIGURATIONS = {
         {"gate_activation": "hard_sigmoid", "pooling": "avg+max"},
     ),
 }
-# Those that can be trained, and so start as the identity.
+# Only layers with weights can start as the identity.
 WITH_WEIGHTS = {
     name: row
     for name, row in CONFIGURATIONS.items()
     if row[0] is not SqueezeGate
 }
+
+
+DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def over(table):
@@ -88,16 +100,37 @@ def over(table):
     )
 
 
+def over_alternating_formats(table):
+    """The same, each row in one data format.
+
+    The data format decides which axes are squeezed, which no mechanism sees.
+    So each mechanism meets both formats, but each configuration only one.
+    """
+    return pytest.mark.parametrize(
+        ("layer_class", "arguments", "data_format"),
+        [
+            pytest.param(*row, DATA_FORMATS[index % 2], id=name)
+            for index, (name, row) in enumerate(table.items())
+        ],
+    )
+
+
 over_configurations = over(CONFIGURATIONS)
+over_configurations_and_formats = over_alternating_formats(CONFIGURATIONS)
 over_those_with_weights = over(WITH_WEIGHTS)
-
-DATA_FORMATS = ("channels_last", "channels_first")
-
 over_data_formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
 
 
+def built(layer_class, arguments, channels=8, **more):
+    """A layer with random weights, for inputs of any rank and size."""
+    layer = layer_class(**arguments, **more)
+    layer.build(shape_of(None, (None,), channels, layer.data_format))
+    randomize(layer)
+    return layer
+
+
 def randomize(layer, seed=1):
-    """Give every weight other numbers, so that no bias or kernel is zero."""
+    """Replace every weight by random numbers, so that none is zero."""
     rng = np.random.default_rng(seed)
     layer.set_weights(
         [rng.normal(0, 0.5, size=w.shape) for w in layer.get_weights()]

@@ -1,7 +1,7 @@
-"""The truth, once, in NumPy and float64. Every backend is held to it.
+"""The formulas in NumPy and float64. Every backend is compared with them.
 
-Written from the papers' formulas, with loops where a loop is plainer, and
-without a look at the package: it shares no code with it.
+Written from the papers, with loops where a loop is easier to read. No code is
+shared with the package.
 """
 
 import math
@@ -31,7 +31,7 @@ def channels_last(x, data_format):
 
 
 def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
-    """One descriptor per sample and channel, position by position."""
+    """One number per sample and channel, from the positions in the mask."""
     x = channels_last(np.asarray(x, "float64"), data_format)
     batch, channels = x.shape[0], x.shape[-1]
     positions = x.reshape(batch, -1, channels)
@@ -54,9 +54,10 @@ def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
 
 
 def excited(excite, x, data_format="channels_last", pooling="avg", mask=None):
-    """What the gate is given; with two squeezes, as in CBAM, eq. 2."""
+    """The gate's input. Two squeezes are excited and added: CBAM, eq. 2."""
     return sum(
-        excite(squeeze(x, data_format, one, mask)) for one in pooling.split("+")
+        excite(squeeze(x, data_format, name, mask))
+        for name in pooling.split("+")
     )
 
 

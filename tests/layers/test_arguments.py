@@ -1,0 +1,114 @@
+"""Wrong constructor arguments are refused with an error that names them."""
+
+import numpy as np
+import pytest
+from support.configurations import Plain
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
+
+WITH_BIASES = [SqueezeExcite, LinearSqueezeExcite]
+WITH_KERNELS = [*WITH_BIASES, EfficientChannelAttention]
+ALL = [*WITH_KERNELS, SqueezeGate, Plain]
+NAN = float("nan")
+
+# (layers, argument, values of a wrong type, values that are not allowed)
+REFUSED = [
+    (ALL, "pooling", [None, 1], ["mean", "max+avg"]),
+    (ALL, "gate_activation", [], ["gate", 3]),
+    (ALL, "identity_start", [1, None, "yes"], []),
+    (ALL, "data_format", [1, NAN], ["NCHW"]),
+    (WITH_KERNELS, "kernel_initializer", [], ["glorot", 1.5, None]),
+    (WITH_KERNELS, "kernel_regularizer", [], ["l3"]),
+    (WITH_KERNELS, "kernel_constraint", [], ["positive"]),
+    (WITH_BIASES, "use_bias", [1, None, "no"], []),
+    (WITH_BIASES, "bias_initializer", [], ["none", None]),
+    (WITH_BIASES, "bias_regularizer", [], [0.1]),
+    (WITH_BIASES, "bias_constraint", [], [1]),
+    (
+        [SqueezeExcite],
+        "reduction",
+        [16.0, NAN, "16", True, [16], None],
+        [0, -1],
+    ),
+    (
+        [SqueezeExcite],
+        "bottleneck_units",
+        [16.0, NAN, "16", True, [16]],
+        [0, -1],
+    ),
+    ([SqueezeExcite], "divisor", [16.0, NAN, "16", True, [16], None], [0, -1]),
+    ([SqueezeExcite], "activation", [], ["rely", 1]),
+    ([LinearSqueezeExcite], "groups", [16.0, "channels", True, None], [0, -1]),
+    (
+        [EfficientChannelAttention],
+        "kernel_size",
+        [3.0, NAN, "3", True, (3,)],
+        [0, -3, 4],
+    ),
+    (
+        [EfficientChannelAttention],
+        "gamma",
+        ["2", None, True],
+        [0, -2, NAN, float("inf")],
+    ),
+    (
+        [EfficientChannelAttention],
+        "b",
+        ["1", None, False],
+        [NAN, float("-inf")],
+    ),
+    ([EfficientChannelAttention], "padding", [None, 1], ["same", "valid"]),
+    ([EfficientChannelAttention], "shared_kernel", [1, None], []),
+]
+CASES = [
+    pytest.param(
+        *(layer_class, argument, value, error),
+        id=f"{layer_class.__name__}-{argument}-{value!r}",
+    )
+    for layers, argument, wrong_type, not_allowed in REFUSED
+    for layer_class in layers
+    for error, values in [(TypeError, wrong_type), (ValueError, not_allowed)]
+    for value in values
+]
+
+
+@pytest.mark.parametrize(("layer_class", "argument", "value", "error"), CASES)
+def test_refuses_a_wrong_argument(layer_class, argument, value, error):
+    with pytest.raises(error, match=f"`{argument}`.*Received"):
+        layer_class(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "argument"),
+    [
+        (SqueezeExcite, "ratio"),
+        (EfficientChannelAttention, "reduction"),
+        (LinearSqueezeExcite, "reduction"),
+        (SqueezeGate, "reduction"),
+        (Plain, "reduction"),
+    ],
+)
+def test_refuses_an_unknown_argument(layer_class, argument):
+    with pytest.raises(ValueError, match=argument):
+        layer_class(**{argument: 16})
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "argument", "value"),
+    [
+        (SqueezeExcite, "reduction", np.int64(4)),
+        (SqueezeExcite, "bottleneck_units", np.int64(6)),
+        (SqueezeExcite, "divisor", np.int32(2)),
+        (LinearSqueezeExcite, "groups", np.int64(2)),
+        (EfficientChannelAttention, "kernel_size", np.int32(3)),
+    ],
+)
+def test_numpy_integers_are_integers(layer_class, argument, value):
+    layer = layer_class(**{argument: value})
+    assert getattr(layer, argument) == value
+    assert type(layer.get_config()[argument]) is int
