@@ -5,7 +5,8 @@
 
 Run them from the root of the repository. A study is one module with
 
-- a plan: a frozen dataclass of all settings that decide a result;
+- a plan: a frozen dataclass of all settings that decide a result, `dataset`
+  and `epochs` among them;
 - `run(plan, row, seed)`: one run, returned as a dictionary of results;
 - `table(plan, runs)`: text, and `picture(plan, runs)`: a Matplotlib figure, of
   the finished runs as a pandas data frame;

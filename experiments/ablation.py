@@ -143,7 +143,7 @@ def train(model, plan, seed, callbacks=()):
     # unless it is the only one.
     steps = max(1, len(images) // plan.batch_size)
     used = steps * plan.batch_size
-    # The rate falls to zero, so the result does not depend on where it stops.
+    # The rate falls to zero, so that the last epoch is as good as any other.
     rate = keras.optimizers.schedules.CosineDecay(
         plan.learning_rate, plan.epochs * steps
     )

@@ -196,7 +196,7 @@ def cells_of(line):
 
 
 def run_missing(results_file, run, runs):
-    """Do the runs that are not in the file, one line of it after the other.
+    """Do the runs that are not in the file, and add each when it is finished.
 
     Args:
         results_file: `ResultsFile`.
