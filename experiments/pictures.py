@@ -1,0 +1,36 @@
+"""How the rows of a study are drawn: a line per row, a dot per seed."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def figure_for(rows, columns, **options):
+    """A figure with axes side by side that have a line for each row."""
+    # However few the rows, the labels need some height.
+    size = (11, max(4, 2.2 + 0.4 * len(rows)))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, columns, **options)
+    for axis in axes:
+        axis.grid(axis="x", alpha=0.3)
+        axis.tick_params(axis="y", length=0)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    return figure, axes
+
+
+def draw_seeds(axis, percent, colors):
+    """Mean ± standard deviation of each row, and below it each seed.
+
+    Args:
+        axis: Matplotlib axes, the first that `figure_for` returned.
+        percent: Data frame with a column per row, see `Measure.percent`.
+        colors: Dictionary from row to color.
+    """
+    for height, row in enumerate(percent.columns):
+        seeds = percent[row].dropna()
+        spread = seeds.std() if len(seeds) > 1 else None
+        options = {"fmt": "o", "capsize": 4, "color": colors[row]}
+        axis.errorbar(seeds.mean(), height, xerr=spread, **options)
+        heights = np.full(len(seeds), height + 0.25)
+        options = {"color": colors[row], "alpha": 0.35, "ms": 4, "mew": 0}
+        axis.plot(seeds, heights, "o", **options)

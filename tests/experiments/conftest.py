@@ -1,0 +1,9 @@
+"""The studies are no part of the wheel: they are found in the repository."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Last, so that an installed `keras_channel_attn` is the one that is tested.
+sys.path.append(str(ROOT))

@@ -1,0 +1,56 @@
+"""The page shows what the studies print from the files beside it."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments import ablation, transfer
+from experiments.statistics import comparisons, verdict
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "choosing.md").read_text(encoding="utf-8")
+
+
+def published_runs(module):
+    name = module.__name__.rpartition(".")[2]
+    runs = pd.read_csv(DOCS / "choosing" / f"{name}_digits.csv")
+    runs["row"] = pd.Categorical(runs["row"], module.ROWS, ordered=True)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("module", "plan"),
+    [(ablation, ablation.QUICK), (transfer, transfer.Plan())],
+)
+def test_table_of_the_page_is_the_printed_one(module, plan):
+    runs = published_runs(module)
+    assert set(runs.groupby("row", observed=True).size()) == {10}
+    printed = module.table(plan, runs).splitlines()
+    start = next(n for n, line in enumerate(printed) if line.startswith("|"))
+    table = printed[start : start + 2 + len(module.ROWS)]
+    assert all(line.startswith("|") for line in table)
+    assert "\n".join(table) in PAGE
+    assert "--seeds 10\n" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("seeds", "beginning", "expected"),
+    [
+        (10, "a difference", []),
+        (10, "may be chance", [("ECA", "vanilla"), ("SE-GC-16", "SE")]),
+        (8, "a difference", [("ECA", "vanilla")]),
+    ],
+)
+def test_verdicts_that_the_page_names(seeds, beginning, expected):
+    runs = published_runs(ablation)
+    measure = ablation.measure(ablation.QUICK)
+    compared = comparisons(
+        runs[runs["seed"] < seeds], [measure], ablation.REFERENCES
+    )
+    assert len(compared) == 17
+    assert [
+        (one.row, one.reference)
+        for one in compared
+        if verdict(one, 17).startswith(beginning)
+    ] == expected
