@@ -41,11 +41,10 @@ import keras
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from outputs import attention_layers, save_figure
 from PIL import Image, ImageOps
 
 from keras_channel_attn import models
-
-from outputs import attention_layers, save_figure
 
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 BEST = 5  # classes

@@ -9,7 +9,6 @@ Not an example itself: `transfer_learning.py` and `ablation.py` import it.
 import argparse
 
 import keras
-
 from outputs import BACKENDS
 
 

@@ -27,8 +27,10 @@ from pathlib import Path
 if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow"):
     os.environ["KERAS_BACKEND"] = "torch" if find_spec("torch") else "jax"
 
+import applications
 import keras
 import numpy as np
+from outputs import written_whole
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -36,9 +38,6 @@ from keras_channel_attn import (
     attention_sites,
     insert_attention,
 )
-
-import applications
-from outputs import written_whole
 
 MECHANISMS = {"SE": SqueezeExcite, "ECA": EfficientChannelAttention}
 

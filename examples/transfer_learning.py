@@ -50,20 +50,12 @@ if "KERAS_BACKEND" not in os.environ and not find_spec("tensorflow"):
 # soon as another process wants one: seconds become minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import applications
 import keras
 import numpy as np
-from keras import layers
-
-from keras_channel_attn import (
-    EfficientChannelAttention,
-    SqueezeExcite,
-    attention_sites,
-    insert_attention,
-)
-
-import applications
 from command_line import check_backend, positive
 from image_data import load_data, subset
+from keras import layers
 from outputs import (
     draw_curves,
     draw_scores,
@@ -72,6 +64,13 @@ from outputs import (
     save_models,
 )
 from small_network import small_network
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    attention_sites,
+    insert_attention,
+)
 
 SOURCE_CLASSES = range(5)
 TARGET_CLASSES = range(5, 10)

@@ -6,6 +6,8 @@ is cheaper: the gradient of the input is the same sum with the kernel reversed,
 and the gradient of each tap is the sum of one product.
 """
 
+from typing import Any
+
 from keras import ops
 
 from keras_channel_attn._tensors import Tensor, pad_channels, shifted_sum
@@ -20,11 +22,11 @@ def channel_convolution(
     sum_dtype = "float64" if descriptor.dtype == "float64" else "float32"
 
     @ops.custom_gradient
-    def convolve(descriptor, kernel):
+    def convolve(descriptor: Tensor, kernel: Tensor) -> Any:
         size, channels = kernel.shape[0], descriptor.shape[1]
         padded = pad_channels(descriptor, size // 2, padding)
 
-        def gradient(upstream):
+        def gradient(upstream: Tensor) -> Any:
             padded_upstream = pad_channels(upstream, size // 2, padding)
             products = [
                 upstream * padded[:, tap : tap + channels]

@@ -16,6 +16,7 @@ each is a single number, expanded to the shape that it needs.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import torch
@@ -61,7 +62,7 @@ class _Squeeze(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(inputs, axes):
+    def forward(inputs: Any, axes: Any) -> Any:
         descriptor = inputs.mean(axes)
         placeholder = inputs.new_empty(())
         return (
@@ -71,14 +72,16 @@ class _Squeeze(torch.autograd.Function):
         )
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
         tensor, ctx.axes = inputs
         ctx.shape = tensor.shape
         ctx.positions = tensor.numel() // max(1, output[0].numel())
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx, descriptor_gradient, outputs_gradient, scores):
+    def backward(
+        ctx: Any, descriptor_gradient: Any, outputs_gradient: Any, scores: Any
+    ) -> Any:
         mean_gradient = None
         if descriptor_gradient is not None:
             mean_gradient = _add_axes(
@@ -94,7 +97,7 @@ class _Squeeze(torch.autograd.Function):
         return torch.addcmul(mean_gradient, outputs_gradient, scores), None
 
     @staticmethod
-    def jvp(ctx, tangent, _):
+    def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
         placeholder = tangent.new_zeros(())
         descriptor = tangent.mean(ctx.axes)
         return (
@@ -114,23 +117,29 @@ class _Rescale(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(inputs, scores, axes, gradient_link, scores_link):
+    def forward(
+        inputs: Any,
+        scores: Any,
+        axes: Any,
+        gradient_link: Any,
+        scores_link: Any,
+    ) -> Any:
         return inputs * _add_axes(scores, axes)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
         tensor, scores, ctx.axes, _, _ = inputs
         ctx.save_for_backward(tensor, scores)
         ctx.save_for_forward(tensor, scores)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Any) -> Any:
         inputs, scores = ctx.saved_tensors
         scores_gradient = (gradient * inputs).sum(ctx.axes)
         return None, scores_gradient, None, gradient, scores
 
     @staticmethod
-    def jvp(ctx, tangent, scores_tangent, *_):
+    def jvp(ctx: Any, tangent: Any, scores_tangent: Any, *_: Any) -> Any:
         inputs, scores = ctx.saved_tensors
         result = tangent * _add_axes(scores, ctx.axes)
         if scores_tangent is not None:
@@ -271,7 +280,7 @@ class _PerChannelConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, descriptor, kernel, padding):
+    def forward(ctx: Any, descriptor: Any, kernel: Any, padding: Any) -> Any:
         ctx.save_for_backward(descriptor, kernel)
         ctx.save_for_forward(descriptor, kernel)
         ctx.padding = padding
@@ -279,7 +288,7 @@ class _PerChannelConvolution(torch.autograd.Function):
         return (windows * kernel.T).sum(-1)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Any) -> Any:
         descriptor, kernel = ctx.saved_tensors
         gradient_windows = _windows(gradient, kernel, ctx.padding)
         taps = _transposed_taps(kernel, ctx.padding)
@@ -291,7 +300,7 @@ class _PerChannelConvolution(torch.autograd.Function):
         )
 
     @staticmethod
-    def jvp(ctx, tangent, kernel_tangent, _):
+    def jvp(ctx: Any, tangent: Any, kernel_tangent: Any, _: Any) -> Any:
         descriptor, kernel = ctx.saved_tensors
         result = 0
         if tangent is not None:
@@ -312,14 +321,14 @@ class _CompiledConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, descriptor, kernel, padding):
+    def forward(ctx: Any, descriptor: Any, kernel: Any, padding: Any) -> Any:
         ctx.save_for_backward(descriptor, kernel)
         ctx.padding = padding
         padded = _pad_for_kernel(descriptor, kernel, padding)
         return _materialize(shifted_sum(padded, kernel, descriptor.shape[1]))
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Any) -> Any:
         descriptor, kernel = ctx.saved_tensors
         gradient = _materialize(gradient)
         channels = descriptor.shape[1]
