@@ -196,7 +196,7 @@ def start(output, seeds):
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "experiments.ablation", "--quick"),
-            *("--epochs", "1", "--rows", *ROWS),
+            *("--epochs", "2", "--rows", *ROWS),
             *("--seeds", str(seeds), "--output", str(output)),
         ],
         stdout=subprocess.PIPE,
@@ -243,6 +243,6 @@ def test_killed_and_resumed(tmp_path):
     ]
     for line in lines:
         # One class of ten is one tenth.
-        assert 0.2 < float(line["accuracy"]) <= 1
+        assert 0.5 < float(line["accuracy"]) <= 1
         assert float(line["epoch_seconds"]) > 0
     check_picture(tmp_path / "results.png")
