@@ -199,16 +199,14 @@ and the 1x1 convolution are trained.
 """
 
 FINE_TUNING = {  # name: (mechanism, learning rate, factor for the attention)
-    "no attention": (None, 1e-2, 1),
-    "SE": ("SE", 3e-3, 1),
-    "SE, attention rate x10": ("SE", 3e-3, 10),
-    "ECA": ("ECA", 3e-3, 1),
-    "ECA, attention rate x30": ("ECA", 3e-3, 30),
-}
-LAST_LAYER = {
-    "no attention": (None, 1e-2, 1),
-    "SE": ("SE", 1e-2, 3),
-    "ECA": ("ECA", 1e-2, 30),
+    "all layers: no attention": (None, 1e-2, 1),
+    "all layers: SE": ("SE", 3e-3, 1),
+    "all layers: SE, attention rate x10": ("SE", 3e-3, 10),
+    "all layers: ECA": ("ECA", 3e-3, 1),
+    "all layers: ECA, attention rate x30": ("ECA", 3e-3, 30),
+    "last layer: no attention": (None, 1e-2, 1),
+    "last layer: SE, attention rate x3": ("SE", 1e-2, 3),
+    "last layer: ECA, attention rate x30": ("ECA", 1e-2, 30),
 }
 DILATED = ("no attention", "ECA")
 results, curves, models = {}, {}, {}
@@ -219,7 +217,7 @@ def record(name, model):
     models.setdefault(name, model)  # That of the first seed is drawn and saved.
 
 
-count = 1 + len(FINE_TUNING) + len(LAST_LAYER) + len(DILATED)
+count = 1 + len(FINE_TUNING) + len(DILATED)
 progress = tqdm(total=count * arguments.seeds, unit="training")
 for seed in range(arguments.seeds):
     training, test = data(seed)
@@ -236,17 +234,13 @@ for seed in range(arguments.seeds):
 
     for name, (mechanism, rate, factor) in FINE_TUNING.items():
         model = with_attention(trained, mechanism)
+        if name.startswith("last layer"):
+            for layer in model.layers:
+                is_attention = isinstance(layer, ChannelAttention)
+                layer.trainable = is_attention or layer.name == "classes"
         curve = train(model, rate, factor)
         curves.setdefault(name, []).append(curve)
-        record(f"all layers: {name}", model)
-
-    for name, (mechanism, rate, factor) in LAST_LAYER.items():
-        model = with_attention(trained, mechanism)
-        for layer in model.layers:
-            is_attention = isinstance(layer, ChannelAttention)
-            layer.trainable = is_attention or layer.name == "classes"
-        train(model, rate, factor)
-        record(f"last layer: {name}", model)
+        record(name, model)
 
     for name in DILATED:
         keras.utils.set_random_seed(seed)
@@ -282,39 +276,37 @@ last layer. For the scores compute the layer's input, then call the layer with
 
 training, test = data(seed=0)
 images, labels, strokes = test
-columns = {"image": None, "trained network": "trained network"}
-columns |= {name: f"all layers: {name}" for name in FINE_TUNING}
+columns = ["trained network", *FINE_TUNING][:6]
 figure = Figure(figsize=(11, 9), layout="constrained")
-grid = figure.subplots(6, len(columns))
-for axes, (title, name) in zip(grid.T, columns.items(), strict=True):
-    axes[0].set_title(title.replace(", ", ",\n"), fontsize=9)
-    pictures = images[:6, ..., 0]
-    if name is not None:
-        predicted = models[name].predict(images[:6], verbose=0).argmax(axis=-1)
-        pictures = np.where(strokes[:6] > 0, predicted, np.nan)
-    for axis, picture in zip(axes, pictures, strict=True):
-        if name is None:
-            axis.imshow(picture, cmap="gray_r")
-        else:
-            maps = axis.imshow(picture, cmap="tab10", vmin=-0.5, vmax=9.5)
-        axis.set(xticks=[], yticks=[])
+grid = figure.subplots(6, 1 + len(columns))
+for axis, image in zip(grid[:, 0], images, strict=False):
+    axis.imshow(image, cmap="gray_r")
+for axes, name in zip(grid[:, 1:].T, columns, strict=True):
+    predicted = models[name].predict(images[:6], verbose=0).argmax(axis=-1)
+    axes[0].set_title(name.replace(": ", ":\n").replace(", ", ",\n"), size=8)
+    for axis, label_map, stroke in zip(axes, predicted, strokes, strict=False):
+        label_map = np.where(stroke > 0, label_map, np.nan)
+        maps = axis.imshow(label_map, cmap="tab10", vmin=-0.5, vmax=9.5)
+for axis in grid.flat:
+    axis.set(xticks=[], yticks=[])
 figure.colorbar(maps, ax=grid, ticks=range(10), label="digit", shrink=0.6)
 figure.savefig(arguments.output / "label_maps.png", dpi=100)
 
 figure = Figure(figsize=(8, 4.5), layout="constrained")
 axis = figure.subplots()
+epochs = range(1, arguments.epochs + 1)
 for name, values in curves.items():
-    epochs = range(1, arguments.epochs + 1)
-    axis.plot(epochs, 100 * np.mean(values, axis=0), label=name)
-axis.set(xlabel="epoch of fine-tuning, all layers")
-axis.set(ylabel="pixel accuracy, training images, %")
-axis.legend()
+    style = "--" if name.startswith("last layer") else "-"
+    axis.plot(epochs, 100 * np.mean(values, axis=0), style, label=name)
+axis.set(xlabel="epoch", ylabel="pixel accuracy, training images, %")
+axis.legend(fontsize=8)
 axis.grid(alpha=0.3)
 figure.savefig(arguments.output / "learning_curves.png", dpi=100)
 
 figure = Figure(figsize=(10, 3.5), layout="constrained")
-for axis, name in zip(figure.subplots(1, 2), ("SE", "ECA"), strict=True):
-    model = models[f"last layer: {name}"]
+saved = [name for name in FINE_TUNING if name.startswith("last layer")]
+for axis, name in zip(figure.subplots(1, 2), saved[1:], strict=True):
+    model = models[name]
     layer = attention_layers(model)[-1]
     features = keras.Model(model.input, layer.input).predict(images, verbose=0)
     _, scores = layer(features, return_attention_scores=True)
@@ -342,24 +334,24 @@ for path in paths:
     model = keras.saving.load_model(path)
     numpy.save(path + ".npy", model.predict(numpy.load(images), verbose=0))
 """
-saved = {}
-for name in ("no attention", "SE", "ECA"):
-    path = arguments.output / f"{name.replace(' ', '_')}.keras"
-    model = models[f"last layer: {name}"]
+predictions = {}
+for path, name in zip(("none", "SE", "ECA"), saved, strict=True):
+    path = arguments.output / f"{path}.keras"
+    model = models[name]
     # A new model on the same layers: without the optimizer of this script.
     keras.Model(model.input, model.output).save(path)
-    saved[path] = model.predict(images, verbose=0)
+    predictions[path] = model.predict(images, verbose=0)
 backend = keras.config.backend()
 others = [name for name in BACKENDS if name != backend and find_spec(name)]
 backend = others[0] if others else backend
 images_path = arguments.output / "images.npy"
 np.save(images_path, images)
 subprocess.run(
-    [sys.executable, "-c", LOAD_AND_PREDICT, images_path, *saved],
+    [sys.executable, "-c", LOAD_AND_PREDICT, images_path, *predictions],
     env={**os.environ, "KERAS_BACKEND": backend},
     check=True,
 )
-for path, expected in saved.items():
+for path, expected in predictions.items():
     difference = np.abs(np.load(f"{path}.npy") - expected).max()
     print(f"{path} on {backend}: largest difference {difference:.1e}")
     if not difference < 1e-3 * np.abs(expected).max():
