@@ -110,23 +110,26 @@ beside the probabilities. The layer is then called on that input with
 attention = [
     layer for layer in classifier.layers if isinstance(layer, ChannelAttention)
 ]
-outputs = [classifier.output] + [layer.input for layer in attention[-1:]]
+outputs = {"probabilities": classifier.output}
+if attention:
+    outputs["features"] = attention[-1].input
 watched = keras.Model(classifier.input, outputs)
 
 for number, (path, photograph) in enumerate(
     zip(arguments.images, photographs, strict=True)
 ):
     prepared = keras.ops.convert_to_numpy(prepare(photograph[np.newaxis]))
-    probabilities, *features = watched.predict(prepared, verbose=0)
-    best = np.argsort(-probabilities[0])[:5]
+    predicted = watched.predict(prepared, verbose=0)
+    probabilities = predicted["probabilities"][0]
+    best = np.argsort(-probabilities)[:5]
     print(f"\n{path}")
     for one in best:
-        print(f"{probabilities[0, one]:9.1%}  {names[one]}")
-    if not features:
+        print(f"{probabilities[one]:9.1%}  {names[one]}")
+    if not attention:
         print(f"No picture: {arguments.model} has no channel attention.")
         continue
     layer = attention[-1]
-    maps, scores = layer(features[0], return_attention_scores=True)
+    maps, scores = layer(predicted["features"], return_attention_scores=True)
     maps = keras.ops.convert_to_numpy(maps)[0]
     scores = keras.ops.convert_to_numpy(scores)[0]
     order = np.argsort(-scores)

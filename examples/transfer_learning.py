@@ -48,7 +48,7 @@ from keras_channel_attn import (
 BACKENDS = ("jax", "torch", "tensorflow")
 parser = argparse.ArgumentParser(description="Attention in a trained network.")
 parser.add_argument("--seeds", type=int, default=2, metavar="N")
-parser.add_argument("--epochs", type=int, default=12, metavar="N")
+parser.add_argument("--epochs", type=int, default=10, metavar="N")
 parser.add_argument("--output", type=Path, default="outputs/transfer_learning")
 arguments = parser.parse_args()
 if min(arguments.seeds, arguments.epochs) < 1:
@@ -157,10 +157,10 @@ class AdamWithAttentionRate(keras.optimizers.Adam):
         super().update_step(gradient, variable, learning_rate)
 
 
-def train(model, learning_rate, attention_factor=1):
+def train(model, learning_rate, attention_factor=1, epochs=arguments.epochs):
     """Train, and return the accuracies after each epoch."""
     keras.utils.set_random_seed(seed)
-    steps = arguments.epochs * TRAINING_IMAGES // BATCH_SIZE
+    steps = epochs * TRAINING_IMAGES // BATCH_SIZE
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(
         AdamWithAttentionRate(schedule, model, attention_factor),
@@ -173,7 +173,7 @@ def train(model, learning_rate, attention_factor=1):
         labels,
         sample_weight=weights,
         batch_size=BATCH_SIZE,
-        epochs=arguments.epochs,
+        epochs=epochs,
         verbose=0,
     )
     progress.update()
@@ -195,7 +195,8 @@ def accuracy(model):
 Within a seed all networks start from the same trained network and have the same
 number of steps. The learning rate and the factor for the attention were chosen
 for each of them, on the first seed. "Last layer" means that only the attention
-and the 1x1 convolution are trained.
+and the 1x1 convolution are trained. The dilated networks are trained from
+scratch, for as many epochs as the others in all.
 """
 
 FINE_TUNING = {  # name: (mechanism, learning rate, factor for the attention)
@@ -208,7 +209,10 @@ FINE_TUNING = {  # name: (mechanism, learning rate, factor for the attention)
     "last layer: SE, attention rate x3": ("SE", 1e-2, 3),
     "last layer: ECA, attention rate x30": ("ECA", 1e-2, 30),
 }
-DILATED = ("no attention", "ECA")
+DILATED = {
+    "dilated: no attention": (None, 3e-3, 1),
+    "dilated: ECA, attention rate x30": ("ECA", 3e-3, 30),
+}
 results, curves, models = {}, {}, {}
 
 
@@ -242,14 +246,11 @@ for seed in range(arguments.seeds):
         curves.setdefault(name, []).append(curve)
         record(name, model)
 
-    for name in DILATED:
+    for name, (mechanism, rate, factor) in DILATED.items():
         keras.utils.set_random_seed(seed)
-        model = network(dilations=(1, 2, 4))
-        attention = mechanisms(False).get(name)
-        if attention:
-            model = insert_attention(model, attention, SITES)
-        train(model, 3e-3)
-        record(f"dilated, from scratch: {name}", model)
+        model = with_attention(network(dilations=(1, 2, 4)), mechanism)
+        train(model, rate, factor, epochs=2 * arguments.epochs)
+        record(name, model)
 progress.close()
 
 """
