@@ -134,8 +134,8 @@ def attention_layers(model):
 With an identity start the weights of the attention start at zero, and change
 by about the learning rate in a step of Adam. ECA has three weights per layer:
 at the rate of the other layers they are still small when training ends. So the
-attention gets a larger learning rate. Adam applies its update variable by
-variable, in `update_step`.
+attention gets a larger learning rate: after each step of Adam the change of its
+weights is multiplied by a factor.
 """
 
 
@@ -145,16 +145,18 @@ class AdamWithAttentionRate(keras.optimizers.Adam):
     def __init__(self, learning_rate, model, factor):
         super().__init__(learning_rate)
         self.factor = factor
-        self.attention_paths = frozenset(
-            variable.path
-            for layer in attention_layers(model)
-            for variable in layer.trainable_variables
-        )
+        self.layers = attention_layers(model)
 
-    def update_step(self, gradient, variable, learning_rate):
-        if variable.path in self.attention_paths:
-            learning_rate = self.factor * learning_rate
-        super().update_step(gradient, variable, learning_rate)
+    def apply(self, grads, trainable_variables=None):
+        variables = [
+            variable
+            for layer in self.layers
+            for variable in layer.trainable_variables
+        ]
+        before = [keras.ops.copy(variable) for variable in variables]
+        super().apply(grads, trainable_variables)
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(old + self.factor * (variable - old))
 
 
 def train(model, learning_rate, attention_factor=1, epochs=arguments.epochs):

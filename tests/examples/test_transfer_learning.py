@@ -65,9 +65,11 @@ def test_attention_rate():
     model.fit(rng.normal(size=(8, 4, 4, 8)), np.ones((8, 8)), verbose=0)
     # The first step of Adam is the learning rate times the gradient's sign.
     (kernel,) = model.layers[-2].get_weights()
-    np.testing.assert_allclose(np.abs(kernel), 0.3, rtol=1e-3)
+    np.testing.assert_allclose(np.abs(kernel), 0.3, rtol=0.02)
     step = model.get_layer("conv").get_weights()[0] - before
-    np.testing.assert_allclose(np.abs(step), 0.01, rtol=1e-2)
+    # Smaller where a gradient is near Adam's epsilon.
+    assert np.median(np.abs(step)) == pytest.approx(0.01, rel=0.01)
+    assert np.abs(step).max() == pytest.approx(0.01, rel=0.01)
 
 
 @pytest.mark.parametrize(
