@@ -5,6 +5,8 @@ import importlib
 import pathlib
 import pkgutil
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -53,14 +55,17 @@ def test_docstring_example(test, capsys):
 
 
 @pytest.mark.training
-def test_readme_examples(tmp_path, monkeypatch):
-    """All blocks of the README in turn, as a reader would paste them."""
-    monkeypatch.chdir(tmp_path)
+def test_readme_code(tmp_path):
+    """All blocks of the README in order, in a new process, as pasted."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert blocks
-    namespace = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
+    assert len(blocks) > 4
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_every_public_name_is_documented():
