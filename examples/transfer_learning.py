@@ -196,9 +196,9 @@ def accuracy(model):
 
 Within a seed all networks start from the same trained network and have the same
 number of steps. The learning rate and the factor for the attention were chosen
-for each of them, on the first seed. "Last layer" means that only the attention
-and the 1x1 convolution are trained. The dilated networks are trained from
-scratch, for as many epochs as the others in all.
+for each of them with seed 0, which is not used below. "Last layer" means that
+only the attention and the 1x1 convolution are trained. The dilated networks are
+trained from scratch, for as many epochs as the others in all.
 """
 
 FINE_TUNING = {  # name: (mechanism, learning rate, factor for the attention)
@@ -225,7 +225,7 @@ def record(name, model):
 
 count = 1 + len(FINE_TUNING) + len(DILATED)
 progress = tqdm(total=count * arguments.seeds, unit="training")
-for seed in range(arguments.seeds):
+for seed in range(1, arguments.seeds + 1):
     training, test = data(seed)
     keras.utils.set_random_seed(seed)
     trained = network()
