@@ -45,16 +45,15 @@ def is_convolution(layer):
 
 def row(name, size, rounds):
     build = getattr(keras.applications, name)
-    model = build(
-        weights=None, include_top=False, input_shape=(size, size, 3)
-    )
+    model = build(weights=None, include_top=False, input_shape=(size, size, 3))
     attention = EfficientChannelAttention(identity_start=True)
     try:
         where, sites = "residual", len(attention_sites(model))
     except ValueError:
         # DenseNet and NASNet concatenate; they have no residual branches.
-        where, sites = is_convolution, len(
-            attention_sites(model, is_convolution)
+        where, sites = (
+            is_convolution,
+            len(attention_sites(model, is_convolution)),
         )
     return {
         "network": name,

@@ -220,6 +220,9 @@ def _stated_channel_axis(operation: Any, rank: int) -> int | None:
     data_format = getattr(operation, "data_format", None)
     if data_format in _DATA_FORMATS:
         return 1 if data_format == "channels_first" else rank - 1
-    if isinstance(operation, keras.layers.BatchNormalization):
+    if isinstance(
+        operation,
+        (keras.layers.BatchNormalization, keras.layers.GroupNormalization),
+    ):
         return operation.axis % rank
     return None

@@ -3,7 +3,12 @@
 import warnings
 from typing import Any
 
-from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.graph import (
+    Changes,
+    check_classes,
+    graph_of,
+    rebuild,
+)
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.sites import find_sites
 
@@ -91,8 +96,11 @@ def insert_attention(
     """
     graph = graph_of(model)
     layers = AttentionLayers(attention, graph)
+    check_classes(graph, ())
+    sites = find_sites(graph, where)
+    check_classes(graph, [site.source for site in sites])
     changes = Changes()
-    for site in find_sites(graph, where):
+    for site in sites:
         layer = layers.at(site)
         if layer is None:
             continue

@@ -4,7 +4,14 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Changes, Graph, graph_of, rebuild
+from keras_channel_attn.graph import (
+    Call,
+    Changes,
+    Graph,
+    check_classes,
+    graph_of,
+    rebuild,
+)
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
@@ -71,7 +78,9 @@ def replace_attention(model: Any, attention: Any) -> Any:
     """
     graph, changes = graph_of(model), Changes()
     layers = AttentionLayers(attention, graph)
-    for call in _attention_calls(graph, "replace_attention"):
+    calls = _attention_calls(graph, "replace_attention")
+    check_classes(graph, calls)
+    for call in calls:
         if isinstance(call.operation, keras.layers.TimeDistributed):
             raise ValueError(
                 f"`replace_attention` cannot replace '{call.path}', which "
@@ -98,7 +107,9 @@ def _check_scores_unused(call: Call, verb: str) -> None:
 
 def _check_mask(call: Call, layer: Any) -> None:
     """A mask that was passed as an argument cannot be left out silently."""
-    if len(call.inputs) > 1:
+    # Not public. Keras records the mask that comes with an input, too.
+    own = getattr(call.inputs[0], "_keras_mask", None)
+    if any(tensor is not own for tensor in call.inputs[1:]):
         raise ValueError(
             f"'{call.path}' is called with a mask, which the new layer "
             f"'{layer.name}' (of type {type(layer).__name__}) would not get. "
