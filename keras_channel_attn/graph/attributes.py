@@ -173,14 +173,14 @@ def _translated_container(
 ) -> Any:
     if isinstance(value, dict):
         old = current if isinstance(current, dict) else {}
-        entries = {
+        translated = {
             key: _translated(entry, old.get(key, _MISSING), translation)
             for key, entry in value.items()
         }
-        same = old.keys() == entries.keys() and all(
-            old[key] is entry for key, entry in entries.items()
+        same = old.keys() == translated.keys() and all(
+            old[key] is entry for key, entry in translated.items()
         )
-        return current if same and isinstance(current, dict) else entries
+        return current if same and isinstance(current, dict) else translated
     held = list(current) if isinstance(current, (list, tuple)) else []
     held += [_MISSING] * (len(value) - len(held))
     entries = [
