@@ -43,7 +43,21 @@ def copy_of(
             raise ValueError(_cannot_be_copied(operation, error)) from error
         _put_back(copy, callables)
     _share(operation, copy, shared)
+    _rename_inner(operation, copy)
     return copy
+
+
+def _rename_inner(layer: Any, copy: Any) -> None:
+    """Give the layers inside a copy the names of the original's.
+
+    Keras numbers layers without a name through the whole process, and
+    the paths of variables hold these names.
+    """
+    places = dict(inner_layers(copy))
+    for place, inner in inner_layers(layer):
+        other = places.get(place)
+        if other is not None and not other.built and other.name != inner.name:
+            other.name = inner.name
 
 
 def _from_config(layer: Any, shared: Callable[[Any], Any]) -> Any:

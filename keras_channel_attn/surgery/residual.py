@@ -128,9 +128,10 @@ class ResidualBranches:
         if not isinstance(operation, keras.layers.Layer):
             return False
         is_lambda = isinstance(operation, keras.layers.Lambda)
-        if len(call.inputs) != 2 or (
-            is_from_keras(type(operation)) and not is_lambda
-        ):
+        kind = type(operation)
+        # Keras' own layers are known. Its applications have others.
+        known = kind is getattr(keras.layers, kind.__name__, None)
+        if len(call.inputs) != 2 or (known and not is_lambda):
             return False
         key = operation if is_lambda else _configuration(operation)
         if key not in self._known_layers:

@@ -162,6 +162,8 @@ def test_a_mask_that_was_passed_is_not_dropped():
 # Structures of inputs and outputs.
 
 
+# On torch Keras sorts the keys, which fails.
+@pytest.mark.backend("tensorflow", "jax")
 def test_dictionaries_with_keys_of_several_types():
     class Levels(layers.Layer):
         def call(self, x):

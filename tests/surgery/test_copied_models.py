@@ -226,6 +226,8 @@ def test_a_removed_layer_is_no_attribute_of_the_copy():
 
 
 @pytest.mark.training
+# The weights beside the graph have no part in the loss.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
 def test_a_model_that_was_trained_has_no_attributes_to_warn_of():
     model = with_more()
     model.compile("sgd", metrics=["mse"])

@@ -107,8 +107,9 @@ def test_a_stateful_rnn():
 @pytest.mark.training
 def test_random_layers_go_on_where_the_original_is():
     x = image()
-    y = layers.Dropout(0.5)(conv("c")(x))
-    model = keras.Model(x, layers.GaussianNoise(1.0)(y))
+    # Without a seed, torch's global generator is used.
+    y = layers.Dropout(0.5, seed=1)(conv("c")(x))
+    model = keras.Model(x, layers.GaussianNoise(1.0, seed=2)(y))
     model(array(), training=True)
     assert_same_outputs(model, with_attention(model), training=True)
 
@@ -117,7 +118,7 @@ def test_random_layers_go_on_where_the_original_is():
 def test_one_training_step_of_both_is_the_same():
     x = image()
     y = layers.BatchNormalization()(conv("c", kernel_regularizer="l2")(x))
-    model = keras.Model(x, conv("d", 4)(layers.Dropout(0.3)(y)))
+    model = keras.Model(x, conv("d", 4)(layers.Dropout(0.3, seed=1)(y)))
     copy = insert_attention(model, lambda layer: identity_attention(), ["c"])
     copy.layers[2].trainable = False
     targets = array((2, 6, 6, 4), seed=2)
