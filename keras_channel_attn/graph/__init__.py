@@ -13,7 +13,11 @@ from keras_channel_attn.graph.operations import (
     matrix_count,
 )
 from keras_channel_attn.graph.probing import Probe
-from keras_channel_attn.graph.rebuilding import Changes, rebuild
+from keras_channel_attn.graph.rebuilding import (
+    Changes,
+    check_classes,
+    rebuild,
+)
 from keras_channel_attn.graph.tensors import TensorMap
 
 __all__ = [
@@ -22,6 +26,7 @@ __all__ = [
     "Graph",
     "Probe",
     "TensorMap",
+    "check_classes",
     "convolves",
     "graph_of",
     "is_from_keras",

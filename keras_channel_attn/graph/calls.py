@@ -194,17 +194,58 @@ def graph_of(model: Any) -> Graph:
 
 
 def _nodes(model: Any) -> list[Any]:
-    """What Keras recorded of each call, in the order of computation."""
+    """What Keras recorded of each call, in the order of computation.
+
+    The calls of one layer are in the order in which they were made: Keras
+    numbers them, and a copy has the same numbers.
+    """
     if isinstance(model, keras.Sequential):
         model = keras.Model(model.inputs, model.outputs, name=model.name)
     # Not public, as nothing is that lists the calls of a model.
     by_depth = model._nodes_by_depth
-    return [
+    nodes = [
         node
         for depth in sorted(by_depth, reverse=True)
         for node in by_depth[depth]
-        if not node.is_input
     ]
+    earlier = _earlier_calls(nodes)
+    ordered: list[Any] = []
+    done: set[int] = set()
+    for node in nodes:
+        waiting = [node]
+        while waiting:
+            current = waiting[-1]
+            left = [
+                before
+                for before in (*current.parent_nodes, *earlier[id(current)])
+                if id(before) in earlier and id(before) not in done
+            ]
+            if left:
+                waiting += left
+                continue
+            waiting.pop()
+            if id(current) not in done:
+                done.add(id(current))
+                ordered.append(current)
+    return [node for node in ordered if not node.is_input]
+
+
+def _earlier_calls(nodes: list[Any]) -> dict[int, list[Any]]:
+    """From each node, by identity, to the one of the same layer before it."""
+    of_operation: dict[Any, list[Any]] = {}
+    for node in nodes:
+        of_operation.setdefault(node.operation, []).append(node)
+    earlier: dict[int, list[Any]] = {}
+    for operation, calls in of_operation.items():
+        if len(calls) > 1:
+            made = {
+                id(node): number
+                for number, node in enumerate(operation._inbound_nodes)
+            }
+            calls.sort(key=lambda node: made[id(node)])
+        for node, before in zip(calls, [None, *calls], strict=False):
+            earlier[id(node)] = [] if before is None else [before]
+    return earlier
 
 
 def _position(tensor: Any, tensors: list[Any]) -> int:
@@ -220,6 +261,9 @@ def _stated_channel_axis(operation: Any, rank: int) -> int | None:
     data_format = getattr(operation, "data_format", None)
     if data_format in _DATA_FORMATS:
         return 1 if data_format == "channels_first" else rank - 1
-    if isinstance(operation, keras.layers.BatchNormalization):
+    if isinstance(
+        operation,
+        (keras.layers.BatchNormalization, keras.layers.GroupNormalization),
+    ):
         return operation.axis % rank
     return None

@@ -1,9 +1,8 @@
 """A layer or operation made again from its configuration."""
 
 import contextlib
-import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -13,74 +12,173 @@ from keras_channel_attn.graph.operations import inner_layers, is_from_keras
 _DETAIL_LENGTH = 200
 
 
-def copy_of(operation: Any) -> Any:
+def copy_of(
+    operation: Any, shared: Callable[[Any], Any] = lambda layer: None
+) -> Any:
     """A new layer or operation of the same configuration, without weights.
 
     Functions and other callables that a user passed to a layer are not made
     again from their names: the copy gets the same objects.
+
+    Args:
+        operation: Layer or operation.
+        shared: Callable from a layer that the operation holds to the copy that
+            it has already, or `None`. Defaults to a function that returns
+            `None`: all layers inside are made again.
     """
     if not isinstance(operation, keras.layers.Layer):
         return _copy_of_function(operation)
+    if "call" in vars(operation):
+        raise ValueError(
+            f"The layer '{operation.name}' (of type "
+            f"{type(operation).__name__}) cannot be copied: its `call` was "
+            "replaced on this object. Write a class with that `call`."
+        )
     with _named_callables(operation) as callables, _same_remat(operation):
         custom_objects = {**_own_classes(operation), **callables}
         try:
             with keras.saving.custom_object_scope(custom_objects):
-                copy = _from_config(operation)
+                copy = _from_config(operation, shared)
         except Exception as error:
             raise ValueError(_cannot_be_copied(operation, error)) from error
         _put_back(copy, callables)
+    _share(operation, copy, shared)
+    _rename_inner(operation, copy)
     return copy
 
 
-def _from_config(layer: Any) -> Any:
-    if type(layer).get_config is keras.layers.Layer.get_config:
-        return _from_attributes(layer)
-    config = layer.get_config()
+def _rename_inner(layer: Any, copy: Any) -> None:
+    """Give the layers inside a copy the names of the original's.
+
+    Keras numbers layers without a name through the whole process, and
+    the paths of variables hold these names.
+    """
+    places = dict(inner_layers(copy))
+    for place, inner in inner_layers(layer):
+        other = places.get(place)
+        if other is not None and not other.built and other.name != inner.name:
+            other.name = inner.name
+
+
+def _from_config(layer: Any, shared: Callable[[Any], Any]) -> Any:
+    kind = type(layer)
     if isinstance(layer, keras.layers.Lambda):
         # Its functions are those of a model that is in memory already.
-        return type(layer).from_config(config, safe_mode=False)
-    return type(layer).from_config(config)
+        return kind.from_config(layer.get_config(), safe_mode=False)
+    if kind.get_config is not keras.layers.Layer.get_config:
+        return kind.from_config(layer.get_config())
+    try:
+        # Keras records arguments that are numbers or strings.
+        config = layer.get_config()
+    except NotImplementedError:
+        config = _arguments(layer, shared)
+    return _constructed(layer, config)
 
 
-def _from_attributes(layer: Any) -> Any:
-    """A layer without `get_config`, if its arguments are its attributes.
+def _constructed(layer: Any, config: dict[str, Any]) -> Any:
+    """A layer of a class without `get_config`, which may not take a name."""
+    kind = type(layer)
+    parameters = inspect.signature(kind.__init__).parameters
+    takes_any = any(
+        parameter.kind == parameter.VAR_KEYWORD
+        for parameter in parameters.values()
+    )
+    copy = kind.from_config(
+        {
+            name: value
+            for name, value in config.items()
+            if takes_any or name in parameters
+        }
+    )
+    copy.name = layer.name
+    if copy.dtype_policy != layer.dtype_policy:
+        copy.dtype_policy = layer.dtype_policy
+    return copy
 
-    Keras' convention is one attribute for each argument, of the same name. It
-    is checked: the copy must keep the arguments as the original does.
+
+def _arguments(layer: Any, shared: Callable[[Any], Any]) -> dict[str, Any]:
+    """The arguments of a layer without `get_config`, from its attributes.
+
+    Keras' convention is one attribute for each argument, of the same name.
     """
     config = {
         "name": layer.name,
         "trainable": layer.trainable,
         "dtype": layer.dtype_policy,
     }
-    parameters = inspect.signature(type(layer).__init__).parameters
-    kept = [
-        name
-        for name, parameter in parameters.items()
-        if name not in ("self", *config)
-        and parameter.kind
-        not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    ]
-    for name in kept:
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    for name, parameter in inspect.signature(
+        type(layer).__init__
+    ).parameters.items():
+        if name in ("self", *config) or parameter.kind in variadic:
+            continue
         if not hasattr(layer, name):
             raise TypeError(f"it does not keep its argument `{name}`.")
-        config[name] = getattr(layer, name)
-    takes_any = any(
-        parameter.kind == parameter.VAR_KEYWORD
-        for parameter in parameters.values()
-    )
-    copy = type(layer)(
-        **{
-            name: value
-            for name, value in config.items()
-            if takes_any or name in parameters
-        }
-    )
-    for name in kept:
-        value, copied = getattr(layer, name), getattr(copy, name)
-        if copied is not value and copied != value:
-            raise TypeError(f"it changes its argument `{name}`.")
+        value = getattr(layer, name)
+        if isinstance(value, keras.Variable):
+            raise TypeError(f"its argument `{name}` is a variable.")
+        if isinstance(value, keras.layers.Layer):
+            value = shared(value) or built(value, copy_of(value, shared))
+        config[name] = value
+    return config
+
+
+def built(layer: Any, copy: Any) -> Any:
+    """The copy of a layer that is not called yet, with its variables."""
+    shapes = layer.get_build_config() if layer.built else None
+    if shapes and not copy.built:
+        if type(layer).build is not keras.layers.Layer.build:
+            copy.build_from_config(shapes)
+        elif "input_shape" in shapes:
+            # Its layers are built when it is called.
+            copy(keras.Input(batch_shape=shapes["input_shape"]))
     return copy
+
+
+def _share(layer: Any, copy: Any, shared: Callable[[Any], Any]) -> None:
+    """Let a copy hold the copies of layers that others hold or call too."""
+    places = dict(inner_layers(copy))
+    for place, inner in inner_layers(layer):
+        held = places.get(place)
+        if not place or held is None:
+            continue
+        other = shared(inner)
+        if other is None and held is inner:
+            # The configuration holds the layer itself.
+            other = built(inner, copy_of(inner, shared))
+        if other is None or other is held:
+            continue
+        for holder in places.values():
+            _replace_held(holder, held, other)
+
+
+def _replace_held(holder: Any, old: Any, new: Any) -> None:
+    for name, value in vars(holder).items():
+        replaced = _with_replaced(value, old, new)
+        if replaced is value:
+            continue
+        if isinstance(holder, keras.Function):
+            raise ValueError(
+                f"The model '{holder.name}' cannot be copied: it shares the "
+                f"layer '{old.name}' with other parts of the network, and has "
+                "a class of its own."
+            )
+        # Not assigned: Keras would track the new layer beside the old one.
+        vars(holder)[name] = replaced
+
+
+def _with_replaced(value: Any, old: Any, new: Any) -> Any:
+    if value is old:
+        return new
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            dict.__setitem__(value, key, _with_replaced(entry, old, new))
+    elif isinstance(value, list):
+        for position, entry in enumerate(value):
+            list.__setitem__(value, position, _with_replaced(entry, old, new))
+    elif isinstance(value, tuple) and any(entry is old for entry in value):
+        return type(value)([_with_replaced(x, old, new) for x in value])
+    return value
 
 
 def _cannot_be_copied(layer: Any, error: Exception) -> str:
@@ -127,16 +225,9 @@ def _is_users_callable(layer: Any, name: str, value: Any) -> bool:
     if inspect.ismethod(value) or callable(getattr(type(layer), name, None)):
         # Its own method, which Keras wraps for each layer.
         return False
-    if isinstance(value, functools.partial):
-        return True
     if inspect.isfunction(value):
         return not is_from_keras(value)
-    kinds = (
-        keras.initializers.Initializer,
-        keras.regularizers.Regularizer,
-        keras.constraints.Constraint,
-    )
-    return isinstance(value, kinds) and not is_from_keras(type(value))
+    return callable(value) and not is_from_keras(type(value))
 
 
 def _stand_in(value: Any, name: str) -> Any:

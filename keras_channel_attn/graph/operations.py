@@ -1,6 +1,6 @@
 """Questions about one layer or operation of a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -78,12 +78,11 @@ def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
 def _layers_in(value: Any, place: str) -> list[tuple[str, Any]]:
     if isinstance(value, keras.layers.Layer):
         return [(place, value)]
+    entries: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
         entries = value.items()
     elif isinstance(value, (list, tuple)):
         entries = enumerate(value)
-    else:
-        return []
     return [
         found
         for key, entry in entries

@@ -1,8 +1,6 @@
 """What a layer computes, found out by calling a copy of it on arrays."""
 
-import contextlib
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -10,6 +8,7 @@ import numpy as np
 
 from keras_channel_attn.graph.calls import Call
 from keras_channel_attn.graph.copying import copy_of
+from keras_channel_attn.graph.random_state import random_state_kept
 from keras_channel_attn.graph.state import carry_state
 from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
 
@@ -43,7 +42,7 @@ class Probe:
         if isinstance(self._call.operation, keras.layers.Layer):
             kwargs = {**kwargs, "training": False}
         if self._copy is None:
-            with _random_state_kept():
+            with random_state_kept():
                 self._copy = self._new_copy(args, kwargs)
         return keras.ops.convert_to_numpy(self._copy(*args, **kwargs))
 
@@ -64,13 +63,3 @@ def _randomize(layer: Any) -> None:
     for weight in layer.weights:
         if "float" in keras.backend.standardize_dtype(weight.dtype):
             weight.assign(rng.normal(size=weight.shape).astype("float32"))
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Keras draws seeds from Python's generator, which a user may have set."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)

@@ -5,22 +5,37 @@
 change, on a graph that costs nothing to read, and writes no loop over calls.
 """
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.calls import Call, Graph
-from keras_channel_attn.graph.classes import (
+from keras_channel_attn.graph.attributes import (
     Translation,
     carry_attributes,
+    view_of,
+)
+from keras_channel_attn.graph.calls import Call, Graph
+from keras_channel_attn.graph.classes import (
+    check_class,
+    keeps_class,
     of_same_class,
 )
-from keras_channel_attn.graph.copying import copy_of
-from keras_channel_attn.graph.operations import is_from_keras, is_model
-from keras_channel_attn.graph.state import carry_state
-from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
+from keras_channel_attn.graph.copying import built, copy_of
+from keras_channel_attn.graph.operations import (
+    inner_layers,
+    is_model,
+    operations_of,
+)
+from keras_channel_attn.graph.random_state import random_state_kept
+from keras_channel_attn.graph.state import carry_state, variable_pairs
+from keras_channel_attn.graph.tensors import (
+    TensorMap,
+    symbolic_tensors,
+    with_tensors_replaced,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +88,26 @@ class Changes:
         """Pass the first input of a call on, in place of its output."""
         self._instead[call] = None
 
-    def concern(self, graph: Graph) -> bool:
-        """Whether anything changes in a model or in one nested in it."""
-        return any(
-            call in changed
-            for call in graph.all_calls()
-            for changed in (self._before, self._after, self._instead)
-        )
+    def calls(self) -> list[Call]:
+        """The calls that are not repeated as they are."""
+        return [*self._before, *self._after, *self._instead]
+
+
+def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
+    """Check that a model can be copied with changes at some calls.
+
+    Args:
+        graph: `Graph` of the model.
+        calls: Calls that are to change.
+
+    Raises:
+        ValueError: If the class of the model, or of one that is nested in it
+            and changes, has training logic that the copy would lack.
+    """
+    changed = set(calls)
+    for nested in graph.nested.values():
+        if nested is graph or not changed.isdisjoint(nested.all_calls()):
+            check_class(nested.model)
 
 
 def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
@@ -101,16 +129,21 @@ def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
         ValueError: If a layer cannot be copied, or a class has training logic
             that the copy would lack.
     """
-    builder = _Builder(graph, changes or Changes())
-    copy = builder.copy_of_model(graph)
-    builder.carry()
+    changes = changes or Changes()
+    check_classes(graph, changes.calls())
+    with random_state_kept():
+        builder = _Builder(graph, changes)
+        copy = builder.copy(graph.model)
+        builder.carry()
     return copy
 
 
 class _Builder:
     def __init__(self, graph: Graph, changes: Changes) -> None:
+        self.outermost = graph
         self.nested = graph.nested
         self.changes = changes
+        self.changed = set(changes.calls())
         # From each tensor of the original to that of the copy.
         self.tensors = TensorMap()
         # From each original layer or operation to its copy.
@@ -119,9 +152,15 @@ class _Builder:
         self.models: dict[Any, Any] = {}
         # Copies of models that hold a new layer.
         self.extended: set[Any] = set()
+        self.in_graph, self.shared = _layers_in_use(graph, self.is_rebuilt)
+        # From each layer, those inside other layers included, to its copy.
+        self.inner: dict[Any, Any] = {}
+        # From each variable in arguments of calls, by identity, to its copy.
+        self.constants: dict[int, tuple[Any, Any]] = {}
 
     def copy_of_model(self, graph: Graph) -> Any:
-        model, tensors = graph.model, self.tensors
+        # A nested model may begin at a tensor of the model around it.
+        model, tensors = graph.model, TensorMap()
         plain = _functional(model)
         input_layers = _input_layers(plain)
 
@@ -139,6 +178,11 @@ class _Builder:
             ):
                 tensors[tensor] = output
         outputs = with_tensors_replaced(plain.output, tensors)
+        for tensor in tensors:
+            if graph is self.outermost:
+                self.tensors[tensor] = tensors[tensor]
+            else:
+                self.tensors.setdefault(tensor, tensors[tensor])
         # Not made of the model itself: Keras would compile its copy too.
         copy = of_same_class(
             model, keras.Model(inputs, outputs, name=model.name)
@@ -163,9 +207,7 @@ class _Builder:
                 if layer is None
                 else _applied(layer, value, _source_path(call, tensor))
             )
-        args, kwargs = with_tensors_replaced(
-            (call.args, call.kwargs), arguments
-        )
+        args, kwargs = self.arguments(call, arguments)
         copy = self.copy(call.operation)
         outputs = copy(*args, **kwargs)
         is_new = bool(before) or copy in self.extended
@@ -199,17 +241,47 @@ class _Builder:
             return keras.layers.Identity(name=name)(tensors[first_input]), True
         layer = replacement.layer
         if replacement.inputs is None:
-            args, kwargs = with_tensors_replaced(
-                (call.args, call.kwargs), tensors
-            )
+            args, kwargs = self.arguments(call, tensors)
         else:
             args, kwargs = [tensors[x] for x in replacement.inputs], {}
-        outputs = layer(*args, **kwargs)
+        outputs = _outputs_of_shape(
+            layer, args, kwargs, call.outputs, f"in the place of '{call.path}'"
+        )
         if replacement.weights is not None:
             layer.set_weights(replacement.weights)
         if not replacement.trainable:
             layer.trainable = False
         return outputs, True
+
+    def arguments(self, call: Call, tensors: TensorMap) -> tuple[Any, Any]:
+        """The arguments of a call in the copy."""
+
+        def argument(leaf: Any) -> Any:
+            if isinstance(leaf, keras.Variable):
+                return self.copy_of_variable(leaf)
+            return tensors.get(leaf, leaf)
+
+        args, kwargs = keras.tree.map_structure(
+            argument, (call.args, call.kwargs)
+        )
+        return args, kwargs
+
+    def copy_of_variable(self, variable: Any) -> Any:
+        """The copy of a variable that is an argument of a call."""
+        for layer in self.in_graph:
+            own = getattr(layer, "variables", [])
+            if any(candidate is variable for candidate in own):
+                pairs = variable_pairs(layer, built(layer, self.copy(layer)))
+                return next(copy for one, copy in pairs if one is variable)
+        if id(variable) not in self.constants:
+            copy = keras.Variable(
+                keras.ops.copy(variable.value),
+                trainable=variable.trainable,
+                dtype=variable.dtype,
+                name=variable.name,
+            )
+            self.constants[id(variable)] = variable, copy
+        return self.constants[id(variable)][1]
 
     def copy(self, operation: Any) -> Any:
         """The copy of a layer or operation, made at its first call."""
@@ -221,22 +293,73 @@ class _Builder:
         if is_model(operation):
             if operation not in self.nested:
                 Graph(operation, f"{operation.name}/", self.nested)
-            graph = self.nested[operation]
-            if is_from_keras(type(operation)) or self.changes.concern(graph):
-                return self.copy_of_model(graph)
+            if self.is_rebuilt(self.nested[operation]):
+                return self.copy_of_model(self.nested[operation])
             # Nothing changes in it: it can keep a class of its own.
-        return copy_of(operation)
+        copy = copy_of(operation, self.copy_if_shared)
+        places = dict(inner_layers(copy))
+        for place, inner in inner_layers(operation):
+            if inner in self.shared and place in places:
+                self.copies.setdefault(inner, places[place])
+        return copy
 
-    def copy_of_attribute(self, layer: Any) -> Any:
-        """The copy of a layer that a model holds, in its graph or beside it."""
-        copy = self.copy(layer)
-        if layer.built and not copy.built:
-            copy.build_from_config(layer.get_build_config())
+    def is_rebuilt(self, graph: Graph) -> bool:
+        return (
+            graph is self.outermost
+            or keeps_class(graph.model)
+            or not self.changed.isdisjoint(graph.all_calls())
+        )
+
+    def copy_if_shared(self, layer: Any) -> Any:
+        """The copy of a layer inside another one, if it is used elsewhere."""
+        if layer in self.in_graph:
+            return built(layer, self.copy(layer))
+        return self.copies.get(layer) if layer in self.shared else None
+
+    def copy_of_attribute(self, layer: Any, current: Any) -> Any:
+        """The copy of a layer that a model holds, in its graph or beside it.
+
+        Args:
+            layer: Layer of the original.
+            current: Layer that the copy of the model has made itself, or
+                `None`.
+
+        Returns:
+            Layer, or `None` if the copy has other layers in its place.
+        """
+        if layer in self.inner:
+            return self.inner[layer]
+        if layer in self.in_graph:
+            return None
+        copy = view_of(layer, self.tensors)
+        if copy is None:
+            copy = self.copies.setdefault(layer, current or self.copy(layer))
+            copy = built(layer, copy)
+        self.inner[layer] = copy
         return copy
 
     def carry(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
-        translation = Translation(self.tensors.get, self.copy_of_attribute)
+        rebuilt = set(self.models.values())
+        variables: dict[int, Any] = {}
+        for original, copy in self.copies.items():
+            if not isinstance(original, keras.layers.Layer):
+                continue
+            self.inner.setdefault(original, copy)
+            if copy in rebuilt:
+                continue
+            places = dict(inner_layers(copy))
+            for place, inner in inner_layers(original):
+                if place in places:
+                    self.inner.setdefault(inner, places[place])
+            for variable, other in variable_pairs(original, copy):
+                variables[id(variable)] = other
+        translation = Translation(
+            tensor=self.tensors.get,
+            variable=lambda variable: variables.get(id(variable)),
+            layer=self.copy_of_attribute,
+            belongs=self.inner.__contains__,
+        )
         for model, copy in list(self.models.items()):
             carry_attributes(model, copy, translation)
         rebuilt = set(self.models.values())
@@ -250,6 +373,35 @@ class _Builder:
                 copy not in rebuilt
             ):
                 carry_state(original, copy)
+
+
+def _layers_in_use(
+    graph: Graph, is_rebuilt: Callable[[Graph], bool]
+) -> tuple[set[Any], set[Any]]:
+    """The layers that are called, and those that several layers hold.
+
+    Returns:
+        Set of the layers of a graph and of all that are rebuilt with it; set
+        of the layers that are in none of these and inside several layers.
+    """
+    called: set[Any] = set()
+    held: collections.Counter[Any] = collections.Counter()
+    waiting = [graph]
+    while waiting:
+        current = waiting.pop()
+        for operation in operations_of(current.model):
+            if operation in called:
+                continue
+            called.add(operation)
+            nested = graph.nested.get(operation)
+            if nested is not None and is_rebuilt(nested):
+                waiting.append(nested)
+            elif isinstance(operation, keras.layers.Layer):
+                held.update(
+                    inner for at, inner in inner_layers(operation) if at
+                )
+    shared = {layer for layer, count in held.items() if count > 1}
+    return called, shared - called
 
 
 def _functional(model: Any) -> Any:
@@ -290,19 +442,29 @@ def _source_path(call: Call, tensor: Any) -> str:
 
 def _applied(layer: Any, tensor: Any, path: str) -> Any:
     """The output of a new layer, which must have the shape of its input."""
+    return _outputs_of_shape(layer, [tensor], {}, [tensor], f"after '{path}'")
+
+
+def _outputs_of_shape(
+    layer: Any, args: Any, kwargs: Any, expected: list[Any], place: str
+) -> Any:
+    """The outputs of a new layer, which must fit into the network."""
+    kind = f"The new layer '{layer.name}' (of type {type(layer).__name__})"
     try:
-        outputs = layer(tensor)
+        outputs = layer(*args, **kwargs)
     except Exception as error:
+        shape = tuple(args[0].shape)
         raise ValueError(
-            f"The new layer '{layer.name}' (of type {type(layer).__name__}) "
-            f"cannot be applied to the output of '{path}', of shape "
-            f"{tuple(tensor.shape)}: {error}"
+            f"{kind} cannot be applied {place}, to a tensor of shape {shape}: "
+            f"{error}"
         ) from error
-    if getattr(outputs, "shape", None) != tensor.shape:
+    shapes = [
+        [tuple(tensor.shape) for tensor in symbolic_tensors(tensors)]
+        for tensors in (outputs, expected)
+    ]
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f"The new layer '{layer.name}' (of type {type(layer).__name__}) "
-            "must return one tensor of the shape of its input. After "
-            f"'{path}' it was given {tuple(tensor.shape)} and returned "
-            f"{outputs!r}."
+            f"{kind} must keep the shape of its input {place}: the shapes of "
+            f"its outputs must be {shapes[1]}, and are {shapes[0]}."
         )
     return outputs

@@ -5,6 +5,7 @@ in a model: a new layer changes the order of `model.layers`, and layers of
 equal shapes would silently swap their weights.
 """
 
+import re
 import tempfile
 from typing import Any
 
@@ -20,41 +21,99 @@ def carry_state(original: Any, copy: Any) -> None:
     Raises:
         ValueError: If the copy has other variables than the original.
     """
-    places = dict(inner_layers(copy))
-    pairs = [
-        (layer, places[place])
-        for place, layer in inner_layers(original)
-        if place in places and type(places[place]) is type(layer)
-    ]
+    pairs = _layer_pairs(original, copy)
     for layer, other in pairs:
         _carry_own_state(layer, other)
-    _carry_variables(original, copy)
+        _carry_plain_attributes(layer, other)
+    variables = variable_pairs(original, copy)
+    for variable, other in variables:
+        # A new array: JAX frees those that a training step was given.
+        other.assign(keras.ops.copy(variable.value))
     # The flag of a layer reaches those inside it, which may have others.
     for layer, other in pairs:
         if other.trainable != layer.trainable:
             other.trainable = layer.trainable
-    for variable, other in zip(original.weights, copy.weights, strict=True):
+    for variable, other in variables:
         if other.trainable != variable.trainable:
             other.trainable = variable.trainable
 
 
-def _carry_variables(original: Any, copy: Any) -> None:
-    """All variables, the states of random generators included."""
-    if _shapes(original) != _shapes(copy):
+def variable_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """The variables of a layer with those of its copy.
+
+    The states of random generators and of stateful RNNs are included.
+
+    Raises:
+        ValueError: If the copy has other variables than the original.
+    """
+    pairs = [
+        pair
+        for layer, other in _layer_pairs(original, copy)
+        for pair in _own_pairs(layer, other)
+    ]
+    paired = {id(variable) for variable, _ in pairs}
+    rest = [v for v in original.variables if id(v) not in paired]
+    paired = {id(variable) for _, variable in pairs}
+    others = [v for v in copy.variables if id(v) not in paired]
+    if _keys(rest) != _keys(others):
         raise ValueError(
             f"The layer '{original.name}' (of type {type(original).__name__}) "
             "cannot be copied: made again from its configuration it has other "
-            f"variables. The original has {_shapes(original)}, the copy "
-            f"{_shapes(copy)}."
+            f"variables. The original has {_keys(rest)}, the copy "
+            f"{_keys(others)}."
         )
-    for variable, other in zip(original.variables, copy.variables, strict=True):
-        # A new array: JAX frees those that a training step was given.
-        other.assign(keras.ops.copy(variable.value))
+    return [*pairs, *zip(rest, others, strict=True)]
 
 
-def _shapes(layer: Any) -> list[tuple[str, tuple[int, ...]]]:
+def _layer_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """A layer and those inside it, each with its copy."""
+    places = dict(inner_layers(copy))
     return [
-        (variable.name, tuple(variable.shape)) for variable in layer.variables
+        (layer, places[place])
+        for place, layer in inner_layers(original)
+        if place in places and type(places[place]) is type(layer)
+    ]
+
+
+def _own_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """Pairs of the variables that no layer inside has, if they correspond."""
+    own, others = _own_variables(layer), _own_variables(copy)
+    if _keys(own) == _keys(others):
+        return list(zip(own, others, strict=True))
+    # A layer that was quantized after it was built has another order.
+    by_key = dict(zip(_keys(others), others, strict=True))
+    if len(set(_keys(own))) == len(own) and set(_keys(own)) == set(by_key):
+        return [
+            (variable, by_key[key])
+            for key, variable in zip(_keys(own), own, strict=True)
+        ]
+    return []
+
+
+def _own_variables(layer: Any) -> list[Any]:
+    inside = {
+        id(variable)
+        for place, inner in inner_layers(layer)
+        if place
+        for variable in inner.variables
+    }
+    own = [v for v in layer.variables if id(v) not in inside]
+    # The states of a stateful RNN are attributes, and Keras does not list them.
+    known = {id(variable) for variable in layer.variables}
+    for value in vars(layer).values():
+        entries = value if isinstance(value, (list, tuple)) else [value]
+        for entry in entries:
+            if isinstance(entry, keras.Variable) and id(entry) not in known:
+                known.add(id(entry))
+                own.append(entry)
+    return own
+
+
+def _keys(variables: list[Any]) -> list[tuple[str, tuple[int, ...]]]:
+    # Keras numbers the names of variables that were given none.
+    return [
+        (re.sub(r"_\d+$", "", variable.name), tuple(variable.shape))
+        for variable in variables
     ]
 
 
@@ -69,6 +128,17 @@ def _carry_own_state(layer: Any, copy: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             layer.save_assets(folder)
             copy.load_assets(folder)
+
+
+def _carry_plain_attributes(layer: Any, copy: Any) -> None:
+    """Numbers, strings and the like that a user has set on a layer."""
+    for name, value in vars(layer).items():
+        if (
+            isinstance(value, (str, int, float, tuple))
+            and not name.startswith("_")
+            and name not in vars(copy)
+        ):
+            setattr(copy, name, value)
 
 
 class _Store(dict[str, Any]):

@@ -60,22 +60,29 @@ def fuse_squeeze_excite(model: Any) -> Any:
     `replace_attention`.
 
     A block is left alone where one layer could not do the same: if its parts
-    are used elsewhere too, are not trained, regularized or computed alike, if
-    it drops at random, is quantized, or if a mask comes with its input.
+    are used elsewhere too, are not trained, regularized or computed alike (a
+    single frozen bias included), if a layer of it acts in training only or is
+    not from Keras, if a gradient is stopped in it, if it is quantized, or if a
+    mask comes with its input.
 
-    All other layers keep their names, weights and `trainable` flags. The result
-    is not compiled.
+    Everything else is kept as `insert_attention` keeps it. The result is not
+    compiled.
 
     Args:
         model: Functional or sequential model of Keras, built.
 
     Returns:
         A model of the same class, or a plain functional model where that class
-        cannot be made from inputs and outputs.
+        is not constructed from inputs and outputs.
 
     Raises:
         TypeError: If `model` is not a model of Keras.
-        ValueError: If it has no graph, is not built, or has no such block.
+        ValueError: If it has no graph, is not built, or has no such block; if
+            its class or one of its layers cannot be copied: see
+            `insert_attention`.
+
+    Warns:
+        UserWarning: If an attribute of the model is not carried over.
 
     Examples:
 

@@ -3,13 +3,21 @@
 import warnings
 from typing import Any
 
-from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.graph import (
+    Changes,
+    check_classes,
+    graph_of,
+    rebuild,
+)
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.sites import find_sites
 
 
 def attention_sites(model: Any, where: Any = "residual") -> list[str]:
     """The places in a network where `insert_attention` would put attention.
+
+    The network is not copied. Layers that may add their inputs are tried out
+    on small random arrays; the global random state stays as it is.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -18,12 +26,17 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
 
     Returns:
         List of strings in the order of computation: the names of the layers
-        whose output is attended to. That of a layer in a nested model begins
-        with the name of the model: `"backbone/conv1"`. It can be passed on as
-        `where`.
+        whose output is attended to. The name of a layer in a nested model
+        begins with the name of the model: `"backbone/conv1"`. One output of a
+        layer with several outputs is named `"split:1"`, counted from 0. A
+        layer with weights that is called several times is listed once, one
+        without weights, such as a shared ReLU, once for each call. The list
+        can be passed on as `where`.
 
     Raises:
-        TypeError, ValueError: As `insert_attention`.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model has no graph or is not built, or if there is
+            no such place: see `insert_attention`.
 
     Examples:
 
@@ -43,9 +56,16 @@ def insert_attention(
 ) -> Any:
     """A copy of a network with channel attention in it.
 
-    Each original layer keeps its name, configuration, weights, dtype policy and
-    `trainable` flag. With `identity_start=True` the copy computes what the
-    original does, until it is trained. The original stays as it is.
+    With `identity_start=True` the copy computes what the original does, until
+    it is trained. The original stays as it is.
+
+    The copy keeps of each layer: name, configuration, functions and
+    initializers (the same objects), weights, other state such as vocabularies
+    and random seeds, dtype policy, and `trainable` flags. Layers and variables
+    that are shared or tied stay so. The copy has the Python attributes of the
+    model; layers and tensors among them become its own. Attributes that
+    cannot be translated, because they refer to the original, are named in a
+    warning.
 
     `.weights.h5` files of the original have to be loaded before attention is
     inserted: they know layers by their position, which insertion changes.
@@ -57,28 +77,42 @@ def insert_attention(
             the same configuration, named `<site>_squeeze_excite`; a site whose
             dtype policy is not the global one lends it to a layer that has the
             global one. Or a callable that takes the layer at a site and
-            returns a new layer, or `None` to leave the site alone.
+            returns a new layer of any class, a functional model included, or
+            `None` to leave the site alone.
         where: One of
 
-            - `"residual"`: the end of each residual branch, just before its
-              addition. The shortcut is left alone.
+            - `"residual"`: the end of each residual branch that has a
+              convolution, just before its addition. The shortcut is left
+              alone. Branches of transformers (attention or dense layers only)
+              are not included: pass their names, or a predicate.
             - A list of names of layers: after each of them. A layer of a
-              nested model has the name `"outer/inner"`.
+              nested model has the name `"outer/inner"`, the second output of
+              a layer with several outputs `"name:1"`.
             - A predicate, a callable that takes a layer and returns a boolean:
               after each layer for which it is true.
 
-            Defaults to `"residual"`.
+            Defaults to `"residual"`. A layer with weights that is called
+            several times gets one attention layer for all calls, one without
+            weights gets one for each call.
 
     Returns:
         A model of the same class, or a plain functional model where that class
-        cannot be made from inputs and outputs. It is not compiled.
+        is not constructed from inputs and outputs. It is not compiled.
 
     Raises:
         TypeError: If an argument is not one of the above.
         ValueError: If the model has no graph (subclassed) or is not built; if
-            there is no such layer, or no site at all; if a site has no spatial
-            axes, or several outputs; if the layer has another data format than
-            the network at its site.
+            its class has training logic of its own and is not constructed
+            from inputs and outputs; if an input is ragged; if a layer cannot
+            be made again from its configuration; if there is no such layer, or
+            no site at all; if a site has no spatial axes, or several outputs
+            of which none is named; if a new layer changes the shape of its
+            input, is in use already, or has another data format than the
+            network at its site.
+
+    Warns:
+        UserWarning: If an attribute of the model is not carried over, or if
+            attention after an output layer changes the name of that output.
 
     Examples:
 
@@ -91,8 +125,11 @@ def insert_attention(
     """
     graph = graph_of(model)
     layers = AttentionLayers(attention, graph)
+    check_classes(graph, ())
+    sites = find_sites(graph, where)
+    check_classes(graph, [site.source for site in sites])
     changes = Changes()
-    for site in find_sites(graph, where):
+    for site in sites:
         layer = layers.at(site)
         if layer is None:
             continue

@@ -4,7 +4,14 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Changes, Graph, graph_of, rebuild
+from keras_channel_attn.graph import (
+    Call,
+    Changes,
+    Graph,
+    check_classes,
+    graph_of,
+    rebuild,
+)
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
@@ -13,8 +20,10 @@ def remove_attention(model: Any) -> Any:
     """A copy of a network without its channel attention.
 
     What `insert_attention` has put in is taken out, and so is every other
-    layer of this library: each passes its input on. All other layers keep their
-    names, weights and `trainable` flags. The result is not compiled.
+    layer of this library, also one that is wrapped in
+    `keras.layers.TimeDistributed`: each passes its input on. Attention inside
+    layers that a user wrote stays. Everything else is kept as
+    `insert_attention` keeps it. The result is not compiled.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -25,7 +34,11 @@ def remove_attention(model: Any) -> Any:
     Raises:
         TypeError: If `model` is not a model of Keras.
         ValueError: If it has no graph, is not built or has no attention; if
-            attention scores are used in it.
+            attention scores are used in it; if its class or one of its layers
+            cannot be copied: see `insert_attention`.
+
+    Warns:
+        UserWarning: If an attribute of the model is not carried over.
 
     Examples:
 
@@ -44,14 +57,15 @@ def remove_attention(model: Any) -> Any:
 def replace_attention(model: Any, attention: Any) -> Any:
     """A copy of a network with other channel attention in the same places.
 
-    A layer named `<site>_squeeze_excite` becomes `<site>_<mechanism>`. All
-    other layers keep their names, weights and `trainable` flags. The result is
-    not compiled.
+    A layer named `<site>_squeeze_excite` becomes `<site>_<mechanism>`.
+    Everything else is kept as `insert_attention` keeps it. The result is not
+    compiled.
 
     Args:
         model: Functional or sequential model of Keras, built.
         attention: As in `insert_attention`. A callable takes the layer that is
-            to be replaced; where it returns `None`, that one stays.
+            to be replaced; where it returns `None`, that one stays. A layer of
+            another class is called without the mask of the attention.
 
     Returns:
         A model: see `insert_attention`.
@@ -59,7 +73,14 @@ def replace_attention(model: Any, attention: Any) -> Any:
     Raises:
         TypeError: If an argument is not one of the above.
         ValueError: If the model has no graph, is not built or has no attention;
-            if the layer has another data format than the network.
+            if the layer has another data format than the network, or changes
+            the shape of its input; if it is no attention and the attention in
+            its place was called with a mask or returns its scores; if
+            attention is wrapped in `keras.layers.TimeDistributed`; if the
+            model cannot be copied: see `insert_attention`.
+
+    Warns:
+        UserWarning: If an attribute of the model is not carried over.
 
     Examples:
 
@@ -71,7 +92,9 @@ def replace_attention(model: Any, attention: Any) -> Any:
     """
     graph, changes = graph_of(model), Changes()
     layers = AttentionLayers(attention, graph)
-    for call in _attention_calls(graph, "replace_attention"):
+    calls = _attention_calls(graph, "replace_attention")
+    check_classes(graph, calls)
+    for call in calls:
         if isinstance(call.operation, keras.layers.TimeDistributed):
             raise ValueError(
                 f"`replace_attention` cannot replace '{call.path}', which "
@@ -98,7 +121,9 @@ def _check_scores_unused(call: Call, verb: str) -> None:
 
 def _check_mask(call: Call, layer: Any) -> None:
     """A mask that was passed as an argument cannot be left out silently."""
-    if len(call.inputs) > 1:
+    # Not public. Keras records the mask that comes with an input, too.
+    own = getattr(call.inputs[0], "_keras_mask", None)
+    if any(tensor is not own for tensor in call.inputs[1:]):
         raise ValueError(
             f"'{call.path}' is called with a mask, which the new layer "
             f"'{layer.name}' (of type {type(layer).__name__}) would not get. "

@@ -1,6 +1,6 @@
 """Where the residual branches of a convolutional network end."""
 
-import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,6 +18,8 @@ from keras_channel_attn.graph import (
 )
 
 _ATTENTION_OPERATIONS = ("Matmul", "Einsum", "DotProductAttention")
+# Random numbers per input that a layer is tried with; large images repeat them.
+_NUMBERS = 2**16
 
 
 class ResidualBranches:
@@ -126,9 +128,10 @@ class ResidualBranches:
         if not isinstance(operation, keras.layers.Layer):
             return False
         is_lambda = isinstance(operation, keras.layers.Lambda)
-        if len(call.inputs) != 2 or (
-            is_from_keras(type(operation)) and not is_lambda
-        ):
+        kind = type(operation)
+        # Keras' own layers are known. Its applications have others.
+        known = kind is getattr(keras.layers, kind.__name__, None)
+        if len(call.inputs) != 2 or (known and not is_lambda):
             return False
         key = operation if is_lambda else _configuration(operation)
         if key not in self._known_layers:
@@ -166,6 +169,8 @@ def _is_convolutional(
 
 def _attends_to_positions(call: Call) -> bool:
     operation = call.operation
+    if call.inner is not None:
+        return any(map(_attends_to_positions, call.inner.all_calls()))
     if isinstance(operation, keras.layers.Layer):
         return "Attention" in type(operation).__name__ and is_from_keras(
             type(operation)
@@ -218,27 +223,31 @@ def _is_channels_first(call: Call) -> bool:
 def _responses(call: Call, shape: list[int]) -> bool | None:
     """Whether a layer adds, or `None` if it does not take such inputs."""
     rng = np.random.default_rng(0)
-    values = [rng.normal(size=shape).astype("float32") for _ in range(3)]
+    values = [
+        np.resize(rng.normal(size=_NUMBERS + number), shape).astype("float32")
+        for number in range(3)
+    ]
     probe = Probe(call, weights="random")
-    try:
-        results = {
-            pair: probe([values[number] for number in pair])
-            for pair in itertools.permutations(range(3), 2)
-        }
-    except Exception:
-        return None
-    if any(result.shape != tuple(shape) for result in results.values()):
-        return None
+
+    def result(first: int, second: int) -> Any:
+        output = probe([values[first], values[second]])
+        if output.shape != tuple(shape):
+            raise ValueError("The layer changes the shape.")
+        return output.astype("float32")
+
     # In 16 bits numbers of this size are a few hundredths apart.
     tolerance = 1e-3 if call.operation.compute_dtype == "float32" else 0.1
-
-    def moves(result: Any, other: Any, by: Any) -> bool:
-        difference = result.astype("float32") - other.astype("float32")
-        return np.allclose(difference, by, atol=tolerance)
-
     step = values[0] - values[1]
-    passes_first = moves(results[0, 2], results[1, 2], step)
-    passes_second = moves(results[2, 0], results[2, 1], step)
-    uses_second = not moves(results[0, 1], results[0, 2], 0)
-    uses_first = not moves(results[1, 0], results[2, 0], 0)
-    return (passes_first and uses_second) or (passes_second and uses_first)
+
+    def adds(result: Callable[[int, int], Any]) -> bool:
+        """Whether the first input passes and the second one counts."""
+        difference = result(0, 2) - result(1, 2)
+        # The branch may be scaled by any number but zero.
+        return np.allclose(difference, step, atol=tolerance) and bool(
+            np.any(result(0, 1) != result(0, 2))
+        )
+
+    try:
+        return adds(result) or adds(lambda first, second: result(second, first))
+    except Exception:
+        return None

@@ -1,0 +1,50 @@
+"""A copy with attention that changes no output, and what is compared."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_channel_attn import SqueezeExcite, insert_attention
+
+LAST = {"data_format": "channels_last"}
+
+
+def image(channels=8, **arguments):
+    return keras.Input((6, 6, channels), **arguments)
+
+
+def conv(name, filters=8, size=3, **arguments):
+    return layers.Conv2D(
+        filters, size, padding="same", name=name, **LAST, **arguments
+    )
+
+
+def identity_attention():
+    return SqueezeExcite(2, identity_start=True, **LAST)
+
+
+def with_attention(model, where=("c",)):
+    """A copy with attention that computes what the original does."""
+    return insert_attention(model, identity_attention(), list(where))
+
+
+def array(shape=(2, 6, 6, 8), seed=1):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def assert_same_outputs(model, other, x=None, **arguments):
+    x = array() if x is None else x
+    outputs = [
+        keras.tree.map_structure(numpy, one(x, **arguments))
+        for one in (model, other)
+    ]
+    keras.tree.map_structure(
+        lambda one, other: np.testing.assert_allclose(
+            one, other, rtol=1e-5, atol=1e-5
+        ),
+        *outputs,
+    )

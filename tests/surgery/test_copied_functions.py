@@ -1,0 +1,300 @@
+"""Functions and objects that a user passed to a layer, in its copy."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from support.copies import (
+    array,
+    assert_same_outputs,
+    conv,
+    image,
+    numpy,
+    with_attention,
+)
+
+
+def relu(x):
+    """Not the function of Keras that has this name."""
+    return ops.minimum(ops.maximum(x, 0.0), 0.1) * 9
+
+
+def scale(x, by):
+    return by * x
+
+
+def closure(by):
+    def activation(x):
+        return by * x
+
+    return activation
+
+
+class Twice:
+    """A callable object."""
+
+    def __call__(self, x):
+        return 2 * x
+
+
+def tokens():
+    return keras.Input((6, 8))
+
+
+def followed(x):
+    """A layer that attention can follow."""
+    return layers.Conv1D(
+        8, 1, name="c", data_format="channels_last", trainable=False
+    )(x)
+
+
+class TwoFunctions(layers.Layer):
+    def __init__(self, first, second, **kwargs):
+        super().__init__(**kwargs)
+        self.first = keras.activations.get(first)
+        self.second = keras.activations.get(second)
+
+    def call(self, x):
+        return self.first(x) + self.second(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "first": keras.activations.serialize(self.first),
+            "second": keras.activations.serialize(self.second),
+        }
+
+
+class Kept(layers.Layer):
+    """A layer without `get_config` that keeps its arguments."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Functions(Kept):
+    """A layer that holds functions in a list."""
+
+    def __init__(self, functions, **kwargs):
+        super().__init__(None, **kwargs)
+        self.functions = list(functions)
+
+    def call(self, x):
+        for function in self.functions:
+            x = function(x)
+        return x
+
+    def get_config(self):
+        return {**layers.Layer.get_config(self), "functions": self.functions}
+
+
+FUNCTIONS = {
+    "named as one of Keras": lambda: layers.Dense(8, activation=relu),
+    "in Activation": lambda: layers.Activation(relu),
+    "lambda": lambda: layers.Dense(8, activation=lambda x: 3 * x + 1),
+    "partial": lambda: layers.Dense(
+        8, activation=functools.partial(scale, by=3)
+    ),
+    "two closures": lambda: TwoFunctions(closure(2), closure(3)),
+    "callable object": lambda: layers.Activation(Twice()),
+    "inside GRU": lambda: layers.GRU(
+        8,
+        activation=relu,
+        recurrent_activation=closure(0.5),
+        return_sequences=True,
+    ),
+    "inside Bidirectional": lambda: layers.Bidirectional(
+        layers.SimpleRNN(4, activation=relu, return_sequences=True)
+    ),
+    "inside TimeDistributed": lambda: layers.TimeDistributed(
+        layers.Dense(8, activation=relu)
+    ),
+    "inside a cell": lambda: layers.RNN(
+        [
+            layers.GRUCell(8, activation=relu),
+            layers.GRUCell(8, activation=closure(2)),
+        ],
+        return_sequences=True,
+    ),
+    "without get_config": lambda: Kept(lambda x: x * x),
+    "in a list": lambda: Functions([closure(2), relu, lambda x: x + 1]),
+    "in Lambda": lambda: layers.Lambda(relu, output_shape=(6, 8)),
+    "closure in Lambda": lambda: layers.Lambda(closure(7), output_shape=(6, 8)),
+    "partial in Lambda": lambda: layers.Lambda(
+        functools.partial(scale, by=3), output_shape=(6, 8)
+    ),
+    "arguments of Lambda": lambda: layers.Lambda(
+        scale, output_shape=(6, 8), arguments={"by": 4}
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+def test_the_copy_has_the_same_functions(layer):
+    x = tokens()
+    model = keras.Model(x, followed(layer()(x)))
+    assert_same_outputs(model, with_attention(model), array((2, 6, 8)))
+
+
+def test_objects_are_the_same_ones():
+    activation, initializer = closure(2), lambda shape, dtype: ops.zeros(shape)
+    x = image()
+    model = keras.Model(
+        x, conv("c", activation=activation, kernel_initializer=initializer)(x)
+    )
+    copy = with_attention(model).get_layer("c")
+    assert copy.activation is activation
+    assert copy.kernel_initializer is initializer
+    # The original has its own again, too.
+    assert model.get_layer("c").activation is activation
+    assert model.get_layer("c").kernel_initializer is initializer
+
+
+class Ones(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return ops.ones(shape, dtype)
+
+
+class Small(keras.regularizers.Regularizer):
+    """Without `get_config`."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * ops.sum(ops.abs(x))
+
+
+class Positive(keras.constraints.Constraint):
+    def __call__(self, x):
+        return ops.abs(x)
+
+
+def test_initializer_regularizer_and_constraint():
+    x = image()
+    objects = {
+        "kernel_initializer": Ones(),
+        "kernel_regularizer": Small(0.5),
+        "kernel_constraint": Positive(),
+    }
+    model = keras.Model(x, conv("c", **objects)(x))
+    copy = with_attention(model).get_layer("c")
+    for name, value in objects.items():
+        assert getattr(copy, name) is value
+    np.testing.assert_allclose(
+        numpy(copy.losses[0]), numpy(model.losses[0]), rtol=1e-6
+    )
+
+
+def test_outputs_differ_by_55_no_more():
+    """`relu6` named `relu`: Keras' own is not bounded."""
+
+    def relu(x):
+        return ops.relu6(x)
+
+    x = image(1)
+    model = keras.Model(
+        x, conv("c", size=1, activation=relu, kernel_initializer="ones")(x)
+    )
+    values = np.full((1, 6, 6, 1), 61, "float32")
+    assert_same_outputs(model, with_attention(model), values)
+    assert float(numpy(model(values)).max()) == 6
+
+
+class Forgetful(layers.Layer):
+    """Neither a `get_config` nor an attribute for its argument."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self._apply = function
+
+    def call(self, x):
+        return self._apply(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class Changing(Kept):
+    """Its configuration has an argument that it does not take."""
+
+    def get_config(self):
+        return {**super().get_config(), "function": None, "other": 1}
+
+
+REFUSED = {
+    "argument not kept": (
+        lambda: Forgetful(abs, name="odd"),
+        r"'odd' \(of type Forgetful\).*does not keep its argument `function`",
+    ),
+    "wrong configuration": (
+        lambda: Changing(abs, name="odd"),
+        r"'odd' \(of type Changing\).*get_config",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layer", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_layer_that_cannot_be_copied_is_named(layer, message):
+    x = image()
+    model = keras.Model(x, conv("c")(layer()(x)))
+    with pytest.raises(ValueError, match=message) as error:
+        with_attention(model)
+    assert len(str(error.value)) < 500
+    assert "\n" not in str(error.value)
+
+
+def test_a_method_replaced_on_one_object_is_refused():
+    x = image()
+    layer = layers.Identity(name="patched")
+    layer.call = lambda x: 2 * x
+    model = keras.Model(x, conv("c")(layer(x)))
+    with pytest.raises(ValueError, match=r"'patched'.*`call` was replaced"):
+        with_attention(model)
+
+
+class Numbered(layers.Layer):
+    """Keras records its argument; it has no attribute of that name."""
+
+    def __init__(self, by):
+        super().__init__()
+        self._double = 2 * by
+
+    def call(self, x):
+        return self._double * x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_a_layer_whose_arguments_keras_records():
+    x = image()
+    layer = Numbered(3)
+    model = keras.Model(x, conv("c")(layer(x)))
+    copy = with_attention(model)
+    assert_same_outputs(model, copy)
+    assert copy.layers[1].name == layer.name
+
+
+def test_attributes_changed_after_construction():
+    x = image()
+    model = keras.Model(x, layers.Dropout(0.1, name="drop")(conv("c")(x)))
+    model.get_layer("c").activation = relu
+    model.get_layer("c").stage = 3
+    model.get_layer("drop").rate = 0.7
+    copy = with_attention(model)
+    assert copy.get_layer("c").stage == 3
+    assert copy.get_layer("drop").rate == 0.7
+    assert_same_outputs(model, copy)

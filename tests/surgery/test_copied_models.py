@@ -1,0 +1,267 @@
+"""The class and the attributes of a model, in its copy."""
+
+import collections
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from support.copies import (
+    array,
+    assert_same_outputs,
+    conv,
+    identity_attention,
+    image,
+    numpy,
+    with_attention,
+)
+
+from keras_channel_attn import SqueezeExcite, insert_attention, remove_attention
+
+
+def graph_of_two(x):
+    return conv("d", 4)(conv("c")(x))
+
+
+class WithMore(keras.Model):
+    """Constructed from inputs and outputs, with parts of its own."""
+
+    def __init__(self, *args, temperature=1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.temperature = temperature
+        self.extra = layers.Dense(3, name="extra")
+        self.extra.build((None, 4))
+        self.heads = [layers.Dense(2), layers.Dense(2)]
+        for head in self.heads:
+            head.build((None, 4))
+        self.bias = self.add_weight(shape=(4,), name="bias")
+        self.add_weight(shape=(2,), name="unnamed", initializer="normal")
+        self.seeds = keras.random.SeedGenerator(3)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        return self.temperature * ops.mean(ops.square(y_pred))
+
+
+def with_more(**arguments):
+    x = image()
+    model = WithMore(x, graph_of_two(x), name="more", **arguments)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    return model
+
+
+def test_layers_weights_and_attributes_beside_the_graph():
+    model = with_more(temperature=5.0)
+    model.extra.trainable = False
+    model.seeds.next()
+    copy = with_attention(model)
+    assert type(copy) is WithMore
+    assert copy.temperature == 5.0
+    assert copy.extra is not model.extra
+    assert not copy.extra.trainable
+    assert len(copy.weights) == len(model.weights) + 2
+    pairs = [
+        (model.bias, copy.bias),
+        (model.seeds.state, copy.seeds.state),
+        *zip(model.extra.weights, copy.extra.weights, strict=True),
+        *zip(model.heads[1].weights, copy.heads[1].weights, strict=True),
+    ]
+    for one, other in pairs:
+        assert one is not other
+        np.testing.assert_array_equal(numpy(one), numpy(other))
+    unnamed = [
+        next(w for w in m.weights if w.name == "unnamed") for m in (model, copy)
+    ]
+    np.testing.assert_array_equal(*map(numpy, unnamed))
+
+
+@pytest.mark.training
+def test_a_loss_of_its_own():
+    model = with_more(temperature=5.0)
+    copy = with_attention(model)
+    x = array()
+    losses = []
+    for one in (model, copy):
+        one.compile("sgd")
+        losses.append(one.evaluate(x, x[..., :4], verbose=0))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+class Detector(keras.Model):
+    """Makes its own graph and has a loss of its own."""
+
+    def __init__(self, classes=3, **kwargs):
+        x = image()
+        super().__init__(x, graph_of_two(x), **kwargs)
+        self.classes = classes
+
+    def get_config(self):
+        return {"classes": self.classes, "name": self.name}
+
+    def compute_loss(self, *args, **kwargs):
+        return 0.0
+
+
+class Stack(keras.Sequential):
+    def __init__(self, width=8, **kwargs):
+        super().__init__([image(), conv("c", width)], **kwargs)
+
+    def train_step(self, *args):
+        return {}
+
+
+def forbidden(layer):
+    raise AssertionError("called before the model was refused")
+
+
+@pytest.mark.parametrize(
+    ("kind", "logic"), [(Detector, "compute_loss"), (Stack, "train_step")]
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_logic_that_would_be_lost_is_refused_first(kind, logic, nested):
+    model = kind(name="special")
+    where = ["c"]
+    if nested:
+        x = image()
+        model, where = keras.Model(x, model(x)), ["special/c"]
+    with pytest.raises(
+        ValueError,
+        match=rf"'special' \(of type {kind.__name__}\).*`{logic}`.*Pass",
+    ):
+        insert_attention(model, forbidden, where)
+
+
+def test_such_a_model_stays_whole_where_nothing_changes_in_it():
+    x = image()
+    inner = Detector(name="special")
+    model = keras.Model(x, conv("e")(inner(x)))
+    inner.get_layer("c").kernel.assign(array((3, 3, 8, 8)))
+    copy = with_attention(model, ["e"])
+    assert type(copy.get_layer("special")) is Detector
+    assert_same_outputs(model, copy)
+
+
+Level = collections.namedtuple("Level", ["stride", "tensor"])
+
+
+def test_attributes_that_libraries_set():
+    """As kyolo and keras-hub have them on functional models."""
+    x = image()
+    model = keras.Model(x, graph_of_two(x))
+    model.nc, model.strides = 80, [8, 16]
+    model.pyramid_outputs = {
+        "P3": model.get_layer("c").output,
+        "P4": model.output,
+    }
+    model.levels = [Level(8, model.get_layer("c").output)]
+    model.stem = model.get_layer("c")
+    model.blocks = [("first", [model.get_layer("c"), model.get_layer("d")])]
+    model.decoder = lambda y: y + 1
+    model.encoder = keras.Model(x, model.get_layer("c").output, name="encoder")
+    model.kernel = model.get_layer("c").kernel
+    copy = with_attention(model)
+    assert (copy.nc, copy.strides) == (80, [8, 16])
+    assert copy.decoder is model.decoder
+    assert copy.stem is copy.get_layer("c")
+    assert copy.blocks[0][1][1] is copy.get_layer("d")
+    assert copy.kernel is copy.get_layer("c").kernel
+    assert copy.levels[0].stride == 8
+    ends = keras.Model(copy.input, copy.pyramid_outputs)
+    expected = keras.Model(model.input, model.pyramid_outputs)
+    assert_same_outputs(expected, ends)
+    assert_same_outputs(model.encoder, copy.encoder)
+    # It has the layers of the copy, attention included.
+    assert copy.encoder.get_layer("c") is copy.get_layer("c")
+    assert isinstance(copy.encoder.layers[-1], SqueezeExcite)
+
+
+class Postprocessing:
+    def __init__(self, model):
+        self.model = model
+
+
+REFERENCES = {
+    "metric": lambda model: keras.metrics.Mean(),
+    "object": Postprocessing,
+    "method": lambda model: model.predict,
+    "closure": lambda model: lambda x: model(x),
+    "list of objects": lambda model: [Postprocessing(model.layers[1])],
+}
+
+
+@pytest.mark.parametrize("value", REFERENCES.values(), ids=REFERENCES)
+def test_what_refers_to_the_original_is_named(value):
+    x = image()
+    model = keras.Model(x, graph_of_two(x))
+    model.other, model.nc = value(model), 80
+    with pytest.warns(UserWarning, match=r"lacks its attributes \['other'\]"):
+        copy = with_attention(model)
+    assert copy.nc == 80
+    assert not hasattr(copy, "other")
+
+
+def test_attributes_of_a_nested_model():
+    x, y = image(), image()
+    inner = keras.Model(x, graph_of_two(x), name="inner")
+    inner.ends = {"c": inner.get_layer("c").output}
+    model = keras.Model(y, layers.ReLU()(inner(y)))
+    copy = with_attention(model, ["inner/c"]).get_layer("inner")
+    end = keras.Model(copy.input, copy.ends["c"])
+    assert_same_outputs(keras.Model(inner.input, inner.ends["c"]), end)
+
+
+def test_a_removed_layer_is_no_attribute_of_the_copy():
+    x = image()
+    model = keras.Model(
+        x,
+        SqueezeExcite(2, name="se", data_format="channels_last")(conv("c")(x)),
+    )
+    model.attention = model.get_layer("se")
+    with pytest.warns(UserWarning, match=r"\['attention'\]"):
+        copy = remove_attention(model)
+    assert len(copy.weights) == 2
+
+
+@pytest.mark.training
+# The weights beside the graph have no part in the loss.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
+def test_a_model_that_was_trained_has_no_attributes_to_warn_of():
+    model = with_more()
+    model.compile("sgd", metrics=["mse"])
+    x = array()
+    model.fit(x, x[..., :4], verbose=0)
+    model.evaluate(x, x[..., :4], verbose=0)
+    model.predict(x, verbose=0)
+    copy = with_attention(model)
+    assert not copy.compiled
+    assert set(vars(copy)) <= set(vars(with_more())) | {"_modules"}
+
+
+def test_a_layer_beside_the_graph_keeps_its_weights():
+    x = image()
+    model = keras.Model(x, graph_of_two(x))
+    model.probe = layers.Dense(3)
+    model.probe.build((None, 4))
+    copy = with_attention(model)
+    assert copy.probe is not model.probe
+    np.testing.assert_array_equal(
+        numpy(copy.probe.kernel), numpy(model.probe.kernel)
+    )
+
+
+def encoder_on_the_same_input():
+    """A nested model that begins at the input of the model around it."""
+    x = image()
+    encoder = keras.Model(x, conv("c")(x), name="encoder")
+    y = conv("d")(encoder(x))
+    return keras.Model(x, layers.Add()([x, y]))
+
+
+def test_a_nested_model_on_the_same_input():
+    model = encoder_on_the_same_input()
+    assert_same_outputs(model, with_attention(model, ["encoder/c"]))
+    copy = insert_attention(model, identity_attention())
+    assert_same_outputs(model, copy)

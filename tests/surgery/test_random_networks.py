@@ -1,0 +1,310 @@
+"""Attention in random networks: what must hold for any of them.
+
+A few networks, always the same, in each run. For a long run with others:
+
+    NETWORKS=1000 NETWORKS_SEED=1 pytest tests/surgery/test_random_networks.py
+"""
+
+import os
+import tempfile
+
+import hypothesis
+import keras
+import numpy as np
+from conftest import BACKEND
+from hypothesis import strategies as st
+from keras import layers, ops
+from support.networks import predictions, randomize, sample
+
+from keras_channel_attn import (
+    ChannelAttention,
+    EfficientChannelAttention,
+    SqueezeExcite,
+    attention_sites,
+    insert_attention,
+    remove_attention,
+)
+
+CHANNELS = 4
+COUNT = int(os.environ.get("NETWORKS", 5))
+SEED = int(os.environ.get("NETWORKS_SEED", 0))
+
+# TensorFlow has no convolution over channels first on the CPU.
+FORMATS = ["channels_last", "channels_first"]
+if BACKEND == "tensorflow":
+    FORMATS = FORMATS[:1]
+
+
+def clipped(x):
+    return ops.clip(x, -0.5, 0.5)
+
+
+def squared(x):
+    return x * x / (1 + x * x)
+
+
+class Scale(layers.Layer):
+    """A layer of a user, with a weight and without `get_config`."""
+
+    def __init__(self, start=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.start = start
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(), name="scale")
+
+    def call(self, x):
+        return self.start * x + self.scale * x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class ScaledAddition(layers.Layer):
+    def build(self, shapes):
+        self.scale = self.add_weight(
+            shape=(), initializer="zeros", name="scale"
+        )
+
+    def call(self, inputs):
+        return inputs[0] + self.scale * inputs[1]
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]
+
+
+CUSTOM_OBJECTS = {
+    "clipped": clipped,
+    "squared": squared,
+    "Scale": Scale,
+    "ScaledAddition": ScaledAddition,
+}
+
+
+def axis():
+    return 1 if keras.config.image_data_format() == "channels_first" else -1
+
+
+def image(size=8):
+    shape = (size, size, CHANNELS)
+    return keras.Input(shape if axis() == -1 else (CHANNELS, size, size))
+
+
+def convolution(draw):
+    kinds = {
+        "plain": lambda **kw: layers.Conv2D(CHANNELS, **kw),
+        "groups": lambda **kw: layers.Conv2D(CHANNELS, groups=2, **kw),
+        "depthwise": layers.DepthwiseConv2D,
+        "separable": lambda **kw: layers.SeparableConv2D(CHANNELS, **kw),
+        "transposed": lambda **kw: layers.Conv2DTranspose(CHANNELS, **kw),
+    }
+    kind = draw(st.sampled_from(list(kinds)))
+    return kinds[kind](
+        kernel_size=draw(st.sampled_from([1, 3])),
+        padding="same",
+        activation=draw(st.sampled_from([None, "relu", clipped, squared])),
+        use_bias=draw(st.booleans()),
+    )
+
+
+def elementwise(draw):
+    makers = [
+        lambda: layers.BatchNormalization(axis=axis()),
+        lambda: layers.Activation(draw(st.sampled_from(["tanh", clipped]))),
+        layers.ReLU,
+        # Without a seed, torch's global generator is used.
+        lambda: layers.Dropout(0.3, seed=7 if BACKEND == "torch" else None),
+        lambda: Scale(draw(st.sampled_from([0.5, 1.0]))),
+        lambda: layers.MaxPooling2D(3, strides=1, padding="same"),
+        lambda: layers.AveragePooling2D(3, strides=1, padding="same"),
+        lambda: layers.Activation("relu", activity_regularizer="l2"),
+        lambda: layers.Conv2D(CHANNELS, 1, kernel_regularizer="l2"),
+    ]
+    return draw(st.sampled_from(makers))()
+
+
+def nested(draw, depth):
+    x = image()
+    return keras.Model(x, grown(draw, x, depth=depth + 1, steps=2))
+
+
+def unary(draw, depth):
+    """A layer or a nested model that keeps the shape of its input."""
+    kinds = ["convolution", "elementwise"] + ["nested"] * (depth < 2)
+    kind = draw(st.sampled_from(kinds))
+    if kind == "nested":
+        return nested(draw, depth)
+    return {"convolution": convolution, "elementwise": elementwise}[kind](draw)
+
+
+def joined(draw, first, second):
+    def concatenated():
+        x = layers.Concatenate(axis=axis())([first, second])
+        return layers.Conv2D(CHANNELS, 1)(x)
+
+    ways = {
+        "layer": lambda: layers.Add()([first, second]),
+        "operator": lambda: first + second,
+        "operation": lambda: ops.add(first, ops.multiply(second, 0.5)),
+        "scaled": lambda: ScaledAddition()([first, second]),
+        "product": lambda: layers.Multiply()([first, second]),
+        "difference": lambda: layers.Subtract()([first, second]),
+        "concatenation": concatenated,
+    }
+    return ways[draw(st.sampled_from(list(ways)))]()
+
+
+def grown(draw, x, depth=0, steps=5):
+    """A tensor that is computed from another in some random steps."""
+    tensors, used = [x], []
+    for _ in range(draw(st.integers(1, steps))):
+        source = draw(st.sampled_from(tensors[-3:]))
+        step = draw(st.sampled_from(["unary", "residual", "joined", "shared"]))
+        if step == "shared" and used:
+            layer = draw(st.sampled_from(used))
+        else:
+            layer = unary(draw, depth)
+            used.append(layer)
+        y = layer(source)
+        if step == "residual":
+            y = joined(draw, source, y)
+        elif step == "joined":
+            y = joined(draw, draw(st.sampled_from(tensors)), y)
+        tensors.append(y)
+    return tensors[-1]
+
+
+@st.composite
+def networks(draw):
+    """Pairs of a network and the layers after which attention is put."""
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_image_data_format(draw(st.sampled_from(FORMATS)))
+    x = image()
+    y = grown(draw, x)
+    pooled = layers.GlobalAveragePooling2D()(y)
+    classes = layers.Dense(3, name="classes")(pooled)
+    outputs = draw(st.sampled_from(["one", "list", "dictionary"]))
+    outputs = {
+        "one": classes,
+        "list": [classes, layers.Dense(2, name="other")(pooled)],
+        "dictionary": {"classes": classes, "pooled": layers.ReLU()(pooled)},
+    }[outputs]
+    model = randomize(keras.Model(x, outputs))
+    places = [
+        layer.name
+        for layer in model.layers[1:]
+        if not isinstance(layer, keras.Model) and len(layer.output.shape) == 4
+    ]
+    where = draw(st.sets(st.sampled_from(places))) if places else set()
+    return model, sorted(where)
+
+
+def weights_of(model):
+    return [(w.path, ops.convert_to_numpy(w)) for w in model.weights]
+
+
+def attention_in(model):
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, ChannelAttention)
+    ]
+
+
+def check_identity(model, copy, x):
+    assert attention_in(copy)
+    assert distance_of(predictions(model, x), predictions(copy, x)) < 1e-4
+    losses = [
+        float(sum(map(float, map(ops.convert_to_numpy, one.losses))))
+        for one in (model, copy)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4, atol=1e-6)
+
+
+def distance_of(one, other):
+    if all(np.max(np.abs(y)) < 1e-6 for y in keras.tree.flatten(one)):
+        return max(np.max(np.abs(y)) for y in keras.tree.flatten(other))
+    keras.tree.assert_same_structure(one, other)
+    pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    return max(
+        np.max(np.abs(a - b)) / max(1e-3, np.max(np.abs(a))) for a, b in pairs
+    )
+
+
+def check_removal(model, removed):
+    assert removed.to_json() == model.to_json()
+    assert [one.name for one in removed.layers] == [
+        one.name for one in model.layers
+    ]
+    for (path, value), (other, copied) in zip(
+        weights_of(model), weights_of(removed), strict=True
+    ):
+        assert path == other
+        np.testing.assert_array_equal(value, copied)
+
+
+def check_file(copy, x):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        copy.save(path)
+        loaded = keras.models.load_model(path, custom_objects=CUSTOM_OBJECTS)
+    assert distance_of(predictions(copy, x), predictions(loaded, x)) < 1e-5
+
+
+def check_training(model, copy, x):
+    for layer in attention_in(copy):
+        layer.trainable = False
+    targets = keras.tree.map_structure(np.ones_like, predictions(model, x))
+    results = []
+    for one in (model, copy):
+        one.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+        results.append(one.train_on_batch(x, targets))
+    np.testing.assert_allclose(*map(np.ravel, results), rtol=1e-3, atol=1e-5)
+    check_weights_after_training(model, copy)
+
+
+def check_weights_after_training(model, copy):
+    new = {id(w) for layer in attention_in(copy) for w in layer.weights}
+    left = {w.path: w for w in copy.weights if id(w) not in new}
+    for weight in model.weights:
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(left[weight.path]),
+            ops.convert_to_numpy(weight),
+            rtol=1e-3,
+            atol=1e-4,
+            err_msg=weight.path,
+        )
+
+
+def check(model, where, kind):
+    attention = kind(identity_start=True)
+    x = sample(model)
+    try:
+        sites = attention_sites(model)
+    except ValueError:
+        sites = []
+    if not (where or sites):
+        return
+    copy = insert_attention(model, attention, where or "residual")
+    check_identity(model, copy, x)
+    check_removal(model, remove_attention(copy))
+    check_file(copy, x)
+    if BACKEND not in ("numpy", "openvino"):
+        check_training(model, copy, x)
+
+
+@hypothesis.seed(SEED)
+@hypothesis.settings(
+    max_examples=COUNT,
+    derandomize="NETWORKS" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(
+    networks(),
+    st.sampled_from([SqueezeExcite, EfficientChannelAttention]),
+)
+def test_random_network(network, kind):
+    model, where = network
+    check(model, where, kind)
