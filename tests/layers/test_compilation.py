@@ -208,7 +208,7 @@ def test_torch_compile_around_derivatives(rng, layer_class, arguments):
 
 
 @pytest.mark.backend("torch")
-@over_configurations
+@over(FEW)
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 def test_torch_compiles_once(rng, layer_class, arguments):
     """Some functions of `keras.ops` count their calls, which torch notices."""
