@@ -28,6 +28,10 @@ GALLERY = ROOT / "docs" / "gallery"
 # The examples of the gallery, with the arguments that they are run with.
 ARGUMENTS = {
     "functional_model": [],
+    "transfer_learning": [],
+    "variable_length_signals": [],
+    "fine_tune_image_folder": [],
+    "insert_attention": ["ResNet50", "--until", "conv2_block1_out"],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

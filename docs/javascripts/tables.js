@@ -2,13 +2,21 @@
 
 const LONG = 20;
 
-for (const code of document.querySelectorAll("td code")) {
-  for (const text of [...code.childNodes].filter((node) => node.nodeType === 3)) {
-    const parts = text.data.split(/(?<=[(_=/.])(?=\S)/);
+function breakable(element, pattern) {
+  for (const text of [...element.childNodes].filter((node) => node.nodeType === 3)) {
+    const parts = text.data.split(pattern);
     text.replaceWith(
       ...parts.flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part])),
     );
   }
+}
+
+for (const code of document.querySelectorAll("td code")) {
+  breakable(code, /(?<=[(_=/.])(?=\S)/);
+}
+// Shapes, such as 32x56x56x64.
+for (const header of document.querySelectorAll("th")) {
+  breakable(header, /(?<=\dx)(?=\d)/);
 }
 
 const text = (row, column) => row.cells[column].textContent.trim();
