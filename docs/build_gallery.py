@@ -6,7 +6,7 @@ An example is a script in the form of keras.io: a docstring with `Title:` and
 `Description:`, then code, and strings that stand alone and are the prose. Each
 becomes a page with the output of its cells, the pictures that it wrote, and a
 notebook. They are committed, because some run for minutes. The environment is
-that of `tox -e docs`.
+that of `tox -e docs`; aeon, pydot and Graphviz are needed in addition.
 """
 
 import argparse
@@ -28,12 +28,10 @@ GALLERY = ROOT / "docs" / "gallery"
 # The examples of the gallery, with the arguments that they are run with.
 ARGUMENTS = {
     "functional_model": [],
-    "transfer_learning": [],
-    "variable_length_signals": [],
-    "fine_tune_image_folder": [],
-    "insert_attention": ["ResNet50", "--until", "conv2_block1_out"],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
+# Of a step of `fit`: they differ from run to run.
+TIMES = re.compile(r" - \d+s - \d+m?s/step")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -117,13 +115,13 @@ def run(notebook: nbformat.NotebookNode, folder: str) -> list[list]:
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
-    """What a cell printed, without progress bars and colors."""
+    """What a cell printed, without progress bars, colors and times."""
     text = "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
         for output in cell.get("outputs", [])
         if output.get("name") != "stderr"
     )
-    text = ESCAPES.sub("", text)
+    text = TIMES.sub("", ESCAPES.sub("", text))
     # A carriage return overwrites the line, as a terminal would.
     lines = [line.rpartition("\r")[2] for line in text.splitlines()]
     return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -74,7 +74,7 @@ function filterable(table) {
   update();
 }
 
-for (const table of document.querySelectorAll(".md-content table:not([class])")) {
+for (const table of document.querySelectorAll(".md-content table:not([class]):not(.doc-contents *)")) {
   if (table.tBodies[0]?.rows.length < LONG || !table.tHead) continue;
   sortable(table);
   filterable(table);

@@ -9,6 +9,7 @@ collect_ignore = [
         ("test_in_browser.py", "selenium"),
         ("test_gallery.py", "nbclient"),
         ("test_docstring_sections.py", "griffe"),
+        ("test_macros.py", "zensical"),
     )
     if find_spec(package) is None
 ]
