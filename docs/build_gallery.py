@@ -28,6 +28,7 @@ GALLERY = ROOT / "docs" / "gallery"
 # The examples of the gallery, with the arguments that they are run with.
 ARGUMENTS = {
     "functional_model": [],
+    "variable_length_signals": [],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
 # Of a step of `fit`: they differ from run to run.
