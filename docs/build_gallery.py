@@ -12,6 +12,7 @@ that of `tox -e docs`; aeon, pydot and Graphviz are needed in addition.
 import argparse
 import ast
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -74,7 +75,7 @@ def notebook_of(name: str) -> nbformat.NotebookNode:
         cells.append(
             new_code_cell(
                 "# The arguments that the command line would have.\n"
-                f"import sys\n\nsys.argv = {argv!r}"
+                f"import sys\n\nsys.argv = {json.dumps(argv)}"
             )
         )
     for kind, text in parse(source):
