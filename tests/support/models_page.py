@@ -13,9 +13,18 @@ ROOT = pathlib.Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "models.md"
 TABLE = ROOT / "keras_channel_attn" / "models" / "checkpoints.csv"
 HEADER = """\
-| loaded by | parameters | image | top-1 | license |
+| checkpoint | parameters | image | top-1 | license |
 |---|---|---|---|---|
 """
+# Families by the beginnings of their names.
+FAMILIES = {
+    "seresnet": ("SE-ResNet", "SE at the end of each residual branch"),
+    "seresnext": ("SE-ResNeXt", "SE with grouped convolutions"),
+    "senet": ("SENet-154", "the largest network of the SE paper"),
+    "resnetrs": ("ResNet-RS", "the networks of Revisiting ResNets, with SE"),
+    "legacy_": ("Older SE networks", "with strides and pooling as in Caffe"),
+    "ecaresnet": ("ECA-ResNet", "ECA at the end of each residual branch"),
+}
 
 
 def rows():
@@ -27,9 +36,32 @@ def rows():
 def line(row):
     top1 = f"{float(row['top1']):.2f}" if row["top1"] else ""
     return (
-        f'| `from_timm("{row["checkpoint"]}", "pretrained")` '
-        f"| {int(row['parameters']):,} | {row['size']} | {top1} "
-        f"| {row['license']} |"
+        f"| `{row['checkpoint']}` | {int(row['parameters']):,} "
+        f"| {row['size']} | {top1} | {row['license']} |"
+    )
+
+
+def cards(attended_rows):
+    """A list of the families, which the site shows as cards."""
+    members = {prefix: [] for prefix in FAMILIES}
+    for row in attended_rows:
+        prefix = next(p for p in FAMILIES if row["checkpoint"].startswith(p))
+        members[prefix].append(row)
+    return [card(prefix, rows) for prefix, rows in members.items()]
+
+
+def card(prefix, rows):
+    title, description = FAMILIES[prefix]
+    millions = sorted(round(int(row["parameters"]) / 1e6, 1) for row in rows)
+    best = max(float(row["top1"] or 0) for row in rows)
+    sizes = " to ".join(
+        f"{size}" for size in dict.fromkeys(millions[:: len(rows) - 1 or 1])
+    )
+    number = "one checkpoint" if len(rows) == 1 else f"{len(rows)} checkpoints"
+    return (
+        f"-   **{title}**: {description}. {number.capitalize()}, {sizes} "
+        f"million parameters, top-1 up to {best:.2f}. "
+        f'[Show](#with-attention-from-timm){{ data-filter="^{prefix}" }}\n'
     )
 
 
@@ -41,8 +73,9 @@ def parts():
         if attention is not None
     }
     known = [(row["checkpoint"].partition(".")[0], row) for row in rows()]
+    attended_rows = [row for name, row in known if name in attended]
     tables = {
-        "attention": [line(row) for name, row in known if name in attended],
+        "attention": [line(row) for row in attended_rows],
         "plain": [line(row) for name, row in known if name not in attended],
     }
     trained = {name for name, _ in known}
@@ -52,6 +85,7 @@ def parts():
             part: f"\n{HEADER}" + "\n".join(lines) + "\n"
             for part, lines in tables.items()
         },
+        "families": "\n" + "\n".join(cards(attended_rows)),
         "untrained": ", ".join(untrained) + ".",
     }
 
