@@ -162,7 +162,8 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
     """
     graph = graph_of(model)
     shapes = _input_shapes(model, input_shape)
-    rows, counted = [], set()
+    rows: list[LayerCosts] = []
+    counted: set[int] = set()
     calls = list(shaped_calls(graph, shapes))
     # A model with a fixed batch size is computed with it.
     batch = shapes[0][0]

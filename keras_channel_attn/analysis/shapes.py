@@ -32,6 +32,8 @@ class ShapedCall:
         self.inputs = _shapes((args, kwargs))
         self.specification = _output_specification(operation, args, kwargs)
         self.outputs = _shapes(self.specification)
+        if any(None in shape for shape in self.outputs):
+            raise ValueError(f"The shapes {self.outputs} depend on values.")
 
     def argument(self, name: str) -> Shape | None:
         """The shape of an argument of the layer's `call`, if it is passed."""
@@ -99,9 +101,17 @@ def _arguments_of_model(call: Call, args: Any, kwargs: Any) -> list[Any]:
 
 
 def _output_specification(operation: Any, args: Any, kwargs: Any) -> Any:
-    if isinstance(operation, keras.layers.Layer):
-        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-    return operation.compute_output_spec(*args, **kwargs)
+    if not isinstance(operation, keras.layers.Layer):
+        return operation.compute_output_spec(*args, **kwargs)
+    kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    specification = operation.compute_output_spec(*args, **kwargs)
+    if any(None in shape for shape in _shapes(specification)):
+        # `EinsumDense` returns the shape that it was built with. The
+        # computation itself is traced instead.
+        specification = keras.Operation.compute_output_spec(
+            operation, *args, **kwargs
+        )
+    return specification
 
 
 def _shapes(structure: Any) -> list[Shape]:
