@@ -264,7 +264,7 @@ def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
     """The argument as a list with a shape for each input."""
     if isinstance(input_shape, dict):
         keys = [tensor.name for tensor in model.inputs]
-        if isinstance(model.input, dict):
+        if isinstance(getattr(model, "input", None), dict):
             # In the order in which Keras flattens a dictionary.
             keys = sorted(model.input)
         return [input_shape.get(key, ()) for key in keys]
