@@ -6,6 +6,13 @@ that contain them load without `custom_objects`. It does nothing else.
 
 from keras_channel_attn import models as models
 from keras_channel_attn import ops as ops
+from keras_channel_attn.analysis.costs import model_costs as model_costs
+from keras_channel_attn.analysis.drawing import (
+    plot_attention_scores as plot_attention_scores,
+)
+from keras_channel_attn.analysis.scores import (
+    attention_scores as attention_scores,
+)
 from keras_channel_attn.layers import ChannelAttention as ChannelAttention
 from keras_channel_attn.layers import (
     EfficientChannelAttention as EfficientChannelAttention,
@@ -35,9 +42,12 @@ __all__ = [
     "LinearSqueezeExcite",
     "SqueezeExcite",
     "SqueezeGate",
+    "attention_scores",
     "attention_sites",
     "fuse_squeeze_excite",
     "insert_attention",
+    "model_costs",
+    "plot_attention_scores",
     "remove_attention",
     "replace_attention",
 ]

@@ -17,9 +17,16 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
 FUNCTIONS = {
+    "attention_scores": (
+        "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
+    ),
     "attention_sites": "(model, where='residual')",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
+    "model_costs": "(model, input_shape=None)",
+    "plot_attention_scores": (
+        "(scores, labels=None, class_names=None, to_file=None)"
+    ),
     "remove_attention": "(model)",
     "replace_attention": "(model, attention)",
 }
@@ -84,6 +91,7 @@ MODELS = {
         "(name, weights=None, include_top=True, classes=None, "
         "data_format=None, dtype=None, **options)"
     ),
+    "list_models": "(pattern=None, pretrained=None)",
     "load_torch_weights": "(model, weights, include_top=True)",
     "preprocessing": "(name, data_format=None, dtype=None)",
 }
@@ -159,10 +167,12 @@ def test_docstring_of_a_function_has_every_section(name):
         assert f"        {parameter}: " in function.__doc__
 
 
-# To read a file of theirs or to fetch one, and only then.
+# To read a file of theirs, to fetch one or to draw, and only then.
 WHEN_NEEDED = {
     "checkpoint_files.py": {"torch", "safetensors"},
     "checkpoints.py": {"huggingface_hub", "safetensors"},
+    "costs.py": {"pandas"},
+    "drawing.py": {"matplotlib"},
 }
 
 

@@ -9,6 +9,7 @@ from keras_channel_attn.models.eca_resnet import (
     ECAResNet152,
 )
 from keras_channel_attn.models.image_preprocessing import ImagePreprocessing
+from keras_channel_attn.models.listing import list_models
 from keras_channel_attn.models.resnet import ResNet
 from keras_channel_attn.models.se_inception import SEInceptionV3
 from keras_channel_attn.models.se_resnet import (
@@ -42,6 +43,7 @@ __all__ = [
     "SEResNet101",
     "SEResNet152",
     "from_timm",
+    "list_models",
     "load_torch_weights",
     "preprocessing",
 ]

@@ -1,0 +1,1 @@
+"""What looks at a model and changes nothing: attention scores and costs."""

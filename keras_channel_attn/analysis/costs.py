@@ -1,0 +1,313 @@
+"""Parameters and multiply-adds of a model, layer by layer."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_channel_attn.analysis.counting import multiply_adds
+from keras_channel_attn.analysis.keys import numbered
+from keras_channel_attn.analysis.shapes import (
+    Shape,
+    ShapedCall,
+    shaped_calls,
+)
+from keras_channel_attn.graph import graph_of
+from keras_channel_attn.layers import ChannelAttention
+
+_CONVENTION = """\
+MACs are the multiply-adds of convolutions, dense maps and products of matrices.
+Biases, activations, normalization, pooling and products with gates are not
+counted. FLOPs = 2 x MACs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCosts:
+    """What one call of a layer or operation costs for one sample.
+
+    Attributes:
+        path: String, the name of the layer, preceded by the names of the models
+            around it. The second call of a layer has `":1"` after it.
+        kind: String, the name of its class.
+        output_shape: Tuple, with the batch axis; a list of tuples for several
+            outputs.
+        parameters: Integer, its weights. They are counted at the first call of
+            a layer.
+        macs: Integer, or `None` where they are unknown.
+        is_attention: Boolean, whether it is a layer of `keras_channel_attn`.
+    """
+
+    path: str
+    kind: str
+    output_shape: Shape | list[Shape]
+    parameters: int
+    macs: int | None
+    is_attention: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCosts:
+    """What a model costs for one sample: see `model_costs`.
+
+    Attributes:
+        name: String, the name of the model.
+        input_shapes: List of tuples, with the batch axis.
+        parameters: Integer, all weights of the model.
+        trainable_parameters: Integer.
+        macs: Integer, multiply-adds.
+        attention_parameters: Integer, those of the channel attention layers.
+        attention_macs: Integer.
+        layers: List of `LayerCosts`, one for each call, in the order of
+            computation.
+    """
+
+    name: str
+    input_shapes: list[Shape]
+    parameters: int
+    trainable_parameters: int
+    macs: int
+    attention_parameters: int
+    attention_macs: int
+    layers: list[LayerCosts]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations: a multiply-add is two."""
+        return 2 * self.macs
+
+    @property
+    def uncounted(self) -> list[str]:
+        """Paths of the calls whose multiply-adds are unknown."""
+        return [layer.path for layer in self.layers if layer.macs is None]
+
+    def to_dataframe(self) -> Any:
+        """`layers` as a `pandas.DataFrame`, which needs pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`to_dataframe` needs pandas: pip install pandas"
+            ) from error
+        return pandas.DataFrame(
+            [dataclasses.asdict(layer) for layer in self.layers]
+        )
+
+    def __str__(self) -> str:
+        shapes = ", ".join(map(str, self.input_shapes))
+        lines = [
+            f"Costs of the model '{self.name}' for an input of shape {shapes}",
+            *_CONVENTION.splitlines(),
+            "",
+            *_table(self.layers),
+            f"Parameters: {self.parameters:,} "
+            f"({self.trainable_parameters:,} trainable)",
+            f"MACs: {self.macs:,}   FLOPs: {self.flops:,}",
+        ]
+        if self.uncounted:
+            lines.append(f"Not counted (?): {', '.join(self.uncounted)}")
+        lines.append(
+            f"Channel attention (*): {self.attention_parameters:,} parameters "
+            f"({_share(self.attention_parameters, self.parameters)}), "
+            f"{self.attention_macs:,} MACs "
+            f"({_share(self.attention_macs, self.macs)})"
+        )
+        return "\n".join(lines)
+
+
+def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
+    """The parameters and multiply-adds of a model for one sample.
+
+    MACs are multiply-adds. Those of convolutions, dense maps and products of
+    matrices are counted: the convention of fvcore and of torch's
+    `FlopCounterMode`, which returns twice the number. Biases, activations,
+    normalization, pooling and products with gates are not counted. Papers have
+    other conventions: the "FLOPs" of most are MACs.
+
+    A layer that is called several times is counted for each call, and its
+    parameters once. The model is not called and not changed.
+
+    Args:
+        model: Functional or sequential model of Keras, built.
+        input_shape: Tuple, the shape of the input without the batch axis; a
+            list or dictionary of tuples for several inputs. Defaults to `None`:
+            the shape that the model has. Where that contains `None`, this
+            argument is needed.
+
+    Returns:
+        A `ModelCosts` with the attributes `parameters`, `trainable_parameters`,
+        `macs`, `flops`, `attention_parameters`, `attention_macs`, and `layers`,
+        a list with one entry for each call. Printed, it is a table. The method
+        `to_dataframe()` returns the entries as a `pandas.DataFrame`.
+
+    Raises:
+        TypeError: If `model` is not a model of Keras.
+        ValueError: If the model has a `call` method of its own, is not built,
+            or does not accept `input_shape`.
+
+    Warns:
+        UserWarning: If the model has a layer whose multiply-adds are unknown: a
+            layer of the user, with weights.
+
+    Examples:
+
+    >>> inputs = keras.Input((32, 32, 3))
+    >>> x = keras.layers.Conv2D(16, 3, padding="same")(inputs)
+    >>> model = keras.Model(inputs, SqueezeExcite(reduction=4)(x))
+    >>> costs = model_costs(model)
+    >>> costs.macs, costs.attention_macs  # 32 * 32 * 9 * 3 * 16 + 128
+    (442496, 128)
+    """
+    graph = graph_of(model)
+    shapes = _input_shapes(model, input_shape)
+    rows: list[LayerCosts] = []
+    counted: set[int] = set()
+    calls = list(shaped_calls(graph, shapes))
+    # A model with a fixed batch size is computed with it.
+    batch = shapes[0][0]
+    for call, path in zip(
+        calls, numbered(call.path for call in calls), strict=True
+    ):
+        rows.append(_row(call, path, batch, counted))
+    attention = [row for row in rows if row.is_attention]
+    costs = ModelCosts(
+        name=model.name,
+        input_shapes=shapes,
+        parameters=_size(model.weights),
+        trainable_parameters=_size(model.trainable_weights),
+        macs=_sum_of_macs(rows),
+        attention_parameters=sum(row.parameters for row in attention),
+        attention_macs=_sum_of_macs(attention),
+        layers=rows,
+    )
+    if costs.uncounted:
+        warnings.warn(
+            "The multiply-adds of these layers are unknown and not in the "
+            f"sums: {costs.uncounted}.",
+            stacklevel=2,
+        )
+    return costs
+
+
+def _row(
+    call: ShapedCall, path: str, batch: int, counted: set[int]
+) -> LayerCosts:
+    """The costs of a call. Weights are entered in the set `counted`."""
+    new = [
+        weight
+        for weight in getattr(call.operation, "weights", ())
+        if id(weight) not in counted
+    ]
+    counted.update(map(id, new))
+    macs = multiply_adds(call)
+    outputs = call.outputs
+    return LayerCosts(
+        path=path,
+        kind=type(call.operation).__name__,
+        output_shape=outputs[0] if len(outputs) == 1 else outputs,
+        parameters=_size(new),
+        macs=None if macs is None else macs // batch,
+        is_attention=_is_attention(call.operation),
+    )
+
+
+def _is_attention(operation: Any) -> bool:
+    while isinstance(operation, keras.layers.Wrapper):
+        operation = operation.layer
+    return isinstance(operation, ChannelAttention)
+
+
+def _size(weights: Sequence[Any]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
+def _sum_of_macs(rows: list[LayerCosts]) -> int:
+    return sum(row.macs for row in rows if row.macs is not None)
+
+
+def _input_shapes(model: Any, input_shape: Any) -> list[Shape]:
+    """The shape of each input, with a batch axis and without `None`."""
+    symbolic = [tuple(tensor.shape) for tensor in model.inputs]
+    given: list[Any] = [shape[1:] for shape in symbolic]
+    if input_shape is not None:
+        given = _flat_shapes(model, input_shape)
+    batch = next((shape[0] for shape in symbolic if shape[0]), 1)
+    fits = len(given) == len(symbolic) and all(
+        len(own) == len(new) + 1
+        and all(
+            None in sizes or sizes[0] == sizes[1]
+            for sizes in zip(own[1:], new, strict=True)
+        )
+        for own, new in zip(symbolic, given, strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"`input_shape` does not fit the inputs of the model "
+            f"'{model.name}', which have the shapes {symbolic} with the batch "
+            f"axis. Received: input_shape={input_shape!r}, which is to be "
+            "without it."
+        )
+    shapes = [(batch, *shape) for shape in given]
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            f"The inputs of the model '{model.name}' have the shapes "
+            f"{symbolic}. Pass `input_shape` without the batch axis, such as "
+            "`input_shape=(224, 224, 3)`: the number of multiply-adds depends "
+            "on it."
+        )
+    return shapes
+
+
+def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
+    """The argument as a list with a shape for each input."""
+    if isinstance(input_shape, dict):
+        keys = [tensor.name for tensor in model.inputs]
+        if isinstance(getattr(model, "input", None), dict):
+            # In the order in which Keras flattens a dictionary.
+            keys = sorted(model.input)
+        return [input_shape.get(key, ()) for key in keys]
+    if all(isinstance(size, int) or size is None for size in input_shape):
+        return [tuple(input_shape)]
+    return [tuple(shape) for shape in input_shape]
+
+
+_WIDTHS = {"Layer": 34, "Kind": 21, "Output shape": 22}
+
+
+def _table(rows: list[LayerCosts]) -> list[str]:
+    """Lines of text, not wider than 100 characters."""
+    cells = [("Layer", "Kind", "Output shape", "Parameters", "MACs")]
+    for row in rows:
+        mark = " *" if row.is_attention else ""
+        cells.append(
+            (
+                _shortened(row.path, _WIDTHS["Layer"] - len(mark)) + mark,
+                _shortened(row.kind, _WIDTHS["Kind"]),
+                _shortened(str(row.output_shape), _WIDTHS["Output shape"]),
+                f"{row.parameters:,}",
+                "?" if row.macs is None else f"{row.macs:,}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for line in cells:
+        texts = [
+            text.ljust(width) if position < 3 else text.rjust(width)
+            for position, (text, width) in enumerate(
+                zip(line, widths, strict=True)
+            )
+        ]
+        lines.append("  ".join(texts))
+    rule = "-" * len(lines[0])
+    return [lines[0], rule, *lines[1:], rule]
+
+
+def _shortened(text: str, width: int) -> str:
+    # The end of a path says more than its beginning.
+    return text if len(text) <= width else "..." + text[3 - width :]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "0%"

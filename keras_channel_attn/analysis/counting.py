@@ -1,0 +1,400 @@
+"""Multiply-adds of each kind of layer and operation, from shapes alone.
+
+Convolutions, dense maps and products of matrices are counted. Biases,
+activations, normalizations, pooling, and products with gates or scales are not.
+"""
+
+import collections
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_channel_attn.analysis.shapes import Shape, ShapedCall
+from keras_channel_attn.graph import is_from_keras, matrix_count
+from keras_channel_attn.layers import (
+    ChannelAttention,
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
+)
+
+_layers = keras.layers
+
+
+def multiply_adds(call: ShapedCall) -> int | None:
+    """Multiply-adds of a call.
+
+    Returns:
+        Integer, or `None` where they are unknown: for a layer with weights
+        whose computation is not in the table, and for an einsum of three
+        tensors or more.
+    """
+    operation = call.operation
+    if not isinstance(operation, _layers.Layer):
+        count = _OPERATIONS.get(type(operation).__name__)
+        return count(call) if count else 0
+    known = _known_class(operation)
+    if known is not None:
+        return _LAYERS[known](call)
+    if is_from_keras(type(operation)) and not matrix_count(operation):
+        return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
+    return None if operation.weights else 0
+
+
+def _known_class(layer: Any) -> Any:
+    """The class in the table whose computation a layer has not replaced."""
+    for kind in type(layer).__mro__:
+        if kind in _LAYERS:
+            ours = issubclass(kind, ChannelAttention)
+            method = "excite" if ours else "call"
+            inherited = getattr(type(layer), method) is getattr(kind, method)
+            return kind if inherited else None
+    return None
+
+
+def _none(call: ShapedCall) -> int:
+    return 0
+
+
+# Convolutions.
+
+
+def _convolution(call: ShapedCall) -> int:
+    layer = call.operation
+    channels = _channels(layer, call.inputs[0])
+    window = math.prod(layer.kernel_size)
+    return window * (channels // layer.groups) * math.prod(call.outputs[0])
+
+
+def _depthwise_convolution(call: ShapedCall) -> int:
+    window = math.prod(call.operation.kernel_size)
+    return window * math.prod(call.outputs[0])
+
+
+def _separable_convolution(call: ShapedCall) -> int:
+    layer = call.operation
+    channels = _channels(layer, call.inputs[0]) * layer.depth_multiplier
+    window = math.prod(layer.kernel_size)
+    positions = math.prod(call.outputs[0]) // layer.filters
+    return positions * channels * (window + layer.filters)
+
+
+def _transposed_convolution(call: ShapedCall) -> int:
+    layer = call.operation
+    window = math.prod(layer.kernel_size)
+    return window * layer.filters * math.prod(call.inputs[0])
+
+
+def _channels(layer: Any, shape: Shape) -> int:
+    return shape[1 if layer.data_format == "channels_first" else -1]
+
+
+# Dense maps.
+
+
+def _dense(call: ShapedCall) -> int:
+    return math.prod(call.outputs[0]) * call.inputs[0][-1]
+
+
+def _einsum_dense(call: ShapedCall) -> int | None:
+    layer = call.operation
+    kernel = tuple(layer.kernel.shape)
+    return _einsum(layer.equation, [call.inputs[0], kernel], call.outputs[0])
+
+
+def _reversible_embedding(call: ShapedCall) -> int:
+    # Reversed, it maps each vector to logits of all entries.
+    is_reversed = len(call.outputs[0]) == len(call.inputs[0])
+    return _dense(call) if is_reversed else 0
+
+
+def _einsum(equation: str, inputs: list[Shape], output: Shape) -> int | None:
+    """Multiply-adds of a product of two tensors, which sums over some axes."""
+    if len(inputs) == 1:
+        return 0
+    if len(inputs) > 2:
+        return None  # It depends on the order of the products.
+    terms, _, result = equation.replace(" ", "").partition("->")
+    first, second = terms.split(",")
+    if not result:
+        labels = collections.Counter(first + second)
+        result = "".join(x for x in labels if labels[x] == 1)
+    summed = (set(first) & set(second)) - set(result) - {"."}
+    sizes = {
+        **_label_sizes(first, inputs[0]),
+        **_label_sizes(second, inputs[1]),
+    }
+    if not summed:
+        return 0
+    return math.prod(output) * math.prod(sizes[label] for label in summed)
+
+
+def _label_sizes(term: str, shape: Shape) -> dict[str, int]:
+    before, _, after = term.partition("...")
+    sizes = dict(zip(before, shape, strict=False))
+    if after:
+        sizes.update(zip(after, shape[-len(after) :], strict=True))
+    return sizes
+
+
+# Attention over positions.
+
+
+def _multi_head_attention(call: ShapedCall) -> int:
+    layer = call.operation
+    axes = layer.attention_axes
+    return _projected_attention(
+        call,
+        heads=(layer.num_heads, layer.num_heads),
+        sizes=(layer.key_dim, layer.value_dim),
+        axes=axes,
+    )
+
+
+def _grouped_query_attention(call: ShapedCall) -> int:
+    layer = call.operation
+    total = _projected_attention(
+        call,
+        heads=(layer.num_query_heads, layer.num_key_value_heads),
+        sizes=(layer.head_dim, layer.head_dim),
+        axes=(1,),
+    )
+    if getattr(layer, "use_gate", False):
+        query = call.argument("query") or ()
+        total += math.prod(query) * layer.num_query_heads * layer.head_dim
+    return total
+
+
+def _projected_attention(
+    call: ShapedCall,
+    heads: tuple[int, int],
+    sizes: tuple[int, int],
+    axes: tuple[int, ...],
+) -> int:
+    """Projections of query, key, value and output, and the two products."""
+    query = call.argument("query") or ()
+    value = call.argument("value") or ()
+    key = call.argument("key") or value
+    (query_heads, key_heads), (key_size, value_size) = heads, sizes
+    queries = math.prod(query[:-1])
+    attended = math.prod(key[axis] for axis in axes)
+    return (
+        math.prod(query) * query_heads * key_size
+        + math.prod(key) * key_heads * key_size
+        + math.prod(value) * key_heads * value_size
+        + queries * attended * query_heads * (key_size + value_size)
+        + queries * query_heads * value_size * call.outputs[0][-1]
+    )
+
+
+def _dot_attention(call: ShapedCall) -> int:
+    query, value, *keys = call.inputs[:3]
+    key = keys[0] if keys else value
+    products = 2 if call.operation.score_mode == "dot" else 1
+    if products == 1:
+        return math.prod(query[:-1]) * key[1] * value[-1]
+    return math.prod(query[:-1]) * key[1] * (query[-1] + value[-1])
+
+
+def _additive_attention(call: ShapedCall) -> int:
+    # The scores are a sum of tanh, not a product of matrices.
+    query, value = call.inputs[:2]
+    return math.prod(query[:-1]) * value[1] * value[-1]
+
+
+# Recurrent layers: the two maps of the cell, once for each step.
+
+_GATES: dict[Any, int] = {
+    _layers.SimpleRNNCell: 1,
+    _layers.GRUCell: 3,
+    _layers.LSTMCell: 4,
+}
+
+
+def _recurrent(call: ShapedCall) -> int | None:
+    batch, steps, *features = call.inputs[0]
+    cell = call.operation.cell
+    cells = getattr(cell, "cells", [cell])
+    if len(features) != 1 or any(type(x) not in _GATES for x in cells):
+        return None
+    total, size = 0, features[0]
+    for current in cells:
+        total += _GATES[type(current)] * (size + current.units) * current.units
+        size = current.units
+    return batch * steps * total
+
+
+def _convolutional_lstm(call: ShapedCall) -> int:
+    cell = call.operation.cell
+    batch, steps, *rest = call.inputs[0]
+    channels = _channels(cell, (batch, *rest))
+    output = list(call.outputs[0])
+    if call.operation.return_sequences:
+        del output[1]
+    # Four gates, each from the input and from the state.
+    window = 4 * math.prod(cell.kernel_size) * (channels + cell.filters)
+    return window * math.prod(output) * steps
+
+
+def _bidirectional(call: ShapedCall) -> int | None:
+    layer = call.operation
+    forward = _of_layer(layer.forward_layer, call.inputs[0])
+    backward = _of_layer(layer.backward_layer, call.inputs[0])
+    if forward is None or backward is None:
+        return None
+    return forward + backward
+
+
+def _time_distributed(call: ShapedCall) -> int | None:
+    batch, steps, *rest = call.inputs[0]
+    count = _of_layer(call.operation.layer, (batch, *rest))
+    return None if count is None else count * steps
+
+
+def _spectral_normalization(call: ShapedCall) -> int | None:
+    return _of_layer(call.operation.layer, call.inputs[0])
+
+
+def _of_layer(layer: Any, shape: Shape) -> int | None:
+    return multiply_adds(ShapedCall(layer, (keras.KerasTensor(shape),), {}))
+
+
+# Channel attention.
+
+
+def _squeeze_excite(call: ShapedCall) -> int:
+    layer = call.operation
+    weights = math.prod(layer.reduce_kernel.shape)
+    weights += math.prod(layer.expand_kernel.shape)
+    return _descriptors(call) * weights
+
+
+def _efficient_channel_attention(call: ShapedCall) -> int:
+    layer = call.operation
+    size = layer.kernel.shape[0]
+    return _descriptors(call) * size * _channels(layer, call.inputs[0])
+
+
+def _linear_squeeze_excite(call: ShapedCall) -> int:
+    return _descriptors(call) * math.prod(call.operation.kernel.shape)
+
+
+def _descriptors(call: ShapedCall) -> int:
+    return call.inputs[0][0] * (2 if call.operation.pooling == "avg+max" else 1)
+
+
+# Operations of `keras.ops`.
+
+
+def _matrix_product(call: ShapedCall) -> int:
+    first, second = call.inputs[:2]
+    if not first or not second:
+        return 0  # A scalar scales.
+    return math.prod(call.outputs[0]) * first[-1]
+
+
+def _contraction(call: ShapedCall) -> int:
+    """Of two tensors without batch axes: their sizes tell what is summed."""
+    sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
+    output = math.prod(call.outputs[0])
+    return output * math.isqrt(sizes // output)
+
+
+def _batched_contraction(call: ShapedCall) -> int:
+    sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
+    output = math.prod(call.outputs[0])
+    return output * math.isqrt(sizes // (output * call.inputs[0][0]))
+
+
+def _einsum_operation(call: ShapedCall) -> int | None:
+    return _einsum(call.operation.subscripts, call.inputs, call.outputs[0])
+
+
+def _convolution_operation(call: ShapedCall) -> int:
+    *window, channels, _ = call.inputs[1]
+    return math.prod(window) * channels * math.prod(call.outputs[0])
+
+
+def _depthwise_operation(call: ShapedCall) -> int:
+    *window, _, _ = call.inputs[1]
+    return math.prod(window) * math.prod(call.outputs[0])
+
+
+def _separable_operation(call: ShapedCall) -> int:
+    _, depthwise, pointwise = call.inputs[:3]
+    positions = math.prod(call.outputs[0]) // pointwise[-1]
+    return positions * (math.prod(depthwise) + math.prod(pointwise))
+
+
+def _transposed_operation(call: ShapedCall) -> int:
+    *window, filters, _ = call.inputs[1]
+    return math.prod(window) * filters * math.prod(call.inputs[0])
+
+
+def _attention_operation(call: ShapedCall) -> int:
+    query, key = call.inputs[:2]
+    return 2 * math.prod(query) * key[1]
+
+
+_Count = Callable[[ShapedCall], int | None]
+
+_LAYERS: dict[Any, _Count] = {
+    _layers.Conv1D: _convolution,
+    _layers.Conv2D: _convolution,
+    _layers.Conv3D: _convolution,
+    _layers.DepthwiseConv1D: _depthwise_convolution,
+    _layers.DepthwiseConv2D: _depthwise_convolution,
+    _layers.SeparableConv1D: _separable_convolution,
+    _layers.SeparableConv2D: _separable_convolution,
+    _layers.Conv1DTranspose: _transposed_convolution,
+    _layers.Conv2DTranspose: _transposed_convolution,
+    _layers.Conv3DTranspose: _transposed_convolution,
+    _layers.Dense: _dense,
+    _layers.EinsumDense: _einsum_dense,
+    _layers.Embedding: _none,
+    _layers.Dot: _batched_contraction,
+    _layers.MultiHeadAttention: _multi_head_attention,
+    _layers.GroupQueryAttention: _grouped_query_attention,
+    _layers.AdditiveAttention: _additive_attention,
+    _layers.Attention: _dot_attention,
+    _layers.RNN: _recurrent,
+    _layers.SimpleRNN: _recurrent,
+    _layers.GRU: _recurrent,
+    _layers.LSTM: _recurrent,
+    _layers.ConvLSTM1D: _convolutional_lstm,
+    _layers.ConvLSTM2D: _convolutional_lstm,
+    _layers.ConvLSTM3D: _convolutional_lstm,
+    _layers.Bidirectional: _bidirectional,
+    _layers.TimeDistributed: _time_distributed,
+    _layers.SpectralNormalization: _spectral_normalization,
+    _layers.BatchNormalization: _none,
+    _layers.GroupNormalization: _none,
+    _layers.LayerNormalization: _none,
+    _layers.RMSNormalization: _none,
+    _layers.Normalization: _none,
+    _layers.PReLU: _none,
+    SqueezeExcite: _squeeze_excite,
+    EfficientChannelAttention: _efficient_channel_attention,
+    LinearSqueezeExcite: _linear_squeeze_excite,
+    SqueezeGate: _none,
+}
+if hasattr(_layers, "ReversibleEmbedding"):  # Keras 3.13 and later.
+    _LAYERS[_layers.ReversibleEmbedding] = _reversible_embedding
+
+# By name: the classes are not public.
+_OPERATIONS: dict[str, _Count] = {
+    "Matmul": _matrix_product,
+    "Dot": _matrix_product,
+    "Inner": _matrix_product,
+    "Vdot": _contraction,
+    "Tensordot": _contraction,
+    "Einsum": _einsum_operation,
+    "Conv": _convolution_operation,
+    "DepthwiseConv": _depthwise_operation,
+    "SeparableConv": _separable_operation,
+    "ConvTranspose": _transposed_operation,
+    "DotProductAttention": _attention_operation,
+}

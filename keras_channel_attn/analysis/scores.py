@@ -1,0 +1,315 @@
+"""The attention scores of a model over data."""
+
+import contextlib
+import difflib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_channel_attn.analysis.keys import numbered
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    TensorMap,
+    graph_of,
+    is_model,
+)
+from keras_channel_attn.graph.operations import inner_layers
+from keras_channel_attn.graph.tensors import with_tensors_replaced
+from keras_channel_attn.layers import ChannelAttention
+
+
+def attention_scores(
+    model: Any,
+    x: Any,
+    layers: Any = None,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    verbose: Any = "auto",
+) -> dict[str, np.ndarray]:
+    """The scores of the attention layers of a model, for each sample.
+
+    The model computes as in `model.predict`: with dropout off and the moving
+    statistics of batch normalization. It is not changed.
+
+    Args:
+        model: Functional or sequential model of Keras, built. Models in it are
+            searched too, at any depth.
+        x: What `model.predict` takes: arrays, a structure of arrays, a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`,
+            or a generator. Labels in a dataset are ignored.
+        layers: List of names of attention layers, such as
+            `["backbone/conv1_se"]` or `["conv1_se"]`, or a callable from an
+            attention layer to a boolean. Defaults to `None`: all of them.
+        batch_size: Integer, samples in a batch, for arrays. Defaults to
+            `None`: 32.
+        steps: Integer, how many batches to take. Defaults to `None`: all. A
+            dataset without an end needs it.
+        verbose: `"auto"`, 0, 1 or 2: the progress bar, as in `model.predict`.
+            Defaults to `"auto"`.
+
+    Returns:
+        Dictionary from the path of each attention layer to a NumPy array of
+        shape `(samples, channels)`, in the order of computation. The path is
+        the name of the layer, preceded by the names of the models around it:
+        `"backbone/conv1_se"`. A layer that is called several times has the keys
+        `"conv1_se"`, `"conv1_se:1"`, `"conv1_se:2"` and so on. Scores of half
+        precision are returned as float32.
+
+    Raises:
+        TypeError: If `model` is not a model of Keras, or `layers` is neither a
+            list of names nor a callable.
+        ValueError: If the model has a `call` method of its own, is not built,
+            or calls no attention layer; if a name in `layers` is unknown, or
+            `layers` selects nothing.
+
+    Examples:
+
+    >>> inputs = keras.Input((8, 8, 16))
+    >>> outputs = SqueezeExcite(reduction=4, name="se")(inputs)
+    >>> model = keras.Model(inputs, outputs)
+    >>> images = np.random.normal(size=(5, 8, 8, 16))
+    >>> scores = attention_scores(model, images, verbose=0)
+    >>> scores["se"].shape
+    (5, 16)
+    """
+    _check_has_graph(model)
+    graph = graph_of(model)
+    calls = list(_attention_calls(graph))
+    _check_any(graph, calls)
+    chosen = _chosen(graph, calls, layers)
+    calls = [call for call in calls if call.operation in chosen]
+    predictor = _Predictor(graph, chosen)
+    with _unchanged(model, predictor):
+        scores = predictor.predict(
+            x, batch_size=batch_size, steps=steps, verbose=verbose
+        )
+    keys = numbered(call.path for call in calls)
+    return dict(zip(keys, scores, strict=True))
+
+
+class _Predictor(keras.Model):
+    """A model with the layers of another, whose outputs are the scores.
+
+    It calls the layers on arrays only. A symbolic call would be recorded in the
+    layer, and its `output` would become ambiguous.
+    """
+
+    def __init__(self, graph: Graph, chosen: set[Any]) -> None:
+        super().__init__(autocast=False, name="attention_scores")
+        # As an attribute, so that Keras finds its variables.
+        self.observed = graph.model
+        self.entries = [_entry(model) for model in graph.nested]
+        self._entry_of = dict(zip(graph.nested, self.entries, strict=True))
+        self._graph = graph
+        self._chosen = chosen
+        if graph.model.compiled:
+            self.run_eagerly = graph.model.run_eagerly
+            self.jit_compile = graph.model.jit_compile
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
+        scores: list[Any] = []
+        self._run(self._graph, (inputs,), {}, scores)
+        return scores
+
+    def _run(
+        self, graph: Graph, args: Any, kwargs: Any, scores: list[Any]
+    ) -> list[Any]:
+        """The outputs of a model; the scores in it are appended to a list."""
+        tensors = TensorMap()
+        entered = self._entry_of[graph.model](*args, **kwargs)
+        _assign(tensors, graph.model.inputs, keras.tree.flatten(entered))
+        for call in graph.calls:
+            args, kwargs = with_tensors_replaced(
+                (call.args, call.kwargs), tensors
+            )
+            if isinstance(call.operation, keras.layers.Layer):
+                # Inference, whatever was recorded: as `predict` does.
+                kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+            if call.inner is not None:
+                outputs = self._run(call.inner, args, kwargs, scores)
+            elif call.operation in self._chosen:
+                kwargs = {**kwargs, "return_attention_scores": True}
+                outputs = call.operation(*args, **kwargs)
+                scores.append(_single_precision(outputs[1]))
+            else:
+                outputs = call.operation(*args, **kwargs)
+            # A call without scores among its outputs has one tensor.
+            flat = keras.tree.flatten(outputs)[: len(call.outputs)]
+            _assign(tensors, call.outputs, flat)
+        return [tensors[tensor] for tensor in graph.outputs]
+
+
+def _entry(model: Any) -> Any:
+    """A model that returns its inputs as another receives them.
+
+    Keras matches names, adjusts ranks and converts dtypes before the first
+    layer is called.
+    """
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            name=tensor.name,
+        ),
+        model.input,
+    )
+    outputs = [
+        keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
+        for position, tensor in enumerate(keras.tree.flatten(inputs))
+    ]
+    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+
+
+def _single_precision(scores: Any) -> Any:
+    # NumPy has no bfloat16, and little can be computed in float16.
+    dtype = keras.backend.standardize_dtype(scores.dtype)
+    if dtype in ("float16", "bfloat16"):
+        return keras.ops.cast(scores, "float32")
+    return scores
+
+
+def _assign(
+    tensors: TensorMap, symbolic: Sequence[Any], values: Sequence[Any]
+) -> None:
+    for tensor, value in zip(symbolic, values, strict=True):
+        tensors[tensor] = value
+
+
+def _attention_calls(graph: Graph) -> Iterator[Call]:
+    """The calls of attention layers as they are computed.
+
+    Unlike in `Graph.all_calls`, those in a nested model come once for each
+    call of that model.
+    """
+    for call in graph.calls:
+        if call.inner is not None:
+            yield from _attention_calls(call.inner)
+        elif isinstance(call.operation, ChannelAttention):
+            yield call
+
+
+def _chosen(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
+    """The attention layers that the argument `layers` selects."""
+    if layers is None:
+        return {call.operation for call in calls}
+    if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
+        chosen = {call.operation for call in calls if layers(call.operation)}
+    elif isinstance(layers, Sequence) and not isinstance(layers, str):
+        chosen = {layer for name in layers for layer in _named(calls, name)}
+    else:
+        raise TypeError(
+            "`layers` must be a list of names, or a callable from an attention "
+            f"layer to a boolean. Received: layers={layers!r}."
+        )
+    if not chosen:
+        raise ValueError(
+            "`layers` selects no attention layer of the model "
+            f"'{graph.model.name}'. It has {_paths(calls)}."
+        )
+    return chosen
+
+
+def _named(calls: list[Call], name: Any) -> set[Any]:
+    found = {
+        call.operation
+        for call in calls
+        if name in (call.path, call.operation.name)
+    }
+    if not found:
+        near = difflib.get_close_matches(str(name), _paths(calls), n=5)
+        raise ValueError(
+            f"`layers` names '{name}', and the model has no attention layer "
+            f"of that name. Near it: {near or _paths(calls)}."
+        )
+    return found
+
+
+def _paths(calls: list[Call]) -> list[str]:
+    return list(dict.fromkeys(call.path for call in calls))
+
+
+def _check_has_graph(model: Any) -> None:
+    if isinstance(model, keras.Model) and not is_model(model):
+        raise ValueError(
+            f"The model '{model.name}' computes its outputs in a `call` method "
+            f"of its own ({type(model).__name__}.call), so Keras does not know "
+            "where its attention layers are called. Pass a functional model "
+            "inside it, such as its backbone, or change that method so that it "
+            "returns the scores: `x, scores = self.attention(x, "
+            "return_attention_scores=True)`."
+        )
+
+
+def _check_any(graph: Graph, calls: list[Call]) -> None:
+    """Attention may be called where the graph does not show it."""
+    hidden = sorted(
+        {
+            call.path
+            for call in graph.all_calls()
+            if call.inner is None and _holds_attention(call.operation)
+        }
+    )
+    inside = (
+        f"Attention is called inside the layers {hidden}, where Keras does not "
+        "record it. Let their `call` methods return the scores: `x, scores = "
+        "self.attention(x, return_attention_scores=True)`."
+    )
+    if not calls:
+        raise ValueError(
+            f"The model '{graph.model.name}' calls no attention layer of "
+            "`keras_channel_attn`. "
+            + (
+                inside
+                if hidden
+                else "Squeeze-and-Excitation that is written as several "
+                "layers, as in the MobileNetV3 and EfficientNet of "
+                "`keras.applications`, becomes a layer by "
+                "`fuse_squeeze_excite(model)`."
+            )
+        )
+    if hidden:
+        warnings.warn(
+            f"Some attention scores are missing. {inside}", stacklevel=3
+        )
+
+
+def _holds_attention(operation: Any) -> bool:
+    if not isinstance(operation, keras.layers.Layer) or isinstance(
+        operation, ChannelAttention
+    ):
+        return False
+    return any(
+        isinstance(layer, ChannelAttention)
+        for _, layer in inner_layers(operation)
+    )
+
+
+@contextlib.contextmanager
+def _unchanged(model: Any, predictor: Any) -> Iterator[None]:
+    """Undo what `predict` does to the layers of a model, also after errors."""
+    backend = keras.backend.backend()
+    modules = list(model.modules()) if backend == "torch" else []
+    modes = [module.training for module in modules]
+    values = [(variable, variable.value) for variable in model.variables]
+    try:
+        yield
+    except BaseException:
+        if backend == "jax":
+            # `predict` moves the values from the variables to a state of the
+            # predictor, and leaves them there if a batch fails.
+            for variable, value in values:
+                if not value.is_deleted():
+                    variable.assign(value)
+            predictor.jax_state_sync()
+        raise
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

@@ -1,0 +1,129 @@
+"""The shapes in a model for one sample, computed without calling a layer."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from keras_channel_attn.graph import Call, Graph, TensorMap
+from keras_channel_attn.graph.tensors import with_tensors_replaced
+
+Shape = tuple[int, ...]
+
+
+class ShapedCall:
+    """A layer or operation with the shapes that one call of it has.
+
+    Attributes:
+        operation: The layer or operation.
+        path: String, as in `Call`.
+        inputs: List of shapes: of the tensors, arrays and variables among the
+            arguments.
+        outputs: List of shapes.
+    """
+
+    def __init__(
+        self, operation: Any, args: Any, kwargs: Any, path: str = ""
+    ) -> None:
+        self.operation = operation
+        self.path = path
+        self._args, self._kwargs = args, kwargs
+        self.inputs = _shapes((args, kwargs))
+        self.specification = _output_specification(operation, args, kwargs)
+        self.outputs = _shapes(self.specification)
+        if any(None in shape for shape in self.outputs):
+            raise ValueError(f"The shapes {self.outputs} depend on values.")
+
+    def argument(self, name: str) -> Shape | None:
+        """The shape of an argument of the layer's `call`, if it is passed."""
+        signature = inspect.signature(self.operation.call)
+        bound = signature.bind(*self._args, **self._kwargs)
+        shapes = _shapes(bound.arguments.get(name))
+        return shapes[0] if shapes else None
+
+
+def shaped_calls(
+    graph: Graph, input_shapes: Sequence[Shape]
+) -> Iterator[ShapedCall]:
+    """All calls in the order of computation, with the shapes they have.
+
+    Those in a nested model come once for each call of that model. The model is
+    not changed: no layer is called.
+    """
+    specifications = [
+        keras.KerasTensor(shape, dtype=tensor.dtype, sparse=tensor.sparse)
+        for shape, tensor in zip(input_shapes, graph.model.inputs, strict=True)
+    ]
+    yield from _shaped_calls(graph, specifications, [])
+
+
+def _shaped_calls(
+    graph: Graph, inputs: list[Any], outputs: list[Any]
+) -> Iterator[ShapedCall]:
+    """As `shaped_calls`; the outputs of the model are appended to a list."""
+    tensors = TensorMap()
+    _assign(tensors, graph.model.inputs, inputs)
+    for call in graph.calls:
+        args, kwargs = with_tensors_replaced((call.args, call.kwargs), tensors)
+        if call.inner is not None:
+            results: list[Any] = []
+            arguments = _arguments_of_model(call, args, kwargs)
+            yield from _shaped_calls(call.inner, arguments, results)
+        else:
+            shaped = _shaped(call, args, kwargs)
+            results = keras.tree.flatten(shaped.specification)
+            yield shaped
+        _assign(tensors, call.outputs, results)
+    outputs += [tensors[tensor] for tensor in graph.outputs]
+
+
+def _shaped(call: Call, args: Any, kwargs: Any) -> ShapedCall:
+    try:
+        return ShapedCall(call.operation, args, kwargs, call.path)
+    except Exception as error:
+        raise ValueError(
+            f"The output shape of '{call.path}' (of type "
+            f"{type(call.operation).__name__}) cannot be computed for inputs "
+            f"of the shapes {_shapes((args, kwargs))}: {error}"
+        ) from error
+
+
+def _arguments_of_model(call: Call, args: Any, kwargs: Any) -> list[Any]:
+    """What a nested model is called on, in the order of its inputs."""
+    inputs = args[0] if args else kwargs["inputs"]
+    expected = call.operation.inputs
+    if isinstance(inputs, dict) and not isinstance(
+        getattr(call.operation, "input", None), dict
+    ):
+        return [inputs[tensor.name] for tensor in expected]
+    return keras.tree.flatten(inputs)
+
+
+def _output_specification(operation: Any, args: Any, kwargs: Any) -> Any:
+    if not isinstance(operation, keras.layers.Layer):
+        return operation.compute_output_spec(*args, **kwargs)
+    kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    specification = operation.compute_output_spec(*args, **kwargs)
+    if any(None in shape for shape in _shapes(specification)):
+        # `EinsumDense` returns the shape that it was built with. The
+        # computation itself is traced instead.
+        specification = keras.Operation.compute_output_spec(
+            operation, *args, **kwargs
+        )
+    return specification
+
+
+def _shapes(structure: Any) -> list[Shape]:
+    return [
+        tuple(leaf.shape)
+        for leaf in keras.tree.flatten(structure)
+        if hasattr(leaf, "shape")
+    ]
+
+
+def _assign(
+    tensors: TensorMap, symbolic: Sequence[Any], values: Sequence[Any]
+) -> None:
+    for tensor, value in zip(symbolic, values, strict=True):
+        tensors[tensor] = value

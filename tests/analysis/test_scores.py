@@ -1,0 +1,384 @@
+"""Attention scores over data, against the scores that the layers computed.
+
+The truth: layers that keep their scores while the model is called on arrays,
+without any function that walks through a model.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from support import networks
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    attention_scores,
+    fuse_squeeze_excite,
+    insert_attention,
+)
+
+SEEN = []
+
+
+class Observed(SqueezeExcite):
+    """Squeeze-and-Excitation that notes its scores if they are numbers."""
+
+    is_observed = False
+
+    def call(self, inputs, mask=None, return_attention_scores=False):
+        outputs, scores = super().call(inputs, mask, True)
+        if Observed.is_observed:
+            SEEN.append(keras.ops.convert_to_numpy(scores))
+        return (outputs, scores) if return_attention_scores else outputs
+
+
+def scores_seen(model, x):
+    """What the layers compute when the model is called in inference."""
+    SEEN.clear()
+    Observed.is_observed = True
+    try:
+        model(x, training=False)
+    finally:
+        Observed.is_observed = False
+    return list(SEEN)
+
+
+def attended(network):
+    """The network with attention after each of its convolutions."""
+    return insert_attention(
+        network,
+        lambda site: Observed(reduction=2, name=f"{site.name}_se"),
+        lambda layer: isinstance(layer, layers.Conv2D),
+    )
+
+
+def data_for(model, rng, samples=5):
+    sequential = isinstance(model, keras.Sequential)
+    return keras.tree.map_structure(
+        lambda tensor: rng.normal(size=(samples, *tensor.shape[1:])).astype(
+            "float32"
+        ),
+        model.inputs[0] if sequential else model.input,
+    )
+
+
+NETWORKS = {
+    "residual": networks.residual,
+    "sequential": networks.sequential,
+    "dictionaries": networks.dictionaries,
+    "shared": networks.shared,
+    "nested": networks.nested,
+    "nested in sequential": networks.nested_in_sequential,
+    "siamese": networks.siamese,
+    "operations": networks.operations,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores(name, rng):
+    model = attended(NETWORKS[name]())
+    x = data_for(model, rng)
+    expected = scores_seen(model, x)
+    scores = attention_scores(model, x, batch_size=2, verbose=0)
+    assert len(scores) == len(expected)
+    for actual, values in zip(scores.values(), expected, strict=True):
+        assert isinstance(actual, np.ndarray)
+        np.testing.assert_allclose(actual, values, rtol=1e-4, atol=1e-6)
+
+
+def test_keys(rng):
+    model = attended(networks.siamese())
+    names = ["a_1", "a_2", "b_1", "b_2", "shortcut"]
+    keys = attention_scores(model, data_for(model, rng), verbose=0).keys()
+    assert sorted(keys) == sorted(
+        f"backbone/{name}_se{number}" for name in names for number in ("", ":1")
+    )
+
+
+def test_keys_of_a_layer_that_is_called_twice(rng):
+    inputs = keras.Input((4, 8))
+    shared, last = (
+        SqueezeExcite(reduction=2, name="se"),
+        SqueezeExcite(name="x"),
+    )
+    model = keras.Model(inputs, last(shared(shared(inputs))))
+    scores = attention_scores(model, data_for(model, rng), verbose=0)
+    assert list(scores) == ["se", "se:1", "x"]
+
+
+def small(rng, **options):
+    inputs = keras.Input((6, 8))
+    x = layers.Conv1D(8, 3, name="conv")(inputs)
+    x = Observed(reduction=2, name="se", **options)(x)
+    model = keras.Model(inputs, layers.Dense(3)(x), name="small")
+    return model, data_for(model, rng, samples=7)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = self.x[3 * index : 3 * index + 3]
+        return part, np.zeros(len(part))
+
+
+def tf_dataset(x):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((x, np.zeros(7))).batch(3)
+
+
+def torch_loader(x):
+    import torch
+
+    pairs = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.zeros(7))
+    return torch.utils.data.DataLoader(pairs, batch_size=3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda x: x,
+        Batches,
+        pytest.param(tf_dataset, marks=pytest.mark.backend("tensorflow")),
+        pytest.param(torch_loader, marks=pytest.mark.backend("torch")),
+    ],
+)
+def test_data(data, rng):
+    """Samples stay in order, and the last batch is smaller."""
+    model, x = small(rng)
+    (expected,) = scores_seen(model, x)
+    scores = attention_scores(model, data(x), verbose=0)
+    np.testing.assert_allclose(scores["se"], expected, rtol=1e-4)
+
+
+def test_steps(rng):
+    model, x = small(rng)
+    endless = ((x[:2],) for _ in iter(int, 1))
+    scores = attention_scores(model, endless, steps=3, verbose=0)
+    assert scores["se"].shape == (6, 8)
+
+
+def test_progress(rng, capsys):
+    model, x = small(rng)
+    attention_scores(model, x, batch_size=3, verbose=0)
+    assert capsys.readouterr().out == ""
+    attention_scores(model, x, batch_size=3, verbose=2)
+    assert "3/3" in capsys.readouterr().out
+
+
+def test_inference(rng):
+    """Dropout is off, also where a call asks for it, as in `predict`."""
+    inputs = keras.Input((6, 8))
+    x = layers.Dropout(0.5)(inputs, training=True)
+    x = layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(inputs, SqueezeExcite(reduction=2, name="se")(x))
+    model.get_layer("norm").moving_mean.assign(np.arange(8))
+    x = data_for(model, rng)
+    before = [weight.numpy() for weight in model.weights]
+    scores = attention_scores(model, x, verbose=0)
+    normed = (x - np.arange(8)) / np.sqrt(1 + 1e-3)
+    layer = model.get_layer("se")
+    _, expected = layer(normed.astype("float32"), return_attention_scores=True)
+    np.testing.assert_allclose(
+        scores["se"], keras.ops.convert_to_numpy(expected), rtol=1e-4
+    )
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
+def test_mask(rng):
+    """Steps of zeros at the end of a signal change nothing."""
+    inputs = keras.Input((None, 8))
+    x = layers.Masking()(inputs)
+    model = keras.Model(inputs, SqueezeExcite(reduction=2, name="se")(x))
+    short = rng.normal(size=(3, 4, 8)).astype("float32")
+    padded = np.pad(short, ((0, 0), (0, 5), (0, 0)))
+    np.testing.assert_allclose(
+        attention_scores(model, padded, verbose=0)["se"],
+        attention_scores(model, short, verbose=0)["se"],
+        rtol=1e-5,
+    )
+
+
+def test_channels_first(rng):
+    inputs = keras.Input((8, 5, 4))
+    layer = Observed(reduction=2, data_format="channels_first", name="se")
+    model = keras.Model(inputs, layer(inputs))
+    x = data_for(model, rng)
+    (expected,) = scores_seen(model, x)
+    scores = attention_scores(model, x, verbose=0)["se"]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "bfloat16"])
+def test_half_precision(dtype, rng):
+    keras.config.set_dtype_policy(dtype)
+    inputs = keras.Input((6, 8))
+    model = keras.Model(inputs, SqueezeExcite(name="se")(inputs))
+    x = rng.normal(size=(5, 6, 8)).astype("float32")
+    scores = attention_scores(model, x, verbose=0)["se"]
+    assert scores.dtype == "float32"
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_layer_that_returns_its_scores_already(rng):
+    inputs = keras.Input((6, 8))
+    layer = SqueezeExcite(reduction=2, name="se")
+    model = keras.Model(inputs, layer(inputs, return_attention_scores=True))
+    x = data_for(model, rng)
+    _, expected = model.predict(x, verbose=0)
+    scores = attention_scores(model, x, verbose=0)["se"]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        (["a_1_se"], ["backbone/a_1_se"]),
+        (("backbone/b_2_se",), ["backbone/b_2_se"]),
+        (lambda layer: layer.name == "b_1_se", ["backbone/b_1_se"]),
+    ],
+)
+def test_some_layers(chosen, expected, rng):
+    model = attended(networks.nested())
+    x = data_for(model, rng)
+    every = attention_scores(model, x, verbose=0)
+    some = attention_scores(model, x, layers=chosen, verbose=0)
+    assert list(some) == expected
+    for path, values in some.items():
+        np.testing.assert_allclose(values, every[path], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error", "message"),
+    [
+        (["a_1"], ValueError, "Near it: .*a_1_se"),
+        (lambda layer: False, ValueError, "selects no attention layer"),
+        ([], ValueError, "selects no attention layer"),
+        ("a_1_se", TypeError, "must be a list of names"),
+        (SqueezeExcite, TypeError, "must be a list of names"),
+    ],
+)
+def test_layers_that_are_not_there(chosen, error, message, rng):
+    model = attended(networks.nested())
+    with pytest.raises(error, match=message):
+        attention_scores(model, data_for(model, rng), layers=chosen)
+
+
+@pytest.mark.training
+def test_model_is_not_changed(rng):
+    model = attended(networks.nested())
+    model.compile("sgd", "mse")
+    x = data_for(model, rng)
+    outputs = model.predict(x, verbose=0)
+    function = model.predict_function
+    weights = [weight.numpy() for weight in model.weights]
+    attention_scores(model, x, verbose=0)
+    assert model.predict_function is function
+    for layer in model.get_layer("backbone").layers:
+        # It is an error for a layer with more calls than one.
+        assert keras.utils.is_keras_tensor(layer.output)
+    for weight, value in zip(model.weights, weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), outputs)
+    model.fit(x, np.zeros((5, 3)), verbose=0)
+    # A name that Keras counts: no layer was named meanwhile.
+    assert layers.Identity().name == "identity"
+
+
+@pytest.mark.backend("torch")
+def test_mode_of_torch_modules_is_kept(rng):
+    model, x = small(rng)
+    model.train()
+    attention_scores(model, x, verbose=0)
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_weights_stay_after_an_error(batches, rng):
+    """On JAX Keras moves them out of the model while it predicts."""
+    model, x = small(rng)
+    weights = [weight.numpy() for weight in model.weights]
+
+    def data():
+        for _ in range(batches):
+            yield (x,)
+        yield (x[..., :3],)
+
+    with pytest.raises(Exception, match="shape"):
+        attention_scores(model, data(), verbose=0)
+    for weight, value in zip(model.weights, weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
+class Block(layers.Layer):
+    """A layer of a user with attention inside."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.attention = SqueezeExcite(reduction=2)
+
+    def call(self, inputs):
+        return self.attention(inputs)
+
+
+def test_attention_that_the_graph_does_not_show(rng):
+    inputs = keras.Input((6, 8))
+    x = Block(name="block")(inputs)
+    model = keras.Model(inputs, x)
+    message = r"inside the layers \['block'\]"
+    with pytest.raises(ValueError, match=message):
+        attention_scores(model, data_for(model, rng))
+    model = keras.Model(inputs, SqueezeExcite(reduction=2, name="se")(x))
+    with pytest.warns(UserWarning, match=message):
+        scores = attention_scores(model, data_for(model, rng), verbose=0)
+    assert list(scores) == ["se"]
+
+
+class Own(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (networks.residual, ValueError, "fuse_squeeze_excite"),
+        (Own, ValueError, "change that method so that it returns the scores"),
+        (lambda: keras.Sequential([Block()]), ValueError, "is not built"),
+        (lambda: "model.keras", TypeError, "must be a Keras model"),
+    ],
+)
+def test_errors(model, error, message):
+    with pytest.raises(error, match=message):
+        attention_scores(model(), np.zeros((1, 6, 6, 8), "float32"))
+
+
+def test_eca_after_fusion(rng):
+    """The way that the error shows."""
+    inputs = keras.Input((6, 6, 8))
+    gates = layers.GlobalAveragePooling2D(keepdims=True)(inputs)
+    gates = layers.Conv2D(2, 1, activation="relu")(gates)
+    gates = layers.Conv2D(8, 1, activation="sigmoid")(gates)
+    outputs = layers.Multiply(name="product")([inputs, gates])
+    model = keras.Model(inputs, [outputs, gates])
+    x = data_for(model, rng)
+    model = keras.Model(inputs, layers.Flatten()(outputs))
+    scores = attention_scores(fuse_squeeze_excite(model), x, verbose=0)
+    expected = keras.Model(inputs, gates).predict(x, verbose=0)
+    np.testing.assert_allclose(scores["product"], expected[:, 0, 0], rtol=1e-4)
+
+
+def test_eca(rng):
+    inputs = keras.Input((6, 8))
+    layer = EfficientChannelAttention(identity_start=True, name="eca")
+    model = keras.Model(inputs, layer(inputs))
+    scores = attention_scores(model, data_for(model, rng), verbose=0)
+    np.testing.assert_array_equal(scores["eca"], np.ones((5, 8)))
