@@ -298,3 +298,23 @@ def test_the_calls_of_a_shared_layer_keep_their_order():
     assert removed.to_json() == model.to_json()
     late = keras.Model(x, layers.Add()([late, shared(y)]))
     assert remove_attention(with_attention(late)).to_json() == late.to_json()
+
+
+class OfLayers(keras.Model):
+    """Makes its graph of layers that it is given."""
+
+    def __init__(self, stem, **kwargs):
+        x = image()
+        super().__init__(x, conv("own")(stem(x)), **kwargs)
+        self.stem = stem
+
+    def get_config(self):
+        return {"stem": self.stem, "name": self.name}
+
+
+def test_a_class_of_its_own_whose_graph_shares_a_layer_is_refused():
+    x, stem = image(), conv("stem")
+    inner = OfLayers(stem, name="inner")
+    model = keras.Model(x, conv("c")(stem(inner(x))))
+    with pytest.raises(ValueError, match=r"'inner'.*shares the layer 'stem'"):
+        with_attention(model)
