@@ -26,7 +26,7 @@ from keras_channel_attn import (
 )
 
 CHANNELS = 4
-COUNT = int(os.environ.get("NETWORKS", 5))
+COUNT = int(os.environ.get("NETWORKS", 4))
 SEED = int(os.environ.get("NETWORKS_SEED", 0))
 
 # TensorFlow has no convolution over channels first on the CPU.
