@@ -318,3 +318,26 @@ def test_a_class_of_its_own_whose_graph_shares_a_layer_is_refused():
     model = keras.Model(x, conv("c")(stem(inner(x))))
     with pytest.raises(ValueError, match=r"'inner'.*shares the layer 'stem'"):
         with_attention(model)
+
+
+class Backbone(keras.Model):
+    """As in keras-hub: its own configuration, and a property."""
+
+    def __init__(self, **kwargs):
+        x = image()
+        super().__init__(x, graph_of_two(x), **kwargs)
+        self._ends = {"c": self.get_layer("c").output}
+
+    @property
+    def ends(self):
+        return self._ends
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_a_property_of_a_class_that_is_not_kept():
+    model = Backbone()
+    copy = with_attention(model)
+    end = keras.Model(copy.input, copy.ends["c"])
+    assert_same_outputs(keras.Model(model.input, model.ends["c"]), end)
