@@ -50,7 +50,7 @@ def row(name, size, rounds):
     try:
         where, sites = "residual", len(attention_sites(model))
     except ValueError:
-        # DenseNet and NASNet concatenate; they have no residual branches.
+        # DenseNet concatenates; it has no residual branches.
         where, sites = (
             is_convolution,
             len(attention_sites(model, is_convolution)),

@@ -60,7 +60,10 @@ def carry_attributes(model: Any, copy: Any, translation: Translation) -> None:
     lost = []
     ignored = _attributes_of_keras(isinstance(model, keras.Sequential))
     carried = _attributes(copy)
-    for name, value in _attributes(model).items():
+    values = _attributes(model)
+    if type(copy) is not type(model):
+        values |= _properties(model)
+    for name, value in values.items():
         is_private = name.startswith("_") and is_from_keras(type(model))
         if name in ignored or is_private:
             continue
@@ -84,6 +87,20 @@ def carry_attributes(model: Any, copy: Any, translation: Translation) -> None:
 def _attributes(model: Any) -> dict[str, Any]:
     # On torch layers are not in the dictionary of an object.
     return {**vars(model), **vars(model).get("_modules", {})}
+
+
+def _properties(model: Any) -> dict[str, Any]:
+    """Attributes that the class shows as properties, which a copy lacks.
+
+    keras-hub's backbones keep `pyramid_outputs` as `_pyramid_outputs`.
+    """
+    return {
+        name: vars(model)[f"_{name}"]
+        for kind in type(model).__mro__
+        if not is_from_keras(kind)
+        for name, value in vars(kind).items()
+        if isinstance(value, property) and f"_{name}" in vars(model)
+    }
 
 
 @functools.cache

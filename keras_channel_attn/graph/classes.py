@@ -66,6 +66,8 @@ def of_same_class(model: Any, functional: Any) -> Any:
 def _takes_inputs_and_outputs(kind: Any) -> bool:
     """Whether a class is constructed like a functional model: Keras' rule."""
     own = inspect.getfullargspec(kind.__init__)
+    if set(own.kwonlyargs) - set(own.kwonlydefaults or ()):
+        return False
     expected = inspect.getfullargspec(_functional_class().__init__)
     return own.args == expected.args or bool(own.varargs and own.varkw)
 

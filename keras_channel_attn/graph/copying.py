@@ -7,7 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.operations import inner_layers, is_from_keras
+from keras_channel_attn.graph.operations import (
+    inner_layers,
+    is_from_keras,
+    is_model,
+    operations_of,
+)
 
 _DETAIL_LENGTH = 200
 
@@ -153,18 +158,16 @@ def _share(layer: Any, copy: Any, shared: Callable[[Any], Any]) -> None:
 
 
 def _replace_held(holder: Any, old: Any, new: Any) -> None:
+    if is_model(holder) and old in operations_of(holder):
+        # Its graph would go on with the old one.
+        raise ValueError(
+            f"The model '{holder.name}' (of type {type(holder).__name__}) "
+            "cannot be copied: its graph shares the layer "
+            f"'{old.name}' with other parts of the network."
+        )
     for name, value in vars(holder).items():
-        replaced = _with_replaced(value, old, new)
-        if replaced is value:
-            continue
-        if isinstance(holder, keras.Function):
-            raise ValueError(
-                f"The model '{holder.name}' cannot be copied: it shares the "
-                f"layer '{old.name}' with other parts of the network, and has "
-                "a class of its own."
-            )
         # Not assigned: Keras would track the new layer beside the old one.
-        vars(holder)[name] = replaced
+        vars(holder)[name] = _with_replaced(value, old, new)
 
 
 def _with_replaced(value: Any, old: Any, new: Any) -> Any:

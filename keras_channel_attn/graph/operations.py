@@ -78,11 +78,13 @@ def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
 def _layers_in(value: Any, place: str) -> list[tuple[str, Any]]:
     if isinstance(value, keras.layers.Layer):
         return [(place, value)]
-    entries: Iterable[tuple[Any, Any]] = ()
+    entries: Iterable[tuple[Any, Any]]
     if isinstance(value, dict):
         entries = value.items()
     elif isinstance(value, (list, tuple)):
         entries = enumerate(value)
+    else:
+        return []
     return [
         found
         for key, entry in entries

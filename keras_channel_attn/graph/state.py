@@ -134,7 +134,7 @@ def _carry_plain_attributes(layer: Any, copy: Any) -> None:
     """Numbers, strings and the like that a user has set on a layer."""
     for name, value in vars(layer).items():
         if (
-            isinstance(value, (str, int, float, tuple))
+            isinstance(value, (str, int, float))
             and not name.startswith("_")
             and name not in vars(copy)
         ):

@@ -201,13 +201,14 @@ def _behaves_like_addition(call: Call) -> bool:
     since the scale of a branch often starts at zero, and so are the inputs,
     which are small: a layer for large images costs nothing.
     """
-    shape = [size or 2 for size in call.inputs[0].shape]
+    batch_size, *sizes = call.inputs[0].shape
+    shape = [batch_size or 1, *(size or 2 for size in sizes)]
     small = [min(size, 2) for size in shape]
     small[-1] = shape[-1]
     if len(shape) > 2:
         small[1] = shape[1] if _is_channels_first(call) else small[1]
-    for sizes in (small, shape):
-        responses = _responses(call, sizes)
+    for candidate in (small, shape):
+        responses = _responses(call, candidate)
         if responses is not None:
             return responses
     return False

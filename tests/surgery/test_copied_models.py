@@ -113,12 +113,33 @@ class Stack(keras.Sequential):
         return {}
 
 
+class Distiller(keras.Model):
+    """Takes inputs and outputs, and something that a copy would not have."""
+
+    def __init__(self, *args, teacher, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.teacher = teacher
+
+    def train_step(self, *args):
+        return {}
+
+
+def distiller(**arguments):
+    x = image()
+    return Distiller(x, graph_of_two(x), teacher=None, **arguments)
+
+
 def forbidden(layer):
     raise AssertionError("called before the model was refused")
 
 
 @pytest.mark.parametrize(
-    ("kind", "logic"), [(Detector, "compute_loss"), (Stack, "train_step")]
+    ("kind", "logic"),
+    [
+        (Detector, "compute_loss"),
+        (Stack, "train_step"),
+        (distiller, "train_step"),
+    ],
 )
 @pytest.mark.parametrize("nested", [False, True])
 def test_logic_that_would_be_lost_is_refused_first(kind, logic, nested):
@@ -129,7 +150,7 @@ def test_logic_that_would_be_lost_is_refused_first(kind, logic, nested):
         model, where = keras.Model(x, model(x)), ["special/c"]
     with pytest.raises(
         ValueError,
-        match=rf"'special' \(of type {kind.__name__}\).*`{logic}`.*Pass",
+        match=rf"'special' \(of type \w+\) cannot be copied.*`{logic}`.*Pass",
     ):
         insert_attention(model, forbidden, where)
 
@@ -265,3 +286,58 @@ def test_a_nested_model_on_the_same_input():
     assert_same_outputs(model, with_attention(model, ["encoder/c"]))
     copy = insert_attention(model, identity_attention())
     assert_same_outputs(model, copy)
+
+
+def test_the_calls_of_a_shared_layer_keep_their_order():
+    """Keras numbers them: the second call is the one nearer to the input."""
+    x = image()
+    shared, y = layers.ReLU(name="shared"), conv("c")(x)
+    late = shared(conv("e")(conv("d")(y)))
+    model = keras.Model(x, layers.Add()([shared(y), late]))
+    removed = remove_attention(with_attention(model))
+    assert removed.to_json() == model.to_json()
+    late = keras.Model(x, layers.Add()([late, shared(y)]))
+    assert remove_attention(with_attention(late)).to_json() == late.to_json()
+
+
+class OfLayers(keras.Model):
+    """Makes its graph of layers that it is given."""
+
+    def __init__(self, stem, **kwargs):
+        x = image()
+        super().__init__(x, conv("own")(stem(x)), **kwargs)
+        self.stem = stem
+
+    def get_config(self):
+        return {"stem": self.stem, "name": self.name}
+
+
+def test_a_class_of_its_own_whose_graph_shares_a_layer_is_refused():
+    x, stem = image(), conv("stem")
+    inner = OfLayers(stem, name="inner")
+    model = keras.Model(x, conv("c")(stem(inner(x))))
+    with pytest.raises(ValueError, match=r"'inner'.*shares the layer 'stem'"):
+        with_attention(model)
+
+
+class Backbone(keras.Model):
+    """As in keras-hub: its own configuration, and a property."""
+
+    def __init__(self, **kwargs):
+        x = image()
+        super().__init__(x, graph_of_two(x), **kwargs)
+        self._ends = {"c": self.get_layer("c").output}
+
+    @property
+    def ends(self):
+        return self._ends
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_a_property_of_a_class_that_is_not_kept():
+    model = Backbone()
+    copy = with_attention(model)
+    end = keras.Model(copy.input, copy.ends["c"])
+    assert_same_outputs(keras.Model(model.input, model.ends["c"]), end)

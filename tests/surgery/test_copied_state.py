@@ -197,7 +197,14 @@ class InList(Holding):
         return ops.matmul(x, ops.transpose(self.others[1]["again"].kernel))
 
 
-KINDS = [Holding, Serialized, InList]
+class Handing(Holding):
+    """Its configuration holds the other layer itself."""
+
+    def get_config(self):
+        return {**layers.Layer.get_config(self), "tied": self.tied}
+
+
+KINDS = [Holding, Serialized, InList, Handing]
 
 
 def autoencoder(kind):
@@ -235,6 +242,19 @@ def test_two_layers_that_hold_one_that_is_in_no_graph(kind):
     assert held[0] is held[1]
     assert held[0] is not dense
     assert len(copy.weights) == len(model.weights) + 2
+    assert_same_outputs(model, copy, array((2, 6, 8)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_that_one_layer_alone_holds(kind):
+    x = keras.Input((6, 8))
+    dense = layers.Dense(4)
+    dense.build((None, 8))
+    y = layers.Conv1D(4, 1, name="c", **LAST)(x[..., :4])
+    model = keras.Model(x, kind(dense, name="tied")(y))
+    copy = with_attention(model)
+    assert copy.get_layer("tied").tied is not dense
+    assert copy.get_layer("tied").tied.name == dense.name
     assert_same_outputs(model, copy, array((2, 6, 8)))
 
 

@@ -95,14 +95,7 @@ over_families = pytest.mark.parametrize(
 )
 
 # JAX compiles each operation for each shape: it computes what is fast then.
-FAST_ON_JAX = (
-    "ResNet50",
-    "ResNet50V2",
-    "MobileNetV3Small",
-    "EfficientNetV2B0",
-    "MobileNet",
-    "VGG16",
-)
+FAST_ON_JAX = ("ResNet50", "MobileNetV3Small", "MobileNet")
 over_computed_families = pytest.mark.parametrize(
     "name",
     [
@@ -132,7 +125,7 @@ def test_identity_start_changes_no_output(name):
     assert distance(expected(name), predictions(copy)) < 1e-5
 
 
-@over_computed_families
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNet"])
 def test_other_attention_changes_the_outputs(name):
     _, where, _ = FAMILIES[name]
     copy = insert_attention(built(name), SqueezeExcite(), where)
