@@ -312,7 +312,7 @@ def test_weights_stay_after_an_error(batches, rng):
             yield (x,)
         yield (x[..., :3],)
 
-    with pytest.raises(Exception, match="shape|depth"):
+    with pytest.raises(Exception, match=r"shape|depth"):
         attention_scores(model, data(), verbose=0)
     for weight, value in zip(model.weights, weights, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value)
