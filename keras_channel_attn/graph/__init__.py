@@ -18,6 +18,7 @@ from keras_channel_attn.graph.rebuilding import (
     check_classes,
     rebuild,
 )
+from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.tensors import TensorMap
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "is_operation",
     "matrix_count",
     "rebuild",
+    "recursion_limit_raised",
 ]

@@ -30,6 +30,7 @@ from keras_channel_attn.graph.operations import (
     operations_of,
 )
 from keras_channel_attn.graph.random_state import random_state_kept
+from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.state import carry_state, variable_pairs
 from keras_channel_attn.graph.tensors import (
     TensorMap,
@@ -131,7 +132,8 @@ def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
     """
     changes = changes or Changes()
     check_classes(graph, changes.calls())
-    with random_state_kept():
+    call_count = sum(1 for _ in graph.all_calls())
+    with random_state_kept(), recursion_limit_raised(2 * call_count):
         builder = _Builder(graph, changes)
         copy = builder.copy(graph.model)
         builder.carry()

@@ -1,9 +1,7 @@
 """Residual networks with channel attention: the one builder of all of them."""
 
-import contextlib
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +12,7 @@ from keras_channel_attn.arguments import (
     one_of,
     positive_integer,
 )
+from keras_channel_attn.graph import recursion_limit_raised
 from keras_channel_attn.models.architecture import Architecture
 from keras_channel_attn.models.layer_names import CLASSIFIER
 from keras_channel_attn.models.resnet_blocks import (
@@ -157,7 +156,8 @@ def ResNet(
         )(x)
     elif pooling is not None:
         x = layers.global_pooling(x, pooling)
-    with _recursion_limit_for(depths):
+    # At most 13 layers in a row make a block, 17 the input, stem and top.
+    with recursion_limit_raised(20 * (sum(depths) + 1)):
         if input_tensor is not None:
             inputs = keras.utils.get_source_inputs(input_tensor)
             inputs = inputs[0] if len(inputs) == 1 else inputs
@@ -180,22 +180,6 @@ def _features(
             block = Block(architecture, stage, index)
             x = apply_block(layers, x, block, attention)
     return x
-
-
-@contextlib.contextmanager
-def _recursion_limit_for(depths: Sequence[int]) -> Iterator[None]:
-    """A recursion limit with which Keras can build a network this deep.
-
-    `keras.Model` visits the layers of a graph by recursion, one Python frame
-    for each, and Python's default limit is 1000.
-    """
-    limit = sys.getrecursionlimit()
-    # At most 13 layers in a row make a block, 17 the input, stem and top.
-    sys.setrecursionlimit(limit + 20 * (sum(depths) + 1))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _check_attention(attention: Any) -> None:

@@ -183,10 +183,10 @@ def from_timm(
     """A network by its name in timm, with a published checkpoint if wanted.
 
     The deepest networks, such as `seresnet269d`, build with Python's default
-    recursion limit. But `keras.models.load_model`, `keras.models.clone_model`,
-    `insert_attention` and `keras.Model(network.input, ...)` then raise
-    `RecursionError: maximum recursion depth exceeded`. Call
-    `sys.setrecursionlimit(20_000)` before them.
+    recursion limit, and attention can be inserted into them. But
+    `keras.models.load_model`, `keras.models.clone_model` and
+    `keras.Model(network.input, ...)` then raise `RecursionError: maximum
+    recursion depth exceeded`. Call `sys.setrecursionlimit(20_000)` before them.
 
     Args:
         name: String, such as `"seresnet50"`, or with the tag of a checkpoint,

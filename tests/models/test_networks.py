@@ -10,7 +10,7 @@ from support import models_page
 from support.networks import predictions, randomize
 from support.prepared_images import image
 
-from keras_channel_attn import SqueezeExcite, models
+from keras_channel_attn import SqueezeExcite, insert_attention, models
 from keras_channel_attn.models.attention import (
     efficient_channel_attention,
     squeeze_excite,
@@ -309,6 +309,8 @@ def test_a_network_deeper_than_the_recursion_limit():
             input_shape=(32, 32, 3),
             data_format="channels_last",
         )
+        attended = insert_attention(network, SqueezeExcite(reduction=4))
+        assert len(attended.layers) == len(network.layers) + 73
         assert sys.getrecursionlimit() == 500
         # What the builder protects from: it would fail without.
         with pytest.raises(RecursionError):
