@@ -85,9 +85,9 @@ def insert_attention(
               convolution, just before its addition. The shortcut is left
               alone. Branches of transformers (attention or dense layers only)
               are not included: pass their names, or a predicate.
-            - A list of names of layers: after each of them. A layer of a
-              nested model has the name `"outer/inner"`, the second output of
-              a layer with several outputs `"name:1"`.
+            - The name of a layer, or a list of names: after each of them. A
+              layer of a nested model has the name `"outer/inner"`, the second
+              output of a layer with several outputs `"name:1"`.
             - A predicate, a callable that takes a layer and returns a boolean:
               after each layer for which it is true.
 

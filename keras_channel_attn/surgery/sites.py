@@ -62,8 +62,9 @@ def find_sites(graph: Graph, where: Any) -> list[Site]:
         List of `Site`, not empty, in the order of computation. A shared layer
         has a site for each of its calls.
     """
+    if isinstance(where, str) and where != "residual":
+        where = [where]
     if isinstance(where, str):
-        _check_residual(where)
         sites = _residual_sites(graph)
         if not sites:
             raise ValueError(_no_residual_branch(graph.model))
@@ -150,15 +151,6 @@ def _check_rank(site: Site) -> None:
         )
 
 
-def _check_residual(where: str) -> None:
-    if where != "residual":
-        raise ValueError(
-            '`where` must be "residual", a list of names of layers, or a '
-            f"predicate. Received: where={where!r}. For a single layer "
-            f"pass a list: [{where!r}]."
-        )
-
-
 def _no_residual_branch(model: Any) -> str:
     return (
         f"The model '{model.name}' has no residual branches: no addition of a "
@@ -174,7 +166,7 @@ def _outputs_named(graph: Graph, where: Any) -> dict[Any, list[int | None]]:
     """From each layer that a list names to the positions of its outputs."""
     if isinstance(where, (type, keras.layers.Layer)):
         raise TypeError(
-            '`where` must be "residual", a list of names of layers, or a '
+            '`where` must be "residual", one or several names of layers, or a '
             f"predicate. Received: where={where!r}. For all layers of a class "
             "pass a predicate: `lambda layer: isinstance(layer, ...)`."
         )
@@ -182,7 +174,7 @@ def _outputs_named(graph: Graph, where: Any) -> dict[Any, list[int | None]]:
         isinstance(name, str) for name in where
     ):
         raise TypeError(
-            '`where` must be "residual", a list of names of layers, or a '
+            '`where` must be "residual", one or several names of layers, or a '
             f"predicate. Received: where={where!r}."
         )
     if not where:

@@ -450,6 +450,13 @@ def two_outputs():
     return keras.Model(x, layers.Concatenate(1, name="join")([first, second]))
 
 
+def test_a_single_name_may_be_a_string():
+    model = residual()
+    assert attention_sites(model, "a_2") == ["a_2"]
+    copy = insert_attention(model, identity(), "a_2")
+    assert list(attention_of(copy)) == ["a_2_squeeze_excite"]
+
+
 @pytest.mark.parametrize(
     ("build", "where", "error", "message"),
     [
@@ -463,9 +470,19 @@ def two_outputs():
         (residual, ["xyz"], ValueError, r"`model.summary\(\)` lists them"),
         (residual, ["image"], ValueError, "no layer 'image' that attention"),
         (residual, [], ValueError, "empty list"),
-        (residual, "a_2", ValueError, r"pass a list: \['a_2'\]"),
-        (residual, 3, TypeError, "list of names of layers, or a predicate"),
-        (residual, [3], TypeError, "list of names of layers, or a predicate"),
+        (residual, "a_22", ValueError, r"no layer 'a_22'.*Similar names"),
+        (
+            residual,
+            3,
+            TypeError,
+            "one or several names of layers, or a predicate",
+        ),
+        (
+            residual,
+            [3],
+            TypeError,
+            "one or several names of layers, or a predicate",
+        ),
         (residual, None, TypeError, '"residual"'),
         (
             residual,
@@ -490,7 +507,7 @@ def test_no_such_place(build, where, error, message):
 def test_a_layer_is_no_predicate():
     """It can be called, and would be true for anything."""
     model = residual()
-    with pytest.raises(TypeError, match="list of names"):
+    with pytest.raises(TypeError, match="one or several names"):
         attention_sites(model, model.get_layer("a_2"))
 
 
