@@ -13,7 +13,7 @@ from keras_channel_attn.analysis.keys import numbered
 from keras_channel_attn.graph import (
     Call,
     Graph,
-    TensorMap,
+    IdentityMap,
     graph_of,
     is_model,
 )
@@ -120,7 +120,7 @@ class _Predictor(keras.Model):
         self, graph: Graph, args: Any, kwargs: Any, scores: list[Any]
     ) -> list[Any]:
         """The outputs of a model; the scores in it are appended to a list."""
-        tensors = TensorMap()
+        tensors = IdentityMap()
         entered = self._entry_of[graph.model](*args, **kwargs)
         _assign(tensors, graph.model.inputs, keras.tree.flatten(entered))
         for call in graph.calls:
@@ -177,7 +177,7 @@ def _single_precision(scores: Any) -> Any:
 
 
 def _assign(
-    tensors: TensorMap, symbolic: Sequence[Any], values: Sequence[Any]
+    tensors: IdentityMap, symbolic: Sequence[Any], values: Sequence[Any]
 ) -> None:
     for tensor, value in zip(symbolic, values, strict=True):
         tensors[tensor] = value

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph, TensorMap
+from keras_channel_attn.graph import Call, Graph, IdentityMap
 from keras_channel_attn.graph.tensors import with_tensors_replaced
 
 Shape = tuple[int, ...]
@@ -62,7 +62,7 @@ def _shaped_calls(
     graph: Graph, inputs: list[Any], outputs: list[Any]
 ) -> Iterator[ShapedCall]:
     """As `shaped_calls`; the outputs of the model are appended to a list."""
-    tensors = TensorMap()
+    tensors = IdentityMap()
     _assign(tensors, graph.model.inputs, inputs)
     for call in graph.calls:
         args, kwargs = with_tensors_replaced((call.args, call.kwargs), tensors)
@@ -123,7 +123,7 @@ def _shapes(structure: Any) -> list[Shape]:
 
 
 def _assign(
-    tensors: TensorMap, symbolic: Sequence[Any], values: Sequence[Any]
+    tensors: IdentityMap, symbolic: Sequence[Any], values: Sequence[Any]
 ) -> None:
     for tensor, value in zip(symbolic, values, strict=True):
         tensors[tensor] = value

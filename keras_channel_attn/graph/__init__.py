@@ -5,6 +5,7 @@ and `rebuild` makes a copy of the model with `Changes`.
 """
 
 from keras_channel_attn.graph.calls import Call, Graph, graph_of
+from keras_channel_attn.graph.changes import Changes
 from keras_channel_attn.graph.operations import (
     convolves,
     is_from_keras,
@@ -13,20 +14,16 @@ from keras_channel_attn.graph.operations import (
     matrix_count,
 )
 from keras_channel_attn.graph.probing import Probe
-from keras_channel_attn.graph.rebuilding import (
-    Changes,
-    check_classes,
-    rebuild,
-)
+from keras_channel_attn.graph.rebuilding import check_classes, rebuild
 from keras_channel_attn.graph.recursion import recursion_limit_raised
-from keras_channel_attn.graph.tensors import TensorMap
+from keras_channel_attn.graph.tensors import IdentityMap
 
 __all__ = [
     "Call",
     "Changes",
     "Graph",
+    "IdentityMap",
     "Probe",
-    "TensorMap",
     "check_classes",
     "convolves",
     "graph_of",

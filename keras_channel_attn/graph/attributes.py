@@ -19,7 +19,7 @@ from keras_channel_attn.graph.operations import (
     is_from_keras,
     is_model,
 )
-from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
+from keras_channel_attn.graph.tensors import IdentityMap, with_tensors_replaced
 
 # What Keras adds to a model that is compiled and used. A copy is not.
 _KERAS_ATTRIBUTES = {
@@ -268,12 +268,12 @@ def _parts(value: Any) -> list[Any]:
     return list(getattr(value, "__dict__", {}).values())
 
 
-def view_of(model: Any, tensors: TensorMap) -> Any:
+def view_of(model: Any, tensors: IdentityMap) -> Any:
     """A model on tensors of the copy, if it is one on those of the original.
 
     Args:
         model: Layer or model of the original.
-        tensors: `TensorMap` from tensors of the original to those of the copy.
+        tensors: `IdentityMap` from tensors of the original to the copy's.
 
     Returns:
         A functional model, or `None`.

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph.operations import is_model, operations_of
-from keras_channel_attn.graph.tensors import TensorMap, symbolic_tensors
+from keras_channel_attn.graph.tensors import IdentityMap, symbolic_tensors
 
 _DATA_FORMATS = ("channels_last", "channels_first")
 _TRANSPOSING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Rot90")
@@ -68,7 +68,7 @@ class Graph:
         self.nested[model] = self
         self.outputs: list[Any] = list(model.outputs)
         self.calls: list[Call] = []
-        self._sources = TensorMap()
+        self._sources = IdentityMap()
         for node in _nodes(model):
             call = Call(node, self)
             if is_model(call.operation) and call.operation not in self.nested:
@@ -110,9 +110,9 @@ class Graph:
         """Whether a tensor is an output of this model."""
         return any(tensor is output for output in self.outputs)
 
-    def upstream(self, tensor: Any) -> TensorMap:
+    def upstream(self, tensor: Any) -> IdentityMap:
         """All tensors that a tensor is computed from, without itself."""
-        found, waiting = TensorMap(), [tensor]
+        found, waiting = IdentityMap(), [tensor]
         while waiting:
             call = self.source(waiting.pop())
             for input_tensor in call.inputs if call else ():

@@ -10,7 +10,7 @@ from keras_channel_attn.graph.calls import Call
 from keras_channel_attn.graph.copying import copy_of
 from keras_channel_attn.graph.random_state import random_state_kept
 from keras_channel_attn.graph.state import carry_state
-from keras_channel_attn.graph.tensors import TensorMap, with_tensors_replaced
+from keras_channel_attn.graph.tensors import IdentityMap, with_tensors_replaced
 
 
 class Probe:
@@ -33,7 +33,7 @@ class Probe:
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         """The outputs for arrays in the place of the inputs, in inference."""
-        tensors = TensorMap()
+        tensors = IdentityMap()
         for tensor, array in zip(self._call.inputs, arrays, strict=True):
             tensors[tensor] = keras.ops.convert_to_tensor(array)
         args, kwargs = with_tensors_replaced(

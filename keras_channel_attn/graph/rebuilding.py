@@ -6,8 +6,7 @@ change, on a graph that costs nothing to read, and writes no loop over calls.
 """
 
 import collections
-import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -18,6 +17,7 @@ from keras_channel_attn.graph.attributes import (
     view_of,
 )
 from keras_channel_attn.graph.calls import Call, Graph
+from keras_channel_attn.graph.changes import Changes
 from keras_channel_attn.graph.classes import (
     check_class,
     keeps_class,
@@ -33,65 +33,10 @@ from keras_channel_attn.graph.random_state import random_state_kept
 from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.state import carry_state, variable_pairs
 from keras_channel_attn.graph.tensors import (
-    TensorMap,
+    IdentityMap,
     symbolic_tensors,
     with_tensors_replaced,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Replacement:
-    layer: Any
-    inputs: Sequence[Any] | None
-    weights: Sequence[Any] | None
-    trainable: bool
-
-
-class Changes:
-    """What is to be different in the copy of a model."""
-
-    def __init__(self) -> None:
-        self._before: dict[Call, TensorMap] = {}
-        self._after: dict[Call, dict[int, Any]] = {}
-        self._instead: dict[Call, _Replacement | None] = {}
-
-    def insert_before(self, call: Call, tensor: Any, layer: Any) -> None:
-        """Apply a layer to one input of a call, for this call alone."""
-        self._before.setdefault(call, TensorMap())[tensor] = layer
-
-    def insert_after(self, call: Call, tensor: Any, layer: Any) -> None:
-        """Apply a layer to an output of a call, for all who use it."""
-        position = [output is tensor for output in call.outputs].index(True)
-        self._after.setdefault(call, {})[position] = layer
-
-    def replace(
-        self,
-        call: Call,
-        layer: Any,
-        inputs: Sequence[Any] | None = None,
-        weights: Sequence[Any] | None = None,
-        trainable: bool = True,
-    ) -> None:
-        """Call another layer in the place of a call's own.
-
-        Args:
-            call: `Call` of the original.
-            layer: New layer.
-            inputs: List of tensors of the original to call it on. Defaults to
-                `None`: the arguments of the call.
-            weights: List of arrays for the new layer. Defaults to `None`: it
-                keeps its initial weights.
-            trainable: Boolean, flag of the new layer. Defaults to `True`.
-        """
-        self._instead[call] = _Replacement(layer, inputs, weights, trainable)
-
-    def remove(self, call: Call) -> None:
-        """Pass the first input of a call on, in place of its output."""
-        self._instead[call] = None
-
-    def calls(self) -> list[Call]:
-        """The calls that are not repeated as they are."""
-        return [*self._before, *self._after, *self._instead]
 
 
 def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
@@ -147,7 +92,7 @@ class _Builder:
         self.changes = changes
         self.changed = set(changes.calls())
         # From each tensor of the original to that of the copy.
-        self.tensors = TensorMap()
+        self.tensors = IdentityMap()
         # From each original layer or operation to its copy.
         self.copies: dict[Any, Any] = {}
         # From each model to its copy, nested ones before those around them.
@@ -157,12 +102,12 @@ class _Builder:
         self.in_graph, self.shared = _layers_in_use(graph, self.is_rebuilt)
         # From each layer, those inside other layers included, to its copy.
         self.inner: dict[Any, Any] = {}
-        # From each variable in arguments of calls, by identity, to its copy.
-        self.constants: dict[int, tuple[Any, Any]] = {}
+        # From each variable in arguments of calls to its copy.
+        self.constants = IdentityMap()
 
     def copy_of_model(self, graph: Graph) -> Any:
         # A nested model may begin at a tensor of the model around it.
-        model, tensors = graph.model, TensorMap()
+        model, tensors = graph.model, IdentityMap()
         plain = _functional(model)
         input_layers = _input_layers(plain)
 
@@ -194,13 +139,13 @@ class _Builder:
             self.extended.add(copy)
         return copy
 
-    def outputs(self, call: Call, tensors: TensorMap) -> tuple[Any, bool]:
+    def outputs(self, call: Call, tensors: IdentityMap) -> tuple[Any, bool]:
         """The outputs of a call in the copy; whether a layer in it is new."""
         changes = self.changes
-        before = changes._before.get(call, TensorMap())
-        if call in changes._instead:
+        before = changes.before.get(call, IdentityMap())
+        if call in changes.instead:
             return self.outputs_instead(call, tensors)
-        arguments = TensorMap()
+        arguments = IdentityMap()
         for tensor in call.inputs:
             value = tensors[tensor]
             layer = before.get(tensor)
@@ -213,14 +158,14 @@ class _Builder:
         copy = self.copy(call.operation)
         outputs = copy(*args, **kwargs)
         is_new = bool(before) or copy in self.extended
-        if call in changes._after:
+        if call in changes.after:
             outputs = keras.tree.pack_sequence_as(
                 outputs,
                 [
                     value
-                    if position not in changes._after[call]
+                    if position not in changes.after[call]
                     else _applied(
-                        changes._after[call][position], value, call.path
+                        changes.after[call][position], value, call.path
                     )
                     for position, value in enumerate(
                         keras.tree.flatten(outputs)
@@ -231,9 +176,9 @@ class _Builder:
         return outputs, is_new
 
     def outputs_instead(
-        self, call: Call, tensors: TensorMap
+        self, call: Call, tensors: IdentityMap
     ) -> tuple[Any, bool]:
-        replacement = self.changes._instead[call]
+        replacement = self.changes.instead[call]
         first_input = call.inputs[0]
         if replacement is None:
             if call.graph.source(first_input) is not None:
@@ -255,7 +200,7 @@ class _Builder:
             layer.trainable = False
         return outputs, True
 
-    def arguments(self, call: Call, tensors: TensorMap) -> tuple[Any, Any]:
+    def arguments(self, call: Call, tensors: IdentityMap) -> tuple[Any, Any]:
         """The arguments of a call in the copy."""
 
         def argument(leaf: Any) -> Any:
@@ -275,15 +220,14 @@ class _Builder:
             if any(candidate is variable for candidate in own):
                 pairs = variable_pairs(layer, built(layer, self.copy(layer)))
                 return next(copy for one, copy in pairs if one is variable)
-        if id(variable) not in self.constants:
-            copy = keras.Variable(
+        if variable not in self.constants:
+            self.constants[variable] = keras.Variable(
                 keras.ops.copy(variable.value),
                 trainable=variable.trainable,
                 dtype=variable.dtype,
                 name=variable.name,
             )
-            self.constants[id(variable)] = variable, copy
-        return self.constants[id(variable)][1]
+        return self.constants[variable]
 
     def copy(self, operation: Any) -> Any:
         """The copy of a layer or operation, made at its first call."""
@@ -343,7 +287,7 @@ class _Builder:
     def carry(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
         rebuilt = set(self.models.values())
-        variables: dict[int, Any] = {}
+        variables = IdentityMap()
         for original, copy in self.copies.items():
             if not isinstance(original, keras.layers.Layer):
                 continue
@@ -355,10 +299,10 @@ class _Builder:
                 if place in places:
                     self.inner.setdefault(inner, places[place])
             for variable, other in variable_pairs(original, copy):
-                variables[id(variable)] = other
+                variables[variable] = other
         translation = Translation(
             tensor=self.tensors.get,
-            variable=lambda variable: variables.get(id(variable)),
+            variable=variables.get,
             layer=self.copy_of_attribute,
             belongs=self.inner.__contains__,
         )
@@ -412,9 +356,9 @@ def _functional(model: Any) -> Any:
     return keras.Model(model.input, model.output, name=model.name)
 
 
-def _input_layers(model: Any) -> TensorMap:
+def _input_layers(model: Any) -> IdentityMap:
     """From each input tensor to its layer."""
-    found = TensorMap()
+    found = IdentityMap()
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             found[layer.output] = layer

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 
 
-class TensorMap:
-    """Dictionary whose keys are symbolic tensors, compared by identity.
+class IdentityMap:
+    """Dictionary whose keys are tensors or variables, compared by identity.
 
-    A `keras.KerasTensor` overloads comparison operators, so that it cannot be
-    the key of an ordinary dictionary safely.
+    They overload comparison operators, so that they cannot be the keys of an
+    ordinary dictionary safely.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ def symbolic_tensors(structure: Any) -> list[Any]:
     ]
 
 
-def with_tensors_replaced(structure: Any, replacements: TensorMap) -> Any:
+def with_tensors_replaced(structure: Any, replacements: IdentityMap) -> Any:
     """The structure with each tensor in `replacements` replaced."""
     return keras.tree.map_structure(
         lambda leaf: replacements.get(leaf, leaf), structure

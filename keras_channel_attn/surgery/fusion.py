@@ -13,8 +13,8 @@ from keras_channel_attn.graph import (
     Call,
     Changes,
     Graph,
+    IdentityMap,
     Probe,
-    TensorMap,
     graph_of,
     is_from_keras,
     is_operation,
@@ -154,7 +154,7 @@ def _fusible_blocks(graph: Graph) -> list[_Block]:
     """The blocks whose layers are called once and used for nothing else."""
     calls = list(graph.all_calls())
     times_called = collections.Counter(call.operation for call in calls)
-    times_used = TensorMap()
+    times_used = IdentityMap()
     for call in calls:
         for tensor in call.inputs:
             times_used[tensor] = times_used.get(tensor, 0) + 1

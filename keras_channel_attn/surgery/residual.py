@@ -9,8 +9,8 @@ import numpy as np
 from keras_channel_attn.graph import (
     Call,
     Graph,
+    IdentityMap,
     Probe,
-    TensorMap,
     convolves,
     is_from_keras,
     is_operation,
@@ -48,7 +48,7 @@ class ResidualBranches:
         inputs = list(_distinct(call.inputs))
         if len(inputs) < 2 or len({tensor.shape for tensor in inputs}) > 1:
             return []
-        upstream = TensorMap()
+        upstream = IdentityMap()
         for tensor in inputs:
             upstream[tensor] = call.graph.upstream(tensor)
         shortcut = root = _identity(upstream)
@@ -67,11 +67,13 @@ class ResidualBranches:
             and _is_convolutional(call.graph, tensor, upstream[tensor], before)
         ]
 
-    def _projection(self, graph: Graph, upstream: TensorMap) -> tuple[Any, Any]:
+    def _projection(
+        self, graph: Graph, upstream: IdentityMap
+    ) -> tuple[Any, Any]:
         """The input that is a projection, and the tensor that it projects."""
         found = []
         for tensor in upstream:
-            others = TensorMap()
+            others = IdentityMap()
             for other in upstream:
                 if other is not tensor:
                     for ancestor in upstream[other]:
@@ -86,7 +88,7 @@ class ResidualBranches:
         return shortcut, root
 
     def _matrices_until(
-        self, graph: Graph, tensor: Any, upstream: TensorMap
+        self, graph: Graph, tensor: Any, upstream: IdentityMap
     ) -> tuple[int, Any]:
         """How many layers with matrices lie between a tensor and one upstream.
 
@@ -109,7 +111,7 @@ class ResidualBranches:
         return count, tensor
 
     def _shortcut_in_sum(
-        self, graph: Graph, call: Call, count: int, upstream: TensorMap
+        self, graph: Graph, call: Call, count: int, upstream: IdentityMap
     ) -> tuple[int, Any]:
         """Of a sum of several additions: the shortcut and other branches."""
         if count == 0 and call.inputs and self._adds(call):
@@ -139,14 +141,14 @@ class ResidualBranches:
         return self._known_layers[key]
 
 
-def _distinct(tensors: list[Any]) -> TensorMap:
-    found = TensorMap()
+def _distinct(tensors: list[Any]) -> IdentityMap:
+    found = IdentityMap()
     for tensor in tensors:
         found[tensor] = True
     return found
 
 
-def _identity(upstream: TensorMap) -> Any:
+def _identity(upstream: IdentityMap) -> Any:
     """The input that all others are computed from, or `None`."""
     for tensor in upstream:
         if all(
@@ -157,7 +159,7 @@ def _identity(upstream: TensorMap) -> Any:
 
 
 def _is_convolutional(
-    graph: Graph, end: Any, upstream: TensorMap, before: TensorMap
+    graph: Graph, end: Any, upstream: IdentityMap, before: IdentityMap
 ) -> bool:
     """Whether there are convolutions and no attention in a branch."""
     tensors = [end, *(tensor for tensor in upstream if tensor not in before)]

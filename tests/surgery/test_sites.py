@@ -168,6 +168,9 @@ class WithState(layers.Layer):
         super().__init__(**kwargs)
         self.conv = conv("inside")
 
+    def build(self, shape):
+        self.conv.build(shape)
+
     def call(self, x):
         y = self.conv(x)
         return ops.mean(y, axis=(1, 2)), y

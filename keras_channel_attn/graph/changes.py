@@ -1,0 +1,65 @@
+"""What is to be different in the copy of a model, by calls of its graph."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from keras_channel_attn.graph.calls import Call
+from keras_channel_attn.graph.tensors import IdentityMap
+
+
+@dataclasses.dataclass(frozen=True)
+class Replacement:
+    """Another layer in the place of a call's own: see `Changes.replace`."""
+
+    layer: Any
+    inputs: Sequence[Any] | None
+    weights: Sequence[Any] | None
+    trainable: bool
+
+
+class Changes:
+    """What is to be different in the copy of a model."""
+
+    def __init__(self) -> None:
+        self.before: dict[Call, IdentityMap] = {}
+        self.after: dict[Call, dict[int, Any]] = {}
+        self.instead: dict[Call, Replacement | None] = {}
+
+    def insert_before(self, call: Call, tensor: Any, layer: Any) -> None:
+        """Apply a layer to one input of a call, for this call alone."""
+        self.before.setdefault(call, IdentityMap())[tensor] = layer
+
+    def insert_after(self, call: Call, tensor: Any, layer: Any) -> None:
+        """Apply a layer to an output of a call, for all who use it."""
+        position = [output is tensor for output in call.outputs].index(True)
+        self.after.setdefault(call, {})[position] = layer
+
+    def replace(
+        self,
+        call: Call,
+        layer: Any,
+        inputs: Sequence[Any] | None = None,
+        weights: Sequence[Any] | None = None,
+        trainable: bool = True,
+    ) -> None:
+        """Call another layer in the place of a call's own.
+
+        Args:
+            call: `Call` of the original.
+            layer: New layer.
+            inputs: List of tensors of the original to call it on. Defaults to
+                `None`: the arguments of the call.
+            weights: List of arrays for the new layer. Defaults to `None`: it
+                keeps its initial weights.
+            trainable: Boolean, flag of the new layer. Defaults to `True`.
+        """
+        self.instead[call] = Replacement(layer, inputs, weights, trainable)
+
+    def remove(self, call: Call) -> None:
+        """Pass the first input of a call on, in place of its output."""
+        self.instead[call] = None
+
+    def calls(self) -> list[Call]:
+        """The calls that are not repeated as they are."""
+        return [*self.before, *self.after, *self.instead]
