@@ -201,6 +201,37 @@ def test_imports_only_keras_and_numpy(path):
             assert not name.startswith("keras.src"), "public API only"
 
 
+# What the modules of each room may import of the package: see CONTRIBUTING.md.
+ROOMS = {
+    "_tensors": set(),
+    "arguments": set(),
+    "ops": {"_tensors"},
+    "backend": {"_tensors", "ops"},
+    "layers": {"_tensors", "arguments", "backend", "ops"},
+    "graph": set(),
+    "surgery": {"graph", "layers"},
+    "analysis": {"graph", "layers"},
+    "models": {"arguments", "graph", "layers", "surgery"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(room):
+    files = [path for path in MODULES if path.stem == room]
+    files += (FOLDER / room).rglob("*.py")
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                package, _, rest = name.partition(".")
+                if package == "keras_channel_attn":
+                    imported = rest.partition(".")[0]
+                    assert imported in ROOMS[room] | {room}, path
+
+
 def test_import_registers_the_layers_and_nothing_else():
     """In a fresh process, with only Keras imported before."""
     code = (
