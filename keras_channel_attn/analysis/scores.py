@@ -64,7 +64,7 @@ def attention_scores(
             list of names nor a callable.
         ValueError: If the model has a `call` method of its own, is not built,
             or calls no attention layer; if a name in `layers` is unknown, or
-            `layers` selects nothing.
+            `layers` selects nothing; on the openvino backend.
 
     Examples:
 
@@ -76,6 +76,11 @@ def attention_scores(
     >>> scores["se"].shape
     (5, 16)
     """
+    if keras.config.backend() == "openvino":
+        raise ValueError(
+            "`attention_scores` does not run on the openvino backend, whose "
+            "`predict` compiles functional models only. Use another backend."
+        )
     _check_has_graph(model)
     graph = graph_of(model)
     calls = list(_attention_calls(graph))

@@ -18,6 +18,8 @@ from keras_channel_attn import (
     insert_attention,
 )
 
+pytestmark = pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
+
 SEEN = []
 
 
@@ -324,6 +326,9 @@ class Block(layers.Layer):
     def __init__(self, **options):
         super().__init__(**options)
         self.attention = SqueezeExcite(reduction=2)
+
+    def build(self, input_shape):
+        self.attention.build(input_shape)
 
     def call(self, inputs):
         return self.attention(inputs)
