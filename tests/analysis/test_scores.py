@@ -333,6 +333,9 @@ class Block(layers.Layer):
     def call(self, inputs):
         return self.attention(inputs)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
 
 def test_attention_that_the_graph_does_not_show(rng):
     inputs = keras.Input((6, 8))
