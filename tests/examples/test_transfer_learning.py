@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "transfer_learning.md"
 
 
 def test_short_run(run_example, tmp_path):
-    done = run_example(SCRIPT, "--seeds", 1, "--epochs", 1)
+    done = run_example(SCRIPT, "--seeds", 1, "--epochs", 2)
     assert done.returncode == 0, done.stderr
     rows = dict(re.findall(r"\| ([^|]+) \| \S+ \| (\S+) \|", done.stdout))
     trained = rows["trained network"]
