@@ -14,7 +14,7 @@ large as the image. All of that is repeated for several seeds.
 
     pip install ".[examples,jax]"
     python examples/transfer_learning.py
-    python examples/transfer_learning.py --seeds 10
+    python examples/transfer_learning.py --seeds 10 --epochs 10
 
 Set the environment variable `KERAS_BACKEND` to `tensorflow`, `torch` or `jax`
 to choose a backend. On two CPU cores JAX takes less than two minutes.
@@ -48,7 +48,7 @@ from keras_channel_attn import (
 BACKENDS = ("jax", "torch", "tensorflow")
 parser = argparse.ArgumentParser(description="Attention in a trained network.")
 parser.add_argument("--seeds", type=int, default=2, metavar="N")
-parser.add_argument("--epochs", type=int, default=10, metavar="N")
+parser.add_argument("--epochs", type=int, default=8, metavar="N")
 parser.add_argument("--output", type=Path, default="outputs/transfer_learning")
 arguments = parser.parse_args()
 if min(arguments.seeds, arguments.epochs) < 1:
