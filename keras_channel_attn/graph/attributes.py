@@ -15,10 +15,10 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph.operations import (
-    inner_layers,
     is_from_keras,
     is_model,
 )
+from keras_channel_attn.graph.state import ids_of_inner_variables
 from keras_channel_attn.graph.tensors import IdentityMap, with_tensors_replaced
 
 # What Keras adds to a model that is compiled and used. A copy is not.
@@ -127,12 +127,7 @@ def _carry_unnamed_variables(model: Any, copy: Any) -> list[str]:
 
 
 def _unnamed_variables(model: Any) -> list[Any]:
-    named = {
-        id(variable)
-        for place, layer in inner_layers(model)
-        if place
-        for variable in layer.variables
-    }
+    named = ids_of_inner_variables(model)
     for value in vars(model).values():
         if isinstance(value, keras.Variable):
             named.add(id(value))

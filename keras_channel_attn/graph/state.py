@@ -90,13 +90,18 @@ def _own_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
     return []
 
 
-def _own_variables(layer: Any) -> list[Any]:
-    inside = {
+def ids_of_inner_variables(layer: Any) -> set[int]:
+    """The `id` of each variable of the layers that a layer holds."""
+    return {
         id(variable)
         for place, inner in inner_layers(layer)
         if place
         for variable in inner.variables
     }
+
+
+def _own_variables(layer: Any) -> list[Any]:
+    inside = ids_of_inner_variables(layer)
     own = [v for v in layer.variables if id(v) not in inside]
     # The states of a stateful RNN are attributes, and Keras does not list them.
     known = {id(variable) for variable in layer.variables}
