@@ -30,7 +30,9 @@ GALLERY = ROOT / "docs" / "gallery"
 ARGUMENTS = {
     "functional_model": [],
     "variable_length_signals": [],
-    "insert_attention": ["ResNet50", "--until", "conv2_block1_out"],
+    "insert_attention": [
+        *("ResNet50", "--from", "pool1_pool", "--until", "conv2_block1_out")
+    ],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
 # Of a step of `fit`: they differ from run to run.

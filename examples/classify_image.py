@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from keras_channel_attn import ChannelAttention, models
+from keras_channel_attn import ChannelAttention, attention_scores, models
 
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 parser = argparse.ArgumentParser(description="Classify photographs.")
@@ -102,36 +102,33 @@ if names is None:
 """
 ## The gates
 
-A second model on the same layers returns the input of the last attention layer
-beside the probabilities. The layer is then called on that input with
-`return_attention_scores=True`.
+A second model on the same layers returns the output of the last attention layer
+beside the probabilities. `attention_scores` returns the gates of that layer for
+each photograph.
 """
 
 attention = [
     layer for layer in classifier.layers if isinstance(layer, ChannelAttention)
 ]
+images = [prepare(photograph[np.newaxis]) for photograph in photographs]
+images = keras.ops.convert_to_numpy(keras.ops.concatenate(images))
 outputs = {"probabilities": classifier.output}
 if attention:
-    outputs["features"] = attention[-1].input
-watched = keras.Model(classifier.input, outputs)
+    name = attention[-1].name
+    outputs["maps"] = attention[-1].output
+    all_scores = attention_scores(classifier, images, [name], verbose=0)[name]
+predicted = keras.Model(classifier.input, outputs).predict(images, verbose=0)
 
-for number, (path, photograph) in enumerate(
-    zip(arguments.images, photographs, strict=True)
-):
-    prepared = keras.ops.convert_to_numpy(prepare(photograph[np.newaxis]))
-    predicted = watched.predict(prepared, verbose=0)
-    probabilities = predicted["probabilities"][0]
+for number, path in enumerate(arguments.images):
+    probabilities = predicted["probabilities"][number]
     best = np.argsort(-probabilities)[:5]
     print(f"\n{path}")
-    for one in best:
-        print(f"{probabilities[one]:9.1%}  {names[one]}")
+    for index in best:
+        print(f"{probabilities[index]:9.1%}  {names[index]}")
     if not attention:
         print(f"No picture: {arguments.model} has no channel attention.")
         continue
-    layer = attention[-1]
-    maps, scores = layer(predicted["features"], return_attention_scores=True)
-    maps = keras.ops.convert_to_numpy(maps)[0]
-    scores = keras.ops.convert_to_numpy(scores)[0]
+    maps, scores = predicted["maps"][number], all_scores[number]
     order = np.argsort(-scores)
     largest = [f"{channel} ({scores[channel]:.2f})" for channel in order[:6]]
     print(f"  largest gates: {', '.join(largest)}")
@@ -139,12 +136,13 @@ for number, (path, photograph) in enumerate(
     figure = Figure(figsize=(12, 6), layout="constrained")
     axes = figure.subplots(2, 4)
     deviation = np.array(prepare.standard_deviation)
-    image = np.clip(prepared[0] * deviation + np.array(prepare.mean), 0, 1)
+    image = images[number] * deviation + np.array(prepare.mean)
+    image = np.clip(image, 0, 1)
     axes[0, 0].imshow(image)
     # A class may have a dollar sign in its name, which is no formula.
     axes[0, 0].set_title(names[best[0]][:40], parse_math=False)
     axes[1, 0].plot(scores[order])
-    axes[1, 0].set(title=layer.name, xlabel="channels by gate", ylabel="gate")
+    axes[1, 0].set(title=name, xlabel="channels by gate", ylabel="gate")
     for axis, channel in zip(axes[:, 1:].ravel(), order[:6], strict=True):
         axis.imshow(image.mean(axis=-1), cmap="gray")
         limit = np.abs(maps[..., channel]).max() + 1e-6

@@ -4,13 +4,15 @@ Date created: 2026/11/22
 Description: Lists the sites and draws the graph before and after insertion.
 
     python examples/insert_attention.py ResNet50
-    python examples/insert_attention.py ResNet50 --until conv2_block1_out
+    python examples/insert_attention.py ResNet50 \\
+        --from pool1_pool --until conv2_block1_out
     python examples/insert_attention.py VGG16 --where "block?_conv2"
     python examples/insert_attention.py MobileNetV2 --attention ECA
 
 The weights are random, nothing is downloaded. The pictures are made by
-`keras.utils.plot_model`, which needs pydot and Graphviz. Set the environment
-variable `KERAS_BACKEND` to `tensorflow`, `torch` or `jax`.
+`keras.utils.plot_model`. It needs pydot, which the extra `examples` installs,
+and the program Graphviz (package `graphviz` in apt and Homebrew). Set the
+environment variable `KERAS_BACKEND` to `tensorflow`, `torch` or `jax`.
 """
 
 import argparse
@@ -46,6 +48,9 @@ parser.add_argument(
 )
 parser.add_argument("--attention", choices=MECHANISMS, default="SE")
 parser.add_argument(
+    "--from", dest="first", metavar="LAYER", help="draw from its output on"
+)
+parser.add_argument(
     "--until", metavar="LAYER", help="draw the graph up to this layer"
 )
 parser.add_argument("--output", type=Path, default="outputs", metavar="DIR")
@@ -71,12 +76,21 @@ where = matches if arguments.where else "residual"
 attention = MECHANISMS[arguments.attention](identity_start=True)
 try:
     model = NETWORKS[arguments.name](weights=None)
-    last = model.get_layer(arguments.until) if arguments.until else None
+    first = model.get_layer(arguments.first or model.layers[0].name)
+    last = model.get_layer(arguments.until or model.layers[-1].name)
     sites = attention_sites(model, where)
     attended = insert_attention(model, attention, where)
     arguments.output.mkdir(parents=True, exist_ok=True)
 except (OSError, ValueError) as error:
     parser.error(str(error))
+
+try:
+    keras.Model(first.output, last.output)
+except ValueError:
+    parser.error(
+        f"the outputs of {first.name} alone do not give those of {last.name}: "
+        "name as --from a layer that all paths to --until pass through"
+    )
 
 print(f"{model.name} has {len(sites)} sites. Attention follows the layers:")
 for site in sites:
@@ -101,18 +115,18 @@ print(f"Largest difference of an output: {np.abs(after - before).max()}")
 """
 ## The graph before and after
 
-The graph of a deep network makes a tall picture: `--until` draws the part up
-to a layer.
+The graph of a deep network makes a tall picture: `--from` and `--until` choose
+a part of it, such as one block.
 """
 
 for when, network in (("before", model), ("after", attended)):
     path = arguments.output / f"{arguments.name}_{when}.png"
-    if last is not None:
-        network = keras.Model(
-            network.input, network.get_layer(last.name).output
-        )
+    part = keras.Model(
+        network.get_layer(first.name).output,
+        network.get_layer(last.name).output,
+    )
     try:
-        keras.utils.plot_model(network, path, show_layer_names=True, dpi=80)
+        keras.utils.plot_model(part, path, show_layer_names=True, dpi=80)
     except ImportError as error:
         print(f"No pictures: {error}")
         break

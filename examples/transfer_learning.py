@@ -42,6 +42,7 @@ from keras_channel_attn import (
     ChannelAttention,
     EfficientChannelAttention,
     SqueezeExcite,
+    attention_scores,
     insert_attention,
 )
 
@@ -273,8 +274,7 @@ for name, values in results.items():
 ## The pictures
 
 Label maps of test images, the learning curves, and the attention scores of the
-last layer. For the scores compute the layer's input, then call the layer with
-`return_attention_scores=True`.
+last layer: the mean over the test images of each digit.
 """
 
 training, test = data(seed=0)
@@ -310,15 +310,13 @@ figure = Figure(figsize=(10, 3.5), layout="constrained")
 saved = [name for name in FINE_TUNING if name.startswith("last layer")]
 for axis, name in zip(figure.subplots(1, 2), saved[1:], strict=True):
     model = models[name]
-    layer = attention_layers(model)[-1]
-    features = keras.Model(model.input, layer.input).predict(images, verbose=0)
-    _, scores = layer(features, return_attention_scores=True)
-    scores = keras.ops.convert_to_numpy(scores)
+    layer = attention_layers(model)[-1].name
+    scores = attention_scores(model, images, [layer], verbose=0)[layer]
     digit = labels.max(axis=(1, 2))
     means = [scores[digit == number].mean(axis=0) for number in range(10)]
     # Gates of an identity start lie between 0 and 2.
     heat_map = axis.pcolormesh(means, cmap="RdBu_r", vmin=0, vmax=2)
-    axis.set(title=layer.name, xlabel="channel", ylabel="digit")
+    axis.set(title=layer, xlabel="channel", ylabel="digit")
     axis.set_yticks(np.arange(10) + 0.5, range(10))
 figure.colorbar(heat_map, label="mean gate")
 figure.savefig(arguments.output / "attention_scores.png", dpi=100)

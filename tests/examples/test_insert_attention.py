@@ -60,6 +60,10 @@ def test_patterns(run):
         (["MobileNet"], "has no residual branches"),
         (["MobileNet", "--where", "absent"], "is true for no layer"),
         (["MobileNet", "--until", "conv_1"], "No such layer: conv_1"),
+        (
+            ["ResNet50", "--from", "conv5_block1_out", "--until", "conv1_conv"],
+            "the outputs of conv5_block1_out alone do not give those of conv1",
+        ),
     ],
 )
 def test_errors(run, tmp_path, arguments, message):
