@@ -1,5 +1,6 @@
 """Squeeze-and-Excitation."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -30,7 +31,8 @@ class SqueezeExcite(AffineAttention):
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
             narrower than the input: `channels // reduction` units, at least
-            one. Defaults to `16`.
+            one. With fewer channels than `reduction`, the layer warns when it
+            is built. Defaults to `16`.
         bottleneck_units: Positive integer, the width of the bottleneck. If it
             is given, `reduction` and `divisor` are not used. Defaults to
             `None`.
@@ -153,6 +155,19 @@ class SqueezeExcite(AffineAttention):
         units = self.bottleneck_units or bottleneck_width(
             channels, self.reduction, self.divisor
         )
+        given_width = self.bottleneck_units is not None or self.divisor > 1
+        if self.reduction > channels and not given_width:
+            # In KerasCV, the first argument is the number of channels:
+            # `SqueezeAndExcite2D(64)` is not `SqueezeExcite(64)`.
+            warnings.warn(
+                f"{type(self).__name__} {self.name!r}: `reduction` is "
+                f"{self.reduction} and the input has {channels} channels, so "
+                f"the bottleneck has one unit. `reduction` is the factor by "
+                f"which the bottleneck is narrower than the input, not a "
+                f"number of channels. Pass a smaller `reduction`, or the width "
+                f"of the bottleneck as `bottleneck_units`.",
+                stacklevel=2,
+            )
         expand_kernel, expand_bias = "zeros", "zeros"
         if not self.identity_start:
             expand_kernel = _reseed(self.kernel_initializer)

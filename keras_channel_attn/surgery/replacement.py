@@ -43,7 +43,7 @@ def remove_attention(model: Any) -> Any:
     Examples:
 
     >>> x = keras.Input((32, 32, 8))
-    >>> model = keras.Model(x, SqueezeExcite()(x))
+    >>> model = keras.Model(x, SqueezeExcite(reduction=4)(x))
     >>> remove_attention(model).count_params()
     0
     """
@@ -85,7 +85,8 @@ def replace_attention(model: Any, attention: Any) -> Any:
     Examples:
 
     >>> x = keras.Input((32, 32, 8))
-    >>> model = keras.Model(x, SqueezeExcite(name="conv_squeeze_excite")(x))
+    >>> attention = SqueezeExcite(reduction=4, name="conv_squeeze_excite")
+    >>> model = keras.Model(x, attention(x))
     >>> other = replace_attention(model, EfficientChannelAttention())
     >>> other.layers[-1].name
     'conv_efficient_channel_attention'

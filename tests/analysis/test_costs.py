@@ -47,8 +47,8 @@ def test_resnet50(network, macs, parameters):
 
 
 # SENet (arXiv 1709.01507), table 2, in GFLOPs without and with SE. Their
-# networks have the stride on the 1x1 convolutions. Their counts are decimal, and
-# have the additions of the shortcuts and the squeeze. Of SE-ResNet-101 they
+# networks have the stride on the 1x1 convolutions. Their counts are decimal and
+# contain the additions of the shortcuts and the squeeze. Of SE-ResNet-101 they
 # print 7.60, where this count gives 7.593.
 @pytest.mark.parametrize(
     ("depths", "printed"),

@@ -102,7 +102,7 @@ def test_keys_of_a_layer_that_is_called_twice(rng):
     inputs = keras.Input((4, 8))
     shared, last = (
         SqueezeExcite(reduction=2, name="se"),
-        SqueezeExcite(name="x"),
+        SqueezeExcite(reduction=2, name="x"),
     )
     model = keras.Model(inputs, last(shared(shared(inputs))))
     scores = attention_scores(model, data_for(model, rng), verbose=0)
@@ -223,7 +223,7 @@ def test_channels_first(rng):
 def test_half_precision(dtype, rng):
     keras.config.set_dtype_policy(dtype)
     inputs = keras.Input((6, 8))
-    model = keras.Model(inputs, SqueezeExcite(name="se")(inputs))
+    model = keras.Model(inputs, SqueezeExcite(reduction=2, name="se")(inputs))
     x = rng.normal(size=(5, 6, 8)).astype("float32")
     scores = attention_scores(model, x, verbose=0)["se"]
     assert scores.dtype == "float32"

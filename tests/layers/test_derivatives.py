@@ -74,10 +74,13 @@ def test_gradients_of_input_and_weights(
 
 # Smooth everywhere, so that differences of any order exist.
 SMOOTH = {
-    "se": (SqueezeExcite, {"activation": "swish", "use_bias": True}),
+    "se": (
+        SqueezeExcite,
+        {"reduction": 4, "activation": "swish", "use_bias": True},
+    ),
     "se_identity": (
         SqueezeExcite,
-        {"activation": "swish", "identity_start": True},
+        {"reduction": 4, "activation": "swish", "identity_start": True},
     ),
     "eca": (EfficientChannelAttention, {"kernel_size": 3}),
     "eca_circular": (

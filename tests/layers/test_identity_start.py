@@ -30,27 +30,36 @@ def test_is_exact(rng, layer_class, arguments):
 @pytest.mark.parametrize(
     "gate", ["sigmoid", "hard_sigmoid", "softplus", ops.exp]
 )
-@pytest.mark.parametrize(
-    "layer_class",
-    [SqueezeExcite, EfficientChannelAttention, LinearSqueezeExcite],
+@over(
+    {
+        "se": (SqueezeExcite, {"reduction": 4}),
+        "eca": (EfficientChannelAttention, {}),
+        "linear": (LinearSqueezeExcite, {}),
+    }
 )
-def test_is_exact_with_any_gate(rng, layer_class, gate):
+def test_is_exact_with_any_gate(rng, layer_class, arguments, gate):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
-    layer = layer_class(gate_activation=gate, identity_start=True)
+    layer = layer_class(gate_activation=gate, identity_start=True, **arguments)
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), x)
 
 
 @pytest.mark.parametrize(
     "initializer", ["ones", "random_normal", keras.initializers.Constant(3)]
 )
-@pytest.mark.parametrize("layer_class", [SqueezeExcite, LinearSqueezeExcite])
-def test_overrules_initializers(rng, layer_class, initializer):
+@over(
+    {
+        "se": (SqueezeExcite, {"reduction": 4}),
+        "linear": (LinearSqueezeExcite, {}),
+    }
+)
+def test_overrules_initializers(rng, layer_class, arguments, initializer):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
     layer = layer_class(
         identity_start=True,
         use_bias=True,
         kernel_initializer=initializer,
         bias_initializer=initializer,
+        **arguments,
     )
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), x)
 
@@ -81,7 +90,7 @@ def test_refuses_a_gate_that_is_zero_at_zero_or_not_elementwise(gate):
 def test_layer_can_be_created_while_a_graph_is_traced():
     class Block(keras.layers.Layer):
         def build(self, input_shape):
-            self.attention = SqueezeExcite(identity_start=True)
+            self.attention = SqueezeExcite(4, identity_start=True)
             self.attention.build(input_shape)
 
         def call(self, inputs):

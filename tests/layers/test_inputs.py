@@ -76,7 +76,9 @@ def test_data_format_is_the_global_one_at_construction():
 
 @pytest.mark.parametrize("shape", [(0, 5, 8), (0, 1, 2, 3, 8)])
 def test_empty_batch_of_other_ranks(shape):
-    layer = SqueezeExcite(pooling="avg+max", data_format="channels_last")
+    layer = SqueezeExcite(
+        reduction=4, pooling="avg+max", data_format="channels_last"
+    )
     assert tuple(layer(np.zeros(shape, "float32")).shape) == shape
 
 
@@ -124,7 +126,7 @@ def test_refuses_unknown_channels(data_format):
 
 @over_data_formats
 def test_refuses_changed_channels(data_format):
-    layer = SqueezeExcite(data_format=data_format)
+    layer = SqueezeExcite(reduction=4, data_format=data_format)
     layer.build(shape_of(None, (3, 4), 8, data_format))
     with pytest.raises(ValueError, match="built for 8 channels"):
         layer(np.ones(shape_of(1, (3, 4), 16, data_format), "float32"))
@@ -133,7 +135,7 @@ def test_refuses_changed_channels(data_format):
 @pytest.mark.parametrize("shape", [(2, 0, 4, 8), (2, 3, 0, 8), (1, 0, 8)])
 def test_refuses_an_input_without_positions(shape):
     with pytest.raises(ValueError, match="at least one position"):
-        SqueezeExcite()(np.zeros(shape, "float32"))
+        SqueezeExcite(reduction=4)(np.zeros(shape, "float32"))
 
 
 def test_refuses_zero_channels():

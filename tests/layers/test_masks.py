@@ -88,7 +88,7 @@ def test_a_full_mask_is_no_mask(rng, layer_class, arguments):
 def test_any_dtype_of_mask(rng, dtype):
     x = rng.normal(size=(2, 6, 8)).astype("float32")
     mask = rng.random((2, 6)) < 0.5
-    layer = SqueezeExcite()
+    layer = SqueezeExcite(reduction=4)
     np.testing.assert_array_equal(
         scores_of(layer, x, mask.astype(dtype)), scores_of(layer, x, mask)
     )
@@ -120,7 +120,7 @@ def test_keras_own_mask_is_used_and_passed_on(rng, layer_class, arguments):
 
 def test_inside_time_distributed(rng):
     x = rng.normal(size=(2, 3, 4, 5, 8)).astype("float32")
-    layer = SqueezeExcite(data_format="channels_last")
+    layer = SqueezeExcite(reduction=4, data_format="channels_last")
     y = keras.layers.TimeDistributed(layer)(x)
     frames = ops.convert_to_numpy(layer(x.reshape(6, 4, 5, 8)))
     np.testing.assert_allclose(

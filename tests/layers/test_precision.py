@@ -117,7 +117,7 @@ def test_large_float16_maps_do_not_overflow(
     {
         **WITH_WEIGHTS,
         **{
-            gate: (SqueezeExcite, {"gate_activation": gate})
+            gate: (SqueezeExcite, {"reduction": 4, "gate_activation": gate})
             for gate in ("hard_sigmoid", "softplus")
         },
     }

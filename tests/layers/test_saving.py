@@ -176,7 +176,7 @@ def test_keras_file_of_other_precisions(tmp_path, policy, name):
 def test_a_file_keeps_its_data_format(tmp_path):
     keras.config.set_image_data_format("channels_first")
     inputs = keras.Input((8, 4, 5))
-    model = keras.Model(inputs, SqueezeExcite()(inputs))
+    model = keras.Model(inputs, SqueezeExcite(reduction=4)(inputs))
     model.save(tmp_path / "model.keras")
     keras.config.set_image_data_format("channels_last")
     loaded = keras.models.load_model(tmp_path / "model.keras")

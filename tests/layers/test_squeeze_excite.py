@@ -35,6 +35,27 @@ def test_formula(data_format, pooling, use_bias, activation, gate_activation):
     )
 
 
+# KerasCV's habit: there the first argument is the number of channels.
+@pytest.mark.parametrize(("channels", "reduction"), [(8, 16), (63, 64)])
+def test_warns_if_reduction_exceeds_the_channels(channels, reduction):
+    layer = SqueezeExcite(reduction, name="se", data_format="channels_last")
+    message = f"'se': `reduction` is {reduction} and the input has {channels} "
+    with pytest.warns(UserWarning, match=message):
+        layer.build((None, 4, channels))
+    assert layer.reduce_kernel.shape == (channels, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"reduction": 8}, {"bottleneck_units": 1}, {"divisor": 8}],
+    ids=str,
+)
+def test_does_not_warn_of_a_width_that_was_chosen(arguments):
+    layer = SqueezeExcite(**arguments, data_format="channels_last")
+    layer.build((None, 4, 8))
+    assert layer.built
+
+
 def custom_initializer(shape, dtype=None):
     return keras.random.normal(shape, dtype=dtype)
 

@@ -44,12 +44,7 @@ WEIGHTS = {
         64,
         two_kernels(64, 5),
     ),
-    "se_at_least_one_unit": (
-        SqueezeExcite,
-        {"reduction": 100},
-        64,
-        two_kernels(64, 1),
-    ),
+    "se_one_unit": (SqueezeExcite, {"reduction": 64}, 64, two_kernels(64, 1)),
     # Kernel sizes by the rule of the ECA paper (arXiv 1910.03151), fig. 3.
     **{
         f"eca_{channels}": (

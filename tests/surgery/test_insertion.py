@@ -833,10 +833,10 @@ def test_every_configuration_can_replace_another(layer_class, arguments):
 )
 def test_names_after_replacement(name, expected):
     x = image()
-    layer_class = SqueezeExcite
+    attention = SqueezeExcite(reduction=4, name=name)
     if name == expected:
-        layer_class = EfficientChannelAttention
-    model = keras.Model(x, layer_class(name=name)(x))
+        attention = EfficientChannelAttention(name=name)
+    model = keras.Model(x, attention(x))
     copy = replace_attention(model, EfficientChannelAttention())
     assert copy.layers[-1].name == expected
 
