@@ -54,16 +54,20 @@ def results(case, names, folder):
     """For each name, pairs of the file's outputs and those of Keras."""
     row, trainable, data_format = case
     model = model_of(names, trainable, data_format)
-    run = row.read(row.write(model, folder))
-    pairs = {name: [] for name in names}
     rng = np.random.default_rng(0)
+    inputs = [
+        rng.normal(size=shape_of(batch, (4, 5), 8, data_format))
+        for batch in row.batch_sizes()
+    ]
+    inputs = [x.astype("float32") for x in inputs]
+    expected = [ops.convert_to_numpy(model(x)) for x in inputs]
+    run = row.read(row.write(model, folder))
+    actual = [run(x) for x in inputs]
+    pairs = {name: [] for name in names}
     axis = -1 if data_format == "channels_last" else 1
-    for batch in row.batch_sizes():
-        shape = shape_of(batch, (4, 5), 8, data_format)
-        x = rng.normal(size=shape).astype("float32")
-        actual, expected = run(x), ops.convert_to_numpy(model(x))
-        assert actual.shape == expected.shape
-        parts = (np.split(y, len(names), axis) for y in (actual, expected))
+    for arrays in zip(actual, expected, strict=True):
+        assert arrays[0].shape == arrays[1].shape
+        parts = (np.split(array, len(names), axis) for array in arrays)
         for name, *pair in zip(names, *parts, strict=True):
             pairs[name].append(pair)
     return pairs

@@ -50,9 +50,12 @@ def fused_mobile_net():
 @pytest.mark.parametrize("row", rows_of_this_backend(ROWS), ids=str)
 def test_network(rng, build, row, tmp_path):
     model = randomize(build())
+    inputs = [
+        rng.normal(size=(batch, *model.input_shape[1:])).astype("float32")
+        for batch in row.batch_sizes()
+    ]
+    expected = [ops.convert_to_numpy(model(x)) for x in inputs]
     run = row.read(row.write(model, tmp_path))
-    for batch in row.batch_sizes():
-        x = rng.normal(size=(batch, *model.input_shape[1:])).astype("float32")
-        expected = ops.convert_to_numpy(model(x))
-        tolerance = 1e-4 * expected.std()
-        np.testing.assert_allclose(run(x), expected, rtol=0, atol=tolerance)
+    for x, outputs in zip(inputs, expected, strict=True):
+        tolerance = 1e-4 * outputs.std()
+        np.testing.assert_allclose(run(x), outputs, rtol=0, atol=tolerance)
