@@ -29,6 +29,10 @@ from keras_channel_attn._tensors import (
     spatial_axes,
 )
 
+# For smaller inputs autograd is faster: calling two autograd functions takes
+# longer than what they save in the backward pass.
+_SIZE_OF_LARGE_INPUTS = 2**20
+
 
 def attend(
     inputs: Tensor,
@@ -43,7 +47,11 @@ def attend(
     axes = spatial_axes(inputs, data_format)
     needs_gradient = inputs.requires_grad and torch.is_grad_enabled()
     # The compiler needs only two tensors of the input's size without help.
-    if _is_traced() or not needs_gradient:
+    if (
+        _is_traced()
+        or not needs_gradient
+        or inputs.numel() < _SIZE_OF_LARGE_INPUTS
+    ):
         scores = gates(inputs.mean(axes))
         return inputs * _add_axes(scores, axes), scores
     descriptor, gradient_link, scores_link = _Squeeze.apply(inputs, axes)
