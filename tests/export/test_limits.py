@@ -7,7 +7,7 @@ If one of these tests fails, Keras has learned it, and the row moves from
 import keras
 import numpy as np
 import pytest
-from export.files import FORMATS, LIMITS, ROWS, rows_of_this_backend
+from export.files import FORMATS, LIMITS, ROWS, Row, rows_of_this_backend
 from keras import layers, ops
 
 # The converters warn about much that is not ours.
@@ -34,6 +34,20 @@ def test_plain_model_fails_too(rng, row, tmp_path):
         np.testing.assert_allclose(
             row.read(row.write(model, tmp_path))(x), expected, rtol=1e-3
         )
+
+
+@pytest.mark.backend("jax")
+def test_maximum_pooling_layers_in_onnx_fail(tmp_path):
+    """What is written for `MaxPooling2D` is a file that onnxruntime refuses.
+
+    So ResNets are not exported in this way: `test_networks.py` omits them.
+    """
+    row = Row("jax", "onnx", "free")
+    x = np.zeros((1, 4, 4, 2), "float32")
+    model = keras.Sequential([keras.Input(x.shape[1:]), layers.MaxPooling2D()])
+    model(x)
+    with pytest.raises(Exception, match="Unsupported pooling size"):
+        row.read(row.write(model, tmp_path))(x)
 
 
 def test_each_format_is_in_the_tables():
