@@ -4,12 +4,13 @@
 
 All layers are timed in turn in one process, with two threads, in float32: our
 layers, the peers, the same formula without a layer, and the lower bound that
-memory traffic sets. The script prints ratios of medians, and a table of medians
-and quartiles in milliseconds. It also draws the time over the size of the
-tensor.
+memory traffic sets. The process keeps freed memory. The script prints ratios of
+medians, and a table of medians and quartiles in milliseconds. It also draws the
+time over the size of the tensor.
 """
 
 import argparse
+import ctypes
 import importlib
 import os
 import pathlib
@@ -39,6 +40,7 @@ def prepare(backend):
 
     This must run before Keras and the backend are imported.
     """
+    keep_freed_memory()
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -55,6 +57,26 @@ def prepare(backend):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     return importlib.import_module(f"benchmarks.{backend}_layers")
+
+
+def keep_freed_memory():
+    """Make glibc keep freed memory, for all contestants.
+
+    When it gives memory back to the system depends on what ran before, and
+    asking for it again takes as long as a pass over a tensor.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # Not glibc.
+        return
+    # Numbers from malloc.h.
+    trim_threshold, top_pad, most_mmaps = -1, -2, -4
+    for option, value in (
+        (trim_threshold, -1),
+        (top_pad, 2**28),
+        (most_mmaps, 0),
+    ):
+        if not mallopt(option, value):
+            raise OSError(f"mallopt({option}, {value}) failed.")
 
 
 def measure(module, rounds):

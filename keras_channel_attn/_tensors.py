@@ -40,12 +40,14 @@ def pad_channels(descriptor: Tensor, width: int, padding: str) -> Tensor:
     if padding == "zeros":
         return ops.pad(descriptor, ((0, 0), (width, width)))
     # A kernel can be wider than the number of channels, so that the padding
-    # repeats all channels more than once.
-    channels = descriptor.shape[1]
-    repeats = -(-width // channels)
-    start = repeats * channels - width
-    repeated = ops.concatenate([descriptor] * (2 * repeats + 1), axis=1)
-    return repeated[:, start : start + channels + 2 * width]
+    # repeats all channels more than once. Without a rest no piece is cut off:
+    # converters do not support pieces of size zero. `torch.jit.trace` records
+    # sizes as tensors, which some converters divide wrongly.
+    repeats, rest = divmod(int(width), int(descriptor.shape[1]))
+    left = [descriptor[:, -rest:]] if rest else []
+    right = [descriptor[:, :rest]] if rest else []
+    whole = [descriptor] * (2 * repeats + 1)
+    return ops.concatenate([*left, *whole, *right], axis=1)
 
 
 def shifted_sum(padded: Tensor, kernel: Tensor, channels: int) -> Tensor:

@@ -13,6 +13,7 @@ empty batch for a bias and fails.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -156,20 +157,51 @@ def _average(
     inputs: Tensor, axes: tuple[int, ...], mask: Tensor | None
 ) -> Tensor:
     dtype = keras.backend.standardize_dtype(inputs.dtype)
-    # `ops.mean` is not used: on torch and JAX it computes float64 in float32,
-    # and on TensorFlow its gradient divides a tensor of the input's size. Sums
-    # of 16-bit numbers can overflow, except inside torch's own mean.
+    # `ops.mean` is not used: on torch and JAX it computes float64 in float32.
+    # Sums of 16-bit numbers can overflow, except inside torch's own mean.
     if mask is None and keras.config.backend() == "torch":
         return inputs.mean(axes)
+    if mask is None and keras.config.backend() == "tensorflow":
+        return _tensorflow_mean(inputs, axes)
     sum_dtype = "float64" if dtype == "float64" else "float32"
     if mask is None:
-        shape = ops.shape(inputs)
-        count = ops.cast(math.prod([shape[axis] for axis in axes]), sum_dtype)
+        count = _number_of_positions(inputs, axes, sum_dtype)
     else:
         inputs = _fill_outside(mask, inputs, 0)
         count = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=axes), 1)
     total = ops.sum(ops.cast(inputs, sum_dtype), axis=axes)
     return ops.cast(total / ops.cast(count, sum_dtype), dtype)
+
+
+def _tensorflow_mean(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Mean that is one operation in an exported graph.
+
+    A sum that is divided overflows in float16 on the GPU delegate of LiteRT.
+    TensorFlow's gradient of a mean divides a tensor of the input's size; this
+    one divides a tensor of the output's size.
+    """
+
+    @ops.custom_gradient
+    def mean(inputs: Tensor) -> Any:
+        def gradient(upstream: Tensor) -> Tensor:
+            # Not in 16 bits: the number of positions can overflow.
+            dtype = "float64" if upstream.dtype == "float64" else "float32"
+            count = _number_of_positions(inputs, axes, dtype)
+            share = ops.cast(ops.cast(upstream, dtype) / count, upstream.dtype)
+            return ops.broadcast_to(
+                ops.expand_dims(share, axes), ops.shape(inputs)
+            )
+
+        return ops.mean(inputs, axis=axes), gradient
+
+    return mean(inputs)
+
+
+def _number_of_positions(
+    inputs: Tensor, axes: tuple[int, ...], dtype: str
+) -> Tensor:
+    shape = ops.shape(inputs)
+    return ops.cast(math.prod([shape[axis] for axis in axes]), dtype)
 
 
 def _maximum(
@@ -183,11 +215,12 @@ def _maximum(
 
 
 def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
-    # `ops.max` raises an error for an empty batch. On torch `ops.amax` does
-    # not; on the other backends `initial` avoids the error.
-    if keras.config.backend() == "torch":
-        return ops.amax(inputs, axis=axes)
-    return ops.max(inputs, axis=axes, initial=-math.inf)
+    # On some backends `ops.amax` raises an error for an empty batch. `initial`
+    # avoids it, but is not in the graph of other batches: some converters do
+    # not support it, and infinity makes the result of 8-bit quantization wrong.
+    if keras.config.backend() != "torch" and 0 in tuple(inputs.shape):
+        return ops.max(inputs, axis=axes, initial=-math.inf)
+    return ops.amax(inputs, axis=axes)
 
 
 def _fill_outside(mask: Tensor, inputs: Tensor, value: float) -> Tensor:
@@ -360,8 +393,10 @@ def rescale(inputs: Tensor, scores: Tensor, data_format: str) -> Tensor:
     >>> keras.ops.convert_to_numpy(outputs).tolist()
     [[[0.5, 2.0], [0.5, 2.0]]]
     """
-    axes = spatial_axes(inputs, data_format)
-    return inputs * ops.expand_dims(scores, axes)
+    # One reshape: the GPU delegate of LiteRT does not support `expand_dims`.
+    shape = [1] * len(inputs.shape)
+    shape[0], shape[channel_axis(data_format)] = -1, scores.shape[1]
+    return inputs * ops.reshape(scores, shape)
 
 
 def attend(

@@ -29,6 +29,10 @@ from keras_channel_attn._tensors import (
     spatial_axes,
 )
 
+# For smaller inputs autograd is faster: calling two autograd functions takes
+# longer than what they save in the backward pass.
+_SIZE_OF_LARGE_INPUTS = 2**20
+
 
 def attend(
     inputs: Tensor,
@@ -43,7 +47,11 @@ def attend(
     axes = spatial_axes(inputs, data_format)
     needs_gradient = inputs.requires_grad and torch.is_grad_enabled()
     # The compiler needs only two tensors of the input's size without help.
-    if torch.compiler.is_compiling() or not needs_gradient:
+    if (
+        _is_traced()
+        or not needs_gradient
+        or inputs.numel() < _SIZE_OF_LARGE_INPUTS
+    ):
         scores = gates(inputs.mean(axes))
         return inputs * _add_axes(scores, axes), scores
     descriptor, gradient_link, scores_link = _Squeeze.apply(inputs, axes)
@@ -259,15 +267,15 @@ def _per_channel_convolution(
     descriptor: Tensor, kernel: Tensor, padding: str
 ) -> Tensor:
     """Convolution with a separate kernel for each channel."""
-    # `torch.func` cannot vectorize the second derivative of the windows.
-    if torch.compiler.is_compiling() or _is_function_transform_active():
+    # `torch.func` cannot vectorize the second derivative of the windows, and
+    # ONNX has no operation for them.
+    if _is_traced() or _is_function_transform_active():
         padded = _pad_for_kernel(descriptor, kernel, padding)
         return shifted_sum(padded, kernel, descriptor.shape[1])
     needs_gradient = torch.is_grad_enabled() and (
         descriptor.requires_grad or kernel.requires_grad
     )
-    # A trace that contains a custom autograd function cannot be saved.
-    if not needs_gradient or torch.jit.is_tracing():
+    if not needs_gradient:
         return (_windows(descriptor, kernel, padding) * kernel.T).sum(-1)
     return _PerChannelConvolution.apply(descriptor, kernel, padding)
 
@@ -351,6 +359,16 @@ class _CompiledConvolution(torch.autograd.Function):
         descriptor_gradient = shifted_sum(padded_gradient, taps, channels)
         kernel_gradient = torch.stack(sums).reshape(kernel.shape)
         return _materialize(descriptor_gradient), kernel_gradient, None
+
+
+def _is_traced() -> bool:
+    """Whether torch records the functions, to compile or to export them.
+
+    A trace that contains a custom autograd function cannot be saved, and a
+    second trace differs from it, which `torch.jit.trace` reports as an error.
+    OpenVINO and the ONNX export with a free batch size use `torch.jit.trace`.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _is_plain_compilation() -> bool:

@@ -56,6 +56,29 @@ def test_keeps_one_tensor_of_full_size(
     assert set(kept) == {x.data_ptr()}
 
 
+@pytest.mark.parametrize(("size", "functions"), [(48, 0), (49, 2)])
+def test_small_inputs_are_left_to_autograd(monkeypatch, rng, size, functions):
+    """Two autograd functions take longer to call than they save."""
+    from keras_channel_attn.backend import torch as backend_functions
+
+    monkeypatch.setattr(backend_functions, "_SIZE_OF_LARGE_INPUTS", 49)
+    x = ops.convert_to_tensor(rng.normal(size=(1, size, 1)), "float32")
+    y = SqueezeGate()(x.requires_grad_())
+    names = [function.name() for function in autograd_functions(y.grad_fn)]
+    assert len([name for name in names if name.startswith("_")]) == functions
+
+
+def autograd_functions(function):
+    """The functions of a graph of autograd, each once."""
+    found, waiting = set(), [function]
+    while waiting:
+        function = waiting.pop()
+        if function is not None and function not in found:
+            found.add(function)
+            waiting += [previous for previous, _ in function.next_functions]
+    return found
+
+
 @over_layers
 def test_gradient_penalty(rng, layer_class, arguments):
     """First and second order in one backward pass, as in a GAN's penalty."""
@@ -214,3 +237,40 @@ def test_excitation_in_forward_mode_too(rng, name, shape, arguments):
     assert torch.autograd.gradgradcheck(
         function, inputs, check_fwd_over_rev=True
     )
+
+
+@over_configurations
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_traces_hold_no_autograd_function(rng, layer_class, arguments):
+    """Else two traces differ, which is an error, and no converter reads them.
+
+    `torch.jit.trace` traces twice. OpenVINO's converter, and that of ONNX with
+    a free batch size, start from such a trace.
+    """
+    import torch
+
+    layer = built(layer_class, arguments)
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
+    x.requires_grad_()
+    traced = torch.jit.trace(layer, x)
+    assert "PythonOp" not in str(traced.inlined_graph)
+    other = ops.convert_to_tensor(rng.normal(size=(5, 3, 4, 8)), "float32")
+    torch.testing.assert_close(traced(other), layer(other))
+
+
+@over_layers
+def test_exported_programs_of_layers_that_are_trained(
+    rng, layer_class, arguments
+):
+    import torch
+
+    layer = built(layer_class, arguments)
+    x = ops.convert_to_tensor(rng.normal(size=(2, 3, 4, 8)), "float32")
+    x.requires_grad_()
+    program = torch.export.export(layer, (x,), strict=False)
+    assert all(
+        node.op != "call_function" or "aten" in str(node.target)
+        for node in program.graph.nodes
+    )
+    torch.testing.assert_close(program.module()(x), layer(x))
