@@ -33,6 +33,8 @@ def keras_functions() -> Any:
     if keras.config.backend() == "jax":
         import jax
 
+        # jax2onnx cannot convert `arange` up to a size that is unknown.
+        functions["arange"] = functools.partial(jax.lax.iota, "float32")
         # On a GPU, JAX rounds the factors of a product to 11 bits by default,
         # so pixels would differ.
         functions["matmul"] = functools.partial(
