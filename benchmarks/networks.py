@@ -6,7 +6,8 @@ The networks are ResNet-50 without attention, with SE, and with ECA at the end
 of each residual branch, and the ResNet50 of `keras.applications`. On torch they
 also include our networks with `channels_first` and the timm networks with the
 same names. All are timed in turn in one process. The script prints milliseconds
-and ratios between two networks of the same run.
+and ratios between two networks of the same run. `benchmarks.prediction`
+compares other ways to predict.
 """
 
 import argparse

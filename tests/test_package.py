@@ -167,12 +167,14 @@ def test_docstring_of_a_function_has_every_section(name):
         assert f"        {parameter}: " in function.__doc__
 
 
-# To read a file of theirs, to fetch one or to draw, and only then.
+# To read a file of theirs, to fetch one, to draw, or to compute in their graph,
+# and only then.
 WHEN_NEEDED = {
     "checkpoint_files.py": {"torch", "safetensors"},
     "checkpoints.py": {"huggingface_hub", "safetensors"},
     "costs.py": {"pandas"},
     "drawing.py": {"matplotlib"},
+    "resizing.py": {"jax", "tensorflow"},
 }
 
 

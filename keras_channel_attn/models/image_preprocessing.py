@@ -1,17 +1,22 @@
 """Image preprocessing of the published networks, as a layer."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_channel_attn.arguments import (
     data_format_or_global,
     finite_number,
     one_of,
     positive_integer,
+)
+from keras_channel_attn.models.resizing import (
+    keras_functions,
+    resize_and_crop,
+    tensorflow_functions,
 )
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -48,8 +53,7 @@ class ImagePreprocessing(keras.layers.Layer):
         inputs: Tensor of images, integers or floats, with values from 0 to
             255. (Multiply images that are scaled to 0 to 1 by 255.) The
             computation uses `float32`; the output has the layer's compute
-            dtype. The layer works in a `tf.data` pipeline only if the backend
-            is TensorFlow.
+            dtype. In a `tf.data` pipeline the layer works on every backend.
 
     Input shape:
         `(batch, height, width, channels)` or, with
@@ -104,49 +108,40 @@ class ImagePreprocessing(keras.layers.Layer):
         self._channel_axis = 1 if self.data_format == "channels_first" else 3
         self._spatial_axes = (2, 3) if self._channel_axis == 1 else (1, 2)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # `Layer.__call__` converts the inputs to tensors of the backend, which
+        # is impossible for a tensor of a `tf.data` pipeline. The layers of
+        # Keras that work there derive from a class that is not public, so
+        # this layer does what they do: TensorFlow computes.
+        if _is_in_tensorflow_graph(inputs):
+            return self._prepare(inputs, tensorflow_functions())
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any) -> Any:
+        return self._prepare(inputs, keras_functions())
+
+    def _prepare(self, inputs: Any, functions: Any) -> Any:
         self._check(inputs.shape)
-        x = self._resize_and_crop(ops.cast(inputs, "float32"))
-        x = (x - self._pixels(self.mean)) / self._pixels(
-            self.standard_deviation
+        channels_last = self.data_format == "channels_last"
+        # From -128 to 127: see `resizing`.
+        x = functions.cast(inputs, "float32") - 128
+        if channels_last:
+            x = functions.transpose(x, (0, 3, 1, 2))
+        x = resize_and_crop(
+            x,
+            self.size,
+            int(self.size / self.crop),
+            self.interpolation,
+            functions,
         )
-        return ops.cast(x, self.compute_dtype)
-
-    def _pixels(self, shares: Sequence[float]) -> Any:
-        """`shares` of 255, as a tensor that broadcasts over images."""
-        shape = [1, 1, 1, 1]
-        shape[self._channel_axis] = len(shares)
-        pixels = 255 * np.reshape(np.array(shares, "float32"), shape)
-        return ops.convert_to_tensor(pixels)
-
-    def _resize_and_crop(self, x: Any) -> Any:
-        """Both in one step, so that only the cropped pixels are computed."""
-        shape = list(ops.shape(x))
-        sides = {axis: shape[axis] for axis in self._spatial_axes}
-        least = _minimum(*sides.values())
-        shorter = int(self.size / self.crop)
-        # As in Pillow: the width first, and integer pixels after each axis.
-        for axis in reversed(self._spatial_axes):
-            side = sides[axis]
-            # The rules of torchvision for the size and the crop.
-            resized = shorter * side // least
-            excess = resized - self.size
-            half = excess // 2
-            # The half of an odd number is rounded to the even neighbour.
-            offset = half + (excess % 2) * (half % 2)
-            shape[axis] = self.size
-            x = ops.image.scale_and_translate(
-                x,
-                shape,
-                _vector(resized) / _vector(side),
-                -_vector(offset),
-                (axis,),
-                self.interpolation,
-                antialias=True,
-            )
-            # Pillow rounds a half up, `ops.round` to the even neighbour.
-            x = ops.floor(ops.clip(x, 0.0, 255.0) + 0.5)
-        return x
+        mean, deviation = (
+            255 * np.array(shares, "float32")[:, None, None]
+            for shares in (self.mean, self.standard_deviation)
+        )
+        mean = functions.convert_to_tensor(mean - 128)
+        deviation = functions.convert_to_tensor(deviation)
+        x = functions.cast((x - mean) / deviation, self.compute_dtype)
+        return functions.transpose(x, (0, 2, 3, 1)) if channels_last else x
 
     def _check(self, shape: Sequence[int | None]) -> None:
         channels = len(self.mean)
@@ -194,12 +189,12 @@ def _per_channel(name: str, values: Any, positive: bool) -> tuple[float, ...]:
     return tuple(finite_number(name, value, positive) for value in values)
 
 
-def _minimum(one: Any, other: Any) -> Any:
-    """Of two sizes, which are tensors in a TensorFlow graph of unknown size."""
-    if isinstance(one, int) and isinstance(other, int):
-        return min(one, other)
-    return ops.minimum(one, other)
-
-
-def _vector(size: Any) -> Any:
-    return ops.reshape(ops.cast(size, "float32"), (1,))
+def _is_in_tensorflow_graph(inputs: Any) -> bool:
+    """Whether Keras has another backend than that of the symbolic `inputs`."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (
+        keras.config.backend() != "tensorflow"
+        and tensorflow is not None
+        and isinstance(inputs, tensorflow.Tensor)
+        and not tensorflow.executing_eagerly()
+    )

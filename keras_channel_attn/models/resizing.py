@@ -1,0 +1,156 @@
+"""Resizing and cropping of images as products with two matrices.
+
+A matrix has one row for each output pixel: the weights of the input pixels of
+one axis. For a known image size NumPy computes the matrices, so the graph that
+is exported contains two constants, two products and rounding.
+"""
+
+import functools
+import types
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+_NUMPY = types.SimpleNamespace(
+    arange=np.arange,
+    cast=np.asarray,
+    floor=np.floor,
+    maximum=np.maximum,
+    sum=np.sum,
+    where=np.where,
+)
+
+
+def keras_functions() -> Any:
+    """The functions of `keras.ops` that this module computes with."""
+    names = (
+        "arange cast clip convert_to_tensor floor matmul maximum minimum shape "
+        "sum transpose where"
+    )
+    functions = {name: getattr(ops, name) for name in names.split()}
+    if keras.config.backend() == "jax":
+        import jax
+
+        # jax2onnx cannot convert `arange` up to a size that is unknown.
+        functions["arange"] = functools.partial(jax.lax.iota, "float32")
+        # On a GPU, JAX rounds the factors of a product to 11 bits by default,
+        # so pixels would differ.
+        functions["matmul"] = functools.partial(
+            jax.numpy.matmul, precision="highest"
+        )
+    return types.SimpleNamespace(**functions)
+
+
+def tensorflow_functions() -> Any:
+    """The functions of TensorFlow that do the same.
+
+    They build a graph of TensorFlow when Keras has another backend.
+    """
+    import tensorflow as tf
+
+    def shape(x: Any) -> list[Any]:
+        return [
+            tf.shape(x)[axis] if size is None else size
+            for axis, size in enumerate(x.shape)
+        ]
+
+    return types.SimpleNamespace(
+        arange=tf.range,
+        cast=tf.cast,
+        clip=tf.clip_by_value,
+        convert_to_tensor=tf.convert_to_tensor,
+        floor=tf.floor,
+        matmul=tf.matmul,
+        maximum=tf.maximum,
+        minimum=tf.minimum,
+        shape=shape,
+        sum=tf.reduce_sum,
+        transpose=tf.transpose,
+        where=tf.where,
+    )
+
+
+def resize_and_crop(
+    x: Any, size: int, shorter: int, interpolation: str, functions: Any
+) -> Any:
+    """Resized images, of which only the cropped pixels are computed.
+
+    Args:
+        x: Tensor of `float32`, `(batch, channels, height, width)`, with
+            values from -128 to 127.
+        size: Integer, height and width of the output.
+        shorter: Integer, at least `size`, the pixels of the shorter side
+            before the image is cropped.
+        interpolation: `"bilinear"` or `"bicubic"`.
+        functions: `keras_functions()` or `tensorflow_functions()`.
+    """
+    _, _, height, width = functions.shape(x)
+    if isinstance(height, int) and isinstance(width, int):
+        least, weight_functions = min(height, width), _NUMPY
+    else:
+        least, weight_functions = functions.minimum(height, width), functions
+
+    def matrix(side: Any) -> Any:
+        weights = _weights(
+            side, shorter * side // least, size, interpolation, weight_functions
+        )
+        return functions.convert_to_tensor(weights, "float32")
+
+    # As in Pillow: the width first, and integer pixels after each axis.
+    x = functions.matmul(x, functions.transpose(matrix(width), (1, 0)))
+    x = functions.matmul(matrix(height), _integers(x, functions))
+    return _integers(x, functions)
+
+
+def _weights(
+    side: Any, resized: Any, size: int, interpolation: str, functions: Any
+) -> Any:
+    """Matrix `(size, side)`: the weights of the input in each output pixel.
+
+    The axis of `side` pixels is resized to `resized`, then cropped to `size`.
+    """
+    # The rules of torchvision for the crop.
+    excess = resized - size
+    half = excess // 2
+    # The half of an odd number is rounded to the even neighbour.
+    offset = half + (excess % 2) * (half % 2)
+    inputs, outputs, side, resized, offset = (
+        functions.cast(value, "float32")
+        for value in (
+            functions.arange(side),
+            functions.arange(size),
+            side,
+            resized,
+            offset,
+        )
+    )
+    scale = side / resized
+    centers = (outputs + offset + 0.5) * scale - 0.5
+    # Antialiasing: in a smaller image each pixel averages more pixels.
+    width = functions.maximum(scale, 1.0)
+    distances = abs(centers[:, None] - inputs[None, :]) / width
+    kernel = _bilinear if interpolation == "bilinear" else _bicubic
+    weights = kernel(distances, functions.where)
+    weights = weights / functions.sum(weights, axis=1, keepdims=True)
+    # Multiples of 2**-16. All products with integers from -128 to 127, and all
+    # their sums, are then exact in float32, so every backend and every exported
+    # file rounds a pixel to the same integer.
+    return functions.floor(weights * 2**16 + 0.5) / 2**16
+
+
+def _bilinear(x: Any, where: Any) -> Any:
+    return where(x < 1, 1 - x, 0 * x)
+
+
+def _bicubic(x: Any, where: Any) -> Any:
+    """The cubic convolution of Keys with a = -0.5, as in Pillow."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((2.5 - 0.5 * x) * x - 4) * x + 2
+    return where(x < 1, near, where(x < 2, far, 0 * x))
+
+
+def _integers(x: Any, functions: Any) -> Any:
+    # Pillow rounds a half up, `ops.round` to the even neighbour.
+    return functions.floor(functions.clip(x, -128.0, 127.0) + 0.5)
