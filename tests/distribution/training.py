@@ -85,11 +85,10 @@ def compiled(network, **arguments):
 
 
 def losses(network, steps=STEPS):
-    x, y = batches(network, steps)
-    return [
-        float(network.train_on_batch(*batch))
-        for batch in zip(x, y, strict=True)
-    ]
+    """The loss of one epoch. `fit` divides each batch among the devices."""
+    x, y = (np.concatenate(array) for array in batches(network, steps))
+    history = network.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    return history.history["loss"]
 
 
 def weights(network):
