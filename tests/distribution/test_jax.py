@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from training import (
+from distribution.training import (
     NETWORKS,
     assert_equal,
     batches,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from training import (
+from distribution.training import (
     NETWORKS,
     assert_equal,
     chain,

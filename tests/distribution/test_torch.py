@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from torch_processes import (
+from distribution.torch_processes import (
     continue_with_ddp,
     spawn,
     train,
     train_with_ddp,
     train_with_fsdp,
 )
-from training import (
+from distribution.training import (
     NETWORKS,
     assert_equal,
     batches,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 
-FOLDER = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 def train(network, batches, part=slice(None), module=None):
@@ -42,7 +42,7 @@ def spawn(function, processes, *arguments):
 
 
 def _start(rank, processes, function, arguments):
-    sys.path.insert(0, str(FOLDER))
+    sys.path.insert(0, str(TESTS))
     distributed.init_process_group("gloo", rank=rank, world_size=processes)
     try:
         function(rank, processes, *arguments)
@@ -52,7 +52,12 @@ def _start(rank, processes, function, arguments):
 
 def train_with_ddp(rank, processes, folder):
     """Trains all networks; the first process writes them to files."""
-    from training import NETWORKS, batches, frozen_batch_norm, network_named
+    from distribution.training import (
+        NETWORKS,
+        batches,
+        frozen_batch_norm,
+        network_named,
+    )
 
     for name in NETWORKS:
         network = frozen_batch_norm(network_named(name))
@@ -66,7 +71,7 @@ def train_with_ddp(rank, processes, folder):
 def continue_with_ddp(rank, processes, path):
     """Reads a network that one process wrote, and trains it further."""
     import keras
-    from training import batches
+    from distribution.training import batches
 
     network = keras.saving.load_model(path)
     ddp = torch.nn.parallel.DistributedDataParallel(network)
@@ -79,8 +84,8 @@ def train_with_fsdp(rank, processes, folder):
     """A network without attention, whose parameters are sharded."""
     import keras
     import numpy as np
+    from distribution.training import batches, chain, weights
     from torch.distributed.fsdp import fully_shard
-    from training import batches, chain, weights
 
     keras.utils.set_random_seed(0)
     network = chain()
