@@ -1,5 +1,11 @@
 """Four devices of JAX compute what one computes: `keras.distribution`."""
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -175,3 +181,28 @@ def test_a_divisor_makes_the_width_divisible():
     layer = network.get_layer("conv_1_squeeze_excite")
     assert tuple(layer.reduce_kernel.shape) == (16, 4)
     losses(compiled(network))
+
+
+def test_two_processes_equal_one(tmp_path):
+    expected = compiled(network_named("se"))
+    losses(expected)
+
+    with socket.socket() as server:  # A port that is free.
+        server.bind(("127.0.0.1", 0))
+        port = str(server.getsockname()[1])
+    script = Path(__file__).with_name("jax_process.py")
+    path = tmp_path / "weights.npz"
+    folders = [str(script.parents[1]), os.environ.get("PYTHONPATH", "")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), port, path],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    with np.load(path) as trained:
+        for weight in expected.weights:
+            np.testing.assert_allclose(
+                trained[weight.path], weight.numpy(), rtol=0, atol=1e-6
+            )
