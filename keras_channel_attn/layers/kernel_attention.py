@@ -43,13 +43,26 @@ class KernelAttention(ChannelAttention):
     def _add_kernel(
         self, name: str, shape: tuple[int, ...], initializer: Any
     ) -> Tensor:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        try:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                regularizer=self.kernel_regularizer,
+                constraint=self.kernel_constraint,
+            )
+        except ValueError as error:
+            if not _is_partitioned_model():
+                raise
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: `{name}` of shape "
+                f"{shape} cannot be placed as the LayoutMap of ModelParallel "
+                f"says. Each partitioned axis must be divisible by the size of "
+                f"its mesh axis, and each path must match one key at most. "
+                f"Choose another width of the bottleneck (`divisor` or "
+                f"`bottleneck_units` of SqueezeExcite), or change the keys "
+                f"that match '{self.name}/{name}'. Received: {error}"
+            ) from error
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -64,3 +77,8 @@ class KernelAttention(ChannelAttention):
                 self.kernel_constraint
             ),
         }
+
+
+def _is_partitioned_model() -> bool:
+    distribution = keras.distribution.distribution()
+    return isinstance(distribution, keras.distribution.ModelParallel)
