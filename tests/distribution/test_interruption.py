@@ -6,8 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from distribution.training import (
+    assert_equal,
+    batches,
+    compiled,
+    losses,
+    network_named,
+)
 
 SCRIPT = Path(__file__).with_name("interrupted_training.py")
 
@@ -52,3 +60,22 @@ def test_training_goes_on(uninterrupted, tmp_path, when):
         np.testing.assert_allclose(
             resumed[name], value, rtol=0, atol=1e-6, err_msg=name
         )
+
+
+# Keras does not tell Orbax where the arrays are to be placed.
+@pytest.mark.filterwarnings("ignore:Sharding info not provided:UserWarning")
+def test_orbax_checkpoint(tmp_path):
+    network = compiled(network_named("inserted"))
+    x, y = (np.concatenate(array) for array in batches(network))
+    checkpoint = keras.callbacks.OrbaxCheckpoint(
+        tmp_path, save_on_background=False
+    )
+    network.fit(
+        x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[checkpoint]
+    )
+    loaded = keras.saving.load_model(tmp_path)
+    assert_equal(loaded, network, atol=0)
+    # The state of the optimizer is in the checkpoint too.
+    losses(network)
+    losses(loaded)
+    assert_equal(loaded, network)
