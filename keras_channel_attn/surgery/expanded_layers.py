@@ -359,7 +359,7 @@ def ignores_shape(
         except Exception:
             return False
         results.append(keras.ops.convert_to_numpy(result).reshape(-1))
-    return np.allclose(*results, rtol=1e-5, atol=1e-6)
+    return np.allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
 
 
 def shape_matters(
