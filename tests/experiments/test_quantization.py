@@ -4,6 +4,8 @@ What it exports and runs needs the environment `export`: see
 tests/export/test_int8.py.
 """
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -66,6 +68,18 @@ def test_picture_shows_the_change(tmp_path):
         for axis in (left, right)
     ]
     np.testing.assert_allclose(means, [[-10] * len(ROWS), [0] * len(ROWS)])
+
+
+def test_table_of_the_page_is_the_printed_one():
+    docs = Path(__file__).parents[2] / "docs"
+    runs = pd.read_csv(docs / "deployment" / "quantization_digits.csv")
+    runs["row"] = pd.Categorical(runs["row"], list(ROWS), ordered=True)
+    assert set(runs.groupby("row", observed=True).size()) == {4}
+    accuracies, files, _ = quantization.table(Plan(), runs).split("\n\n", 2)
+    page = (docs / "deployment.md").read_text("utf-8")
+    assert accuracies in page
+    assert files in page
+    assert "experiments.quantization --seeds 4`" in page
 
 
 def test_rows_differ_in_attention_alone():
