@@ -20,6 +20,9 @@ from keras_channel_attn.layers import (
 from keras_channel_attn.layers import LinearSqueezeExcite as LinearSqueezeExcite
 from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
 from keras_channel_attn.layers import SqueezeGate as SqueezeGate
+from keras_channel_attn.surgery.expansion import (
+    expand_attention as expand_attention,
+)
 from keras_channel_attn.surgery.fusion import (
     fuse_squeeze_excite as fuse_squeeze_excite,
 )
@@ -44,6 +47,7 @@ __all__ = [
     "SqueezeGate",
     "attention_scores",
     "attention_sites",
+    "expand_attention",
     "fuse_squeeze_excite",
     "insert_attention",
     "model_costs",

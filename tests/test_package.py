@@ -21,6 +21,7 @@ FUNCTIONS = {
         "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
     ),
     "attention_sites": "(model, where='residual')",
+    "expand_attention": "(model)",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
     "model_costs": "(model, input_shape=None)",

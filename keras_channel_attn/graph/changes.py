@@ -16,6 +16,7 @@ class Replacement:
     inputs: Sequence[Any] | None
     weights: Sequence[Any] | None
     trainable: bool
+    extends: bool
 
 
 class Changes:
@@ -42,19 +43,24 @@ class Changes:
         inputs: Sequence[Any] | None = None,
         weights: Sequence[Any] | None = None,
         trainable: bool = True,
+        extends: bool = True,
     ) -> None:
         """Call another layer in the place of a call's own.
 
         Args:
             call: `Call` of the original.
-            layer: New layer.
+            layer: New layer, or a callable with a `name` that applies several.
             inputs: List of tensors of the original to call it on. Defaults to
                 `None`: the arguments of the call.
             weights: List of arrays for the new layer. Defaults to `None`: it
                 keeps its initial weights.
             trainable: Boolean, flag of the new layer. Defaults to `True`.
+            extends: Boolean, whether the model holds something new, and is
+                trainable itself for that reason. Defaults to `True`.
         """
-        self.instead[call] = Replacement(layer, inputs, weights, trainable)
+        self.instead[call] = Replacement(
+            layer, inputs, weights, trainable, extends
+        )
 
     def remove(self, call: Call) -> None:
         """Pass the first input of a call on, in place of its output."""

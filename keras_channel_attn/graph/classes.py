@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.calls import Graph
 from keras_channel_attn.graph.operations import is_from_keras
+from keras_channel_attn.graph.tensors import symbolic_tensors
 
 # What Keras calls in training, evaluation and prediction.
 _LOGIC = (
@@ -24,8 +26,11 @@ def check_class(model: Any) -> None:
             constructed from inputs and outputs: the copy would be a plain
             functional model without that logic.
     """
-    if keeps_class(model):
-        return
+    if not keeps_class(model):
+        _check_logic(model)
+
+
+def _check_logic(model: Any) -> None:
     own = [name for name in _LOGIC if not _is_inherited(type(model), name)]
     if own:
         raise ValueError(
@@ -52,15 +57,27 @@ def of_same_class(model: Any, functional: Any) -> Any:
     """A functional model as one of the class of another.
 
     A class that does not take inputs and outputs becomes a plain functional
-    or sequential model: see `check_class`.
+    or sequential model: see `check_class`. A sequential model whose copy has
+    branches becomes a functional model.
     """
     kind = type(model)
     if isinstance(model, keras.Sequential):
+        if not _is_chain(functional):
+            _check_logic(model)
+            return functional
         kind = kind if keeps_class(model) else keras.Sequential
         return kind(functional.layers, name=model.name)
     if is_from_keras(kind) or not keeps_class(model):
         return functional
     return kind(functional.input, functional.output, name=model.name)
+
+
+def _is_chain(functional: Any) -> bool:
+    """Whether each layer is called on one tensor; masks do not count."""
+    return all(
+        len(symbolic_tensors(call.args)) == 1
+        for call in Graph(functional).calls
+    )
 
 
 def _takes_inputs_and_outputs(kind: Any) -> bool:

@@ -198,7 +198,7 @@ class _Builder:
             layer.set_weights(replacement.weights)
         if not replacement.trainable:
             layer.trainable = False
-        return outputs, True
+        return outputs, replacement.extends
 
     def arguments(self, call: Call, tensors: IdentityMap) -> tuple[Any, Any]:
         """The arguments of a call in the copy."""

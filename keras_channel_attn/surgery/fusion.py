@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import inspect
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -47,6 +48,8 @@ _ACTIVATIONS = (
     "sigmoid",
     "hard_sigmoid",
 )
+# Those that are 0.5 at zero: an identity start doubles them.
+_DOUBLED_GATES = ("sigmoid", "hard_sigmoid")
 
 
 def fuse_squeeze_excite(model: Any) -> Any:
@@ -57,7 +60,8 @@ def fuse_squeeze_excite(model: Any) -> Any:
     and a multiplication. Each of these blocks becomes one `SqueezeExcite` with
     the same weights and the name of its multiplication. The copy computes what
     the original does; its attention can be looked at, removed, or replaced: see
-    `replace_attention`.
+    `replace_attention`. This is the inverse of `expand_attention`: gates that
+    are doubled become `identity_start=True`.
 
     A block is left alone where one layer could not do the same: if its parts
     are used elsewhere too, are not trained, regularized or computed alike (a
@@ -125,6 +129,7 @@ class _Block:
     expand: Any  # the layer of the second map
     activation: str
     gate_activation: str
+    identity_start: bool
 
     def layer(self) -> SqueezeExcite:
         pooling = self.members[0].operation
@@ -134,6 +139,7 @@ class _Block:
             use_bias=self.reduce.use_bias,
             gate_activation=self.gate_activation,
             pooling=_POOLINGS[type(pooling)],
+            identity_start=self.identity_start,
             data_format=pooling.data_format,
             kernel_regularizer=self.reduce.kernel_regularizer,
             bias_regularizer=self.reduce.bias_regularizer,
@@ -214,11 +220,22 @@ def _parsed(inputs: Any, members: list[Call], product: Call) -> _Block | None:
         members[1:first], members[0].outputs[0], keras.activations.linear
     )
     activation = _name_of_activation(members[first:second])
-    gate_activation = _name_of_activation(members[second:])
+    gates = members[second:]
+    gate_activation = _name_of_activation(gates)
+    identity_start = gate_activation is None
+    if identity_start:
+        gate_activation = _name_of_activation(gates, _DOUBLED_GATES, factor=2)
     if before != "linear" or activation is None or gate_activation is None:
         return None
     return _Block(
-        inputs, members, product, reduce, expand, activation, gate_activation
+        inputs,
+        members,
+        product,
+        reduce,
+        expand,
+        activation,
+        gate_activation,
+        identity_start,
     )
 
 
@@ -309,20 +326,33 @@ def _has_mask(tensor: Any) -> bool:
     return getattr(tensor, "_keras_mask", None) is not None
 
 
-def _name_of_activation(calls: list[Call]) -> str | None:
+def _name_of_activation(
+    calls: list[Call],
+    names: Sequence[str] = _ACTIVATIONS,
+    factor: float = 1,
+) -> str | None:
     """Name of the function that follows the matrix of the first call."""
     linear_map, *others = calls
     return _name_of_composition(
-        others, linear_map.outputs[0], linear_map.operation.activation
+        others,
+        linear_map.outputs[0],
+        linear_map.operation.activation,
+        names,
+        factor,
     )
 
 
 def _name_of_composition(
-    calls: list[Call], tensor: Any, activation: Any
+    calls: list[Call],
+    tensor: Any,
+    activation: Any,
+    names: Sequence[str] = _ACTIVATIONS,
+    factor: float = 1,
 ) -> str | None:
     """Name of the elementwise function that a chain of calls computes.
 
-    Networks write one function in many ways: it is recognized by its values.
+    Networks write one function in many ways: it is recognized by its values,
+    which are `factor` times those of the function.
     """
     if not all(map(_is_seen_through, calls)):
         return None
@@ -340,14 +370,14 @@ def _name_of_composition(
         return None
     tolerance = 1e-5 if values.dtype == "float32" else 2e-3
     values = values.astype("float32").reshape(points.shape)
-    for name in _ACTIVATIONS:
+    for name in names:
         with np.errstate(over="ignore", invalid="ignore"):
             expected = keras.activations.get(name)(
                 keras.ops.convert_to_tensor(points)
             )
         if np.allclose(
             values,
-            keras.ops.convert_to_numpy(expected),
+            factor * keras.ops.convert_to_numpy(expected),
             rtol=tolerance,
             atol=tolerance**2,
         ):

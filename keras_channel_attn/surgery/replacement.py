@@ -2,17 +2,19 @@
 
 from typing import Any
 
-import keras
-
 from keras_channel_attn.graph import (
     Call,
     Changes,
-    Graph,
     check_classes,
     graph_of,
     rebuild,
 )
 from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.surgery.attention_calls import (
+    attention_calls,
+    check_scores_unused,
+    is_time_distributed,
+)
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
 
@@ -48,8 +50,8 @@ def remove_attention(model: Any) -> Any:
     0
     """
     graph, changes = graph_of(model), Changes()
-    for call in _attention_calls(graph, "remove_attention"):
-        _check_scores_unused(call, "remove")
+    for call in attention_calls(graph, "remove_attention"):
+        check_scores_unused(call, "remove")
         changes.remove(call)
     return rebuild(graph, changes)
 
@@ -93,10 +95,10 @@ def replace_attention(model: Any, attention: Any) -> Any:
     """
     graph, changes = graph_of(model), Changes()
     layers = AttentionLayers(attention, graph)
-    calls = _attention_calls(graph, "replace_attention")
+    calls = attention_calls(graph, "replace_attention")
     check_classes(graph, calls)
     for call in calls:
-        if isinstance(call.operation, keras.layers.TimeDistributed):
+        if is_time_distributed(call):
             raise ValueError(
                 f"`replace_attention` cannot replace '{call.path}', which "
                 "wraps attention in `TimeDistributed`. Remove it with "
@@ -106,18 +108,10 @@ def replace_attention(model: Any, attention: Any) -> Any:
         if isinstance(layer, ChannelAttention):
             changes.replace(call, layer)
         elif layer is not None:
-            _check_scores_unused(call, "replace")
+            check_scores_unused(call, "replace")
             _check_mask(call, layer)
             changes.replace(call, layer, inputs=call.inputs[:1])
     return rebuild(graph, changes)
-
-
-def _check_scores_unused(call: Call, verb: str) -> None:
-    if call.kwargs.get("return_attention_scores"):
-        raise ValueError(
-            f"`{verb}_attention` cannot {verb} '{call.path}': the model uses "
-            "its attention scores. Pass a model without them."
-        )
 
 
 def _check_mask(call: Call, layer: Any) -> None:
@@ -130,21 +124,3 @@ def _check_mask(call: Call, layer: Any) -> None:
             f"'{layer.name}' (of type {type(layer).__name__}) would not get. "
             "Replace it by a layer of `keras_channel_attn`."
         )
-
-
-def _attention_calls(graph: Graph, name: str) -> list[Call]:
-    """All calls of attention in a model, at least one."""
-    calls = [
-        call
-        for call in graph.all_calls()
-        if isinstance(call.operation, ChannelAttention)
-        or isinstance(getattr(call.operation, "layer", None), ChannelAttention)
-    ]
-    if not calls:
-        raise ValueError(
-            f"`{name}` found no channel attention in the model "
-            f"'{graph.model.name}'. It looks for layers of "
-            "`keras_channel_attn`; `fuse_squeeze_excite` makes them of "
-            "Squeeze-and-Excitation that is written as several layers."
-        )
-    return calls

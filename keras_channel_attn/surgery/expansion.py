@@ -1,0 +1,159 @@
+"""Channel attention written as several layers of Keras."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
+from keras_channel_attn.surgery.attention_calls import (
+    attention_calls,
+    check_scores_unused,
+    is_time_distributed,
+)
+from keras_channel_attn.surgery.expanded_layers import (
+    EXCITATIONS,
+    ExpandedAttention,
+    cannot_expand,
+    ignores_shape,
+    shape_matters,
+)
+
+
+def expand_attention(model: Any) -> Any:
+    """A copy of a network in which attention consists of layers of Keras.
+
+    The copy computes the same outputs with the same weights, and needs this
+    library no more: its `.keras` file loads where `keras_channel_attn` is not
+    installed. Converters and delegates find the operations that they expect
+    (in LiteRT: MEAN and CONV_2D), and tools that quantize convolutions
+    quantize those of the attention. Train and analyze a network with the
+    layers of this library, and expand it before it is deployed.
+
+    An attention layer named `attention` becomes
+
+    - `attention_squeeze`: a global pooling that keeps the axes. If the average
+      and the maximum are used, they are `attention_squeeze_avg` and
+      `attention_squeeze_max`; an `Average` of both has the first name;
+    - convolutions on the pooled channels: `attention_reduce` and
+      `attention_expand` for `SqueezeExcite`, `attention_linear` for
+      `LinearSqueezeExcite`, `attention_convolution` for
+      `EfficientChannelAttention`. For `pooling="avg+max"` they are called
+      twice, and `attention_sum` adds the results;
+    - `attention_gate`: the activation that returns the gates. With
+      `identity_start=True` they are divided by their value at zero, in
+      `attention_gate_scale`;
+    - `attention`: the multiplication.
+
+    Layers named `attention_channels_...`, `attention_pad` and the like move or
+    repeat the channels between these. A number is appended to a name that the
+    network has already.
+
+    Weights, dtype policies, regularizers, constraints and `trainable` flags are
+    kept. A sequential model becomes a functional model, as it has branches now.
+    Everything else is kept as `insert_attention` keeps it. The result is not
+    compiled. `fuse_squeeze_excite` is the inverse for `SqueezeExcite` with
+    `pooling="avg"` or `"max"`, if its functions are built-ins of Keras, it is
+    called once, and has no constraints.
+
+    Args:
+        model: Functional or sequential model of Keras, built. Attention inside
+            layers that a user wrote stays.
+
+    Returns:
+        A model of the same class, or a plain functional model where that class
+        is not constructed from inputs and outputs.
+
+    Raises:
+        TypeError: If `model` is not a model of Keras.
+        ValueError: If it has no graph, is not built or has no attention; if an
+            attention layer is called with a mask, with integers or with inputs
+            of several ranks, returns its scores, is wrapped in
+            `keras.layers.TimeDistributed`, is of a class of your own, or has an
+            activation, a regularizer or a constraint that depends on the rank
+            of its input; if the model cannot be copied: see
+            `insert_attention`.
+
+    Warns:
+        UserWarning: If an attribute of the model is not carried over.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 8))
+    >>> model = keras.Model(x, SqueezeExcite(name="attention")(x))
+    >>> expanded = expand_attention(model)
+    >>> for layer in expanded.layers[1:]:
+    ...     print(type(layer).__name__, layer.name)
+    GlobalAveragePooling2D attention_squeeze
+    Conv2D attention_reduce
+    Conv2D attention_expand
+    Activation attention_gate
+    Multiply attention
+    """
+    graph, changes = graph_of(model), Changes()
+    expanded: dict[Any, ExpandedAttention] = {}
+    taken = set(graph.operations())
+    for call in attention_calls(graph, "expand_attention"):
+        _check(call)
+        layer = call.operation
+        if layer not in expanded:
+            expanded[layer] = ExpandedAttention(call, taken)
+        _check_rank(call, expanded[layer].rank)
+        changes.replace(
+            call, expanded[layer], inputs=call.inputs[:1], extends=False
+        )
+    copy = rebuild(graph, changes)
+    for layers in expanded.values():
+        layers.carry()
+    return copy
+
+
+def _check(call: Call) -> None:
+    """Raise an error for attention that layers of Keras cannot compute."""
+    check_scores_unused(call, "expand")
+    reason = next(_obstacles(call), None)
+    if reason is not None:
+        raise ValueError(cannot_expand(call.path, reason))
+
+
+def _check_rank(call: Call, rank: int) -> None:
+    """Raise an error for a call with inputs of another rank than before."""
+    other = len(call.inputs[0].shape)
+    if other != rank:
+        reason = f"it is called with inputs of rank {rank} and {other}."
+        raise ValueError(cannot_expand(call.path, reason))
+
+
+def _obstacles(call: Call) -> Iterator[str]:
+    """Why an attention layer cannot be expanded, sentence by sentence."""
+    layer = call.operation
+    if is_time_distributed(call):
+        yield (
+            "it wraps attention in `TimeDistributed`. Call the attention on "
+            "inputs without the time axis, or remove it."
+        )
+    elif type(layer) not in EXCITATIONS:
+        yield (
+            f"its class {type(layer).__name__} is none of "
+            f"{', '.join(kind.__name__ for kind in EXCITATIONS)}."
+        )
+    if _has_mask(call):
+        yield (
+            "it is called with a mask, which the pooling layers of Keras do "
+            "not take. Pass a model without masks, for inputs of full length."
+        )
+    dtype = call.inputs[0].dtype
+    if "float" not in dtype:
+        yield f"its input is {dtype}, not floating-point."
+    for name in ("activation", "gate_activation"):
+        shapes = (3, 5), (3, 1, 1, 5)
+        if not ignores_shape(getattr(layer, name, None), *shapes):
+            yield shape_matters(name, *shapes)
+
+
+def _has_mask(call: Call) -> bool:
+    # Not public. Keras records the mask that comes with an input, too.
+    if getattr(call.inputs[0], "_keras_mask", None) is not None:
+        return True
+    signature = inspect.signature(call.operation.call)
+    arguments = signature.bind(*call.args, **call.kwargs).arguments
+    return arguments.get("mask") is not None
