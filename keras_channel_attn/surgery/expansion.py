@@ -79,7 +79,7 @@ def expand_attention(model: Any) -> Any:
     Examples:
 
     >>> x = keras.Input((32, 32, 8))
-    >>> model = keras.Model(x, SqueezeExcite(name="attention")(x))
+    >>> model = keras.Model(x, SqueezeExcite(4, name="attention")(x))
     >>> expanded = expand_attention(model)
     >>> for layer in expanded.layers[1:]:
     ...     print(type(layer).__name__, layer.name)
