@@ -31,6 +31,8 @@ ARGUMENTS = {
     "functional_model": [],
     "variable_length_signals": [],
     "insert_attention": ["ResNet50", "--until", "conv2_block1_out"],
+    "transfer_learning": [],
+    "fine_tune_image_folder": [],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
 # Of a step of `fit`: they differ from run to run.
@@ -110,11 +112,16 @@ def run(notebook: nbformat.NotebookNode, folder: str) -> list[list]:
         for number, cell in enumerate(notebook.cells):
             if cell.cell_type == "code":
                 client.execute_cell(cell, number)
-            found = set(pathlib.Path(folder).rglob("*.png"))
+            found = set(pictures_in(pathlib.Path(folder)))
             new = sorted(found - seen, key=lambda path: path.stat().st_mtime)
             pictures.append(new)
             seen |= found
     return pictures
+
+
+def pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Not deeper than `outputs/NAME/`: those are images to train with."""
+    return [*folder.glob("*.png"), *folder.glob("outputs/*/*.png")]
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
