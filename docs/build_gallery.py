@@ -35,8 +35,8 @@ ARGUMENTS = {
     "fine_tune_image_folder": [],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
-# Of a step of `fit`: they differ from run to run.
-TIMES = re.compile(r" - \d+s - \d+m?s/step")
+# Of the steps of `fit`: they differ from run to run.
+TIMES = re.compile(r" - \d+s - \d+m?s/step|(?<=━) \d+s \d+m?s/step")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -125,15 +125,19 @@ def pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
-    """What a cell printed, without progress bars, colors and times."""
+    """What a cell printed, without progress bars, colors and times.
+
+    The value of its last line is left out: a script does not print it.
+    """
     text = "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
         for output in cell.get("outputs", [])
         if output.get("name") != "stderr"
+        and output.output_type != "execute_result"
     )
     text = TIMES.sub("", ESCAPES.sub("", text))
     # A carriage return overwrites the line, as a terminal would.
-    lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+    lines = [line.rpartition("\r")[2] for line in text.split("\n")]
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 

@@ -127,7 +127,7 @@ def run(plan, row, seed):
 READERS = {
     "parameters": int,
     "macs": int,
-    "milliseconds": duration,  # of a prediction
+    "milliseconds": duration,  # of CPU time for 16 images
     "learning_rate": float,
     "accuracy": fraction,  # of the pixels of objects
 }
@@ -189,8 +189,8 @@ def table(plan, runs):
     return (
         f"{report(runs, {}, [measure(plan)], REFERENCES)}\n\n"
         f"{costs_table(runs)}\n\n"
-        "MACs: multiply-adds for an image. Milliseconds: a batch of 16 images, "
-        "the shortest prediction of all runs."
+        "MACs: multiply-adds for an image. Milliseconds: CPU time for a batch "
+        "of 16 images, the shortest of all predictions."
     )
 
 
