@@ -31,7 +31,7 @@ ARGUMENTS = {
     "functional_model": [],
     "variable_length_signals": [],
     "insert_attention": ["ResNet50", "--until", "conv2_block1_out"],
-    "transfer_learning": [],
+    "transfer_learning": ["--seeds", "1"],
     "fine_tune_image_folder": [],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)

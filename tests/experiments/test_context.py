@@ -42,10 +42,8 @@ def reach(model):
 )
 def test_what_the_network_sees(row, reaches):
     changes = [reach(context.network(PLAN, row, seed)) for seed in range(3)]
-    if reaches:
-        assert max(changes) > 1e-3
-    else:
-        assert max(changes) == 0
+    # Random gates change little, but a convolution changes nothing at all.
+    assert (max(changes) > 1e-6) == reaches
 
 
 def test_controls_cost_at_least_as_much():
