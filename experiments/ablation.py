@@ -147,11 +147,10 @@ def network(plan, row, seed):
 
 
 def network_without_attention(plan):
-    """The network, and the names of the layers that attention follows."""
+    """The network, and where `insert_attention` puts attention."""
     shape = data(plan)[0].shape[1:]
     if plan.task == "classes":
-        # `None`: the end of each residual branch.
-        return classifier(shape, plan.widths, CLASSES), None
+        return classifier(shape, plan.widths, CLASSES), "residual"
     layers = len(plan.widths)
     model = pixel_labeler(shape, plan.widths[0], (1,) * layers, CLASSES)
     return model, [f"layer_{number}_relu" for number in range(1, layers + 1)]
