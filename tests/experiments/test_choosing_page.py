@@ -34,6 +34,23 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
     assert "--seeds 10\n" in PAGE
 
 
+def test_numbers_of_the_main_job_are_those_of_its_page():
+    transfer_page = (DOCS / "transfer_learning.md").read_text(encoding="utf-8")
+    for row, percent in (
+        ("all layers: ECA, attention rate x30", "92.9"),
+        ("all layers: no attention", "49.0"),
+        ("dilated: ECA, attention rate x30", "98.2"),
+        ("dilated: no attention", "90.0"),
+    ):
+        line = next(
+            line
+            for line in transfer_page.splitlines()
+            if line.startswith(f"| {row} |")
+        )
+        assert f" {percent} ± " in line
+        assert f" {percent} % " in PAGE
+
+
 @pytest.mark.parametrize(
     ("seeds", "beginning", "expected"),
     [
