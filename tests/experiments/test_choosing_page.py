@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments import ablation, transfer
+from experiments import ablation, context, transfer
 from experiments.statistics import comparisons, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,6 +32,16 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
     assert all(line.startswith("|") for line in table)
     assert "\n".join(table) in PAGE
     assert "--seeds 10\n" in PAGE
+
+
+def test_tables_of_the_context_study_are_the_printed_ones():
+    runs = published_runs(context)
+    assert set(runs.groupby("row", observed=True).size()) == {4}
+    printed = context.table(context.Plan(), runs).split("\n\n")
+    tables = [part for part in printed if part.startswith("|")]
+    accuracies, _, costs = tables  # The second is that of the verdicts.
+    assert f"\n{accuracies}\n" in PAGE
+    assert f"\n{costs}\n" in PAGE
 
 
 def test_numbers_of_the_main_job_are_those_of_its_page():
