@@ -36,7 +36,7 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
 
 def test_tables_of_the_context_study_are_the_printed_ones():
     runs = published_runs(context)
-    assert set(runs.groupby("row", observed=True).size()) == {4}
+    assert set(runs.groupby("row", observed=True).size()) == {5}
     printed = context.table(context.Plan(), runs).split("\n\n")
     tables = [part for part in printed if part.startswith("|")]
     accuracies, _, costs = tables  # The second is that of the verdicts.
