@@ -33,10 +33,12 @@ ARGUMENTS = {
     "insert_attention": [
         *("ResNet50", "--from", "pool1_pool", "--until", "conv2_block1_out")
     ],
+    "transfer_learning": ["--seeds", "1"],
+    "fine_tune_image_folder": [],
 }
 FIELD = re.compile(r"^([A-Z][A-Za-z ]*): +(.*)$", re.MULTILINE)
-# Of a step of `fit`: they differ from run to run.
-TIMES = re.compile(r" - \d+s - \d+m?s/step")
+# Of the steps of `fit`: they differ from run to run.
+TIMES = re.compile(r" - \d+s - \d+m?s/step|(?<=━) \d+s \d+m?s/step")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -112,23 +114,32 @@ def run(notebook: nbformat.NotebookNode, folder: str) -> list[list]:
         for number, cell in enumerate(notebook.cells):
             if cell.cell_type == "code":
                 client.execute_cell(cell, number)
-            found = set(pathlib.Path(folder).rglob("*.png"))
+            found = set(pictures_in(pathlib.Path(folder)))
             new = sorted(found - seen, key=lambda path: path.stat().st_mtime)
             pictures.append(new)
             seen |= found
     return pictures
 
 
+def pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Not deeper than `outputs/NAME/`: those are images to train with."""
+    return [*folder.glob("*.png"), *folder.glob("outputs/*/*.png")]
+
+
 def printed(cell: nbformat.NotebookNode) -> str:
-    """What a cell printed, without progress bars, colors and times."""
+    """What a cell printed, without progress bars, colors and times.
+
+    The value of its last line is left out: a script does not print it.
+    """
     text = "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
         for output in cell.get("outputs", [])
         if output.get("name") != "stderr"
+        and output.output_type != "execute_result"
     )
     text = TIMES.sub("", ESCAPES.sub("", text))
     # A carriage return overwrites the line, as a terminal would.
-    lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+    lines = [line.rpartition("\r")[2] for line in text.split("\n")]
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 

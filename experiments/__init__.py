@@ -13,6 +13,7 @@ Run them from the root of the repository. A study is one module with
 - a `main` that puts these together as a `Study` (`study.py`).
 
 The study gets its command line, the resumable results file (`runs.py`), the
-comparison of rows (`statistics.py`), the images (`data.py`), the network
-(`networks.py`) and the drawing of rows (`pictures.py`) from the other modules.
+comparison of rows (`statistics.py`), the images (`data.py`, `pixels.py`), the
+networks (`networks.py`), their training (`training.py`) and the drawing of rows
+(`pictures.py`) from the other modules.
 """

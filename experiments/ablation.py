@@ -12,28 +12,33 @@ same order.
     python -m experiments.ablation --quick
     python -m experiments.ablation
     python -m experiments.ablation --data-dir DIR --seeds 4 --rows vanilla ECA
+    python -m experiments.ablation --quick --task pixels
 
 Fashion-MNIST is downloaded by Keras or read from a folder. That is work for a
 GPU. --quick trains a smaller network on scikit-learn's digits: seconds for a
-run on two CPU cores. Stopped at any moment, the same command goes on with the
-first run that is missing. Set the environment variable KERAS_BACKEND to
-tensorflow, torch or jax to choose a backend.
+run on two CPU cores. The task `pixels` is that of `experiments.context`: a
+fully convolutional network names the class of each pixel of an object. Stopped
+at any moment, the same command goes on with the first run that is missing. Set
+the environment variable KERAS_BACKEND to tensorflow, torch or jax to choose a
+backend.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from experiments.data import CLASSES, load_data
-from experiments.networks import classifier
+from experiments.data import CLASSES
+from experiments.networks import classifier, pixel_labeler
 from experiments.pictures import draw_seeds, figure_for
+from experiments.pixels import load_task
 from experiments.runs import duration, fraction
 from experiments.statistics import Measure, report
 from experiments.study import Study, carry_out, parser_for
+from experiments.training import accuracy, train
 from keras_channel_attn import (
     ChannelAttention,
     EfficientChannelAttention,
@@ -96,24 +101,25 @@ class Plan:
     batch_size: int
     epochs: int
     learning_rate: float = 3e-3
+    task: str = "classes"  # of `load_task`
+    images_per_class: int | None = None  # at most; `None`: all
 
 
 QUICK = Plan("digits", (32, 32, 64, 64), 32, 10)
 FULL = Plan("fashion_mnist", (32, 32, 64, 64, 96, 96), 128, 20)
+# For the task `pixels`: 3x3 convolutions without a dilation.
+PIXELS = {"widths": (32,) * 3, "batch_size": 48, "images_per_class": 100}
 
 
 def run(plan, row, seed):
-    _, _, test_images, test_labels = load_data(plan.dataset)
+    images, labels, test_images, test_labels = data(plan)
     model = network(plan, row, seed)
     timer = EpochTimer()
-    train(model, plan, seed, [timer])
-    _, accuracy = model.evaluate(
-        test_images, test_labels, batch_size=1000, verbose=0
-    )
+    train(model, images, labels, plan, plan.learning_rate, seed, [timer])
     return {
         "attention_parameters": attention_parameters(model),
         "parameters": model.count_params(),
-        "accuracy": round(accuracy, 6),
+        "accuracy": accuracy(model, test_images, test_labels),
         "epoch_seconds": round(timer.epoch_seconds(), 4),
     }
 
@@ -126,43 +132,28 @@ READERS = {
 }
 
 
+def data(plan):
+    return load_task(plan.task, plan.dataset, plan.images_per_class)
+
+
 def network(plan, row, seed):
     """A network that differs from others of its seed in attention alone."""
     keras.utils.set_random_seed(seed)
-    shape = load_data(plan.dataset)[0].shape[1:]
-    plain = classifier(shape, plan.widths, CLASSES)
+    plain, sites = network_without_attention(plan)
     # All weights are carried over; those of attention are drawn last.
     return insert_attention(
-        plain, lambda site: ROWS[row].attention(site.output.shape[-1])
+        plain, lambda site: ROWS[row].attention(site.output.shape[-1]), sites
     )
 
 
-def train(model, plan, seed, callbacks=()):
-    images, labels, _, _ = load_data(plan.dataset)
-    # An incomplete last batch would be compiled separately. It is left out,
-    # unless it is the only one.
-    steps = max(1, len(images) // plan.batch_size)
-    used = steps * plan.batch_size
-    # The rate falls to zero, so that the last epoch is as good as any other.
-    rate = keras.optimizers.schedules.CosineDecay(
-        plan.learning_rate, plan.epochs * steps
-    )
-    model.compile(
-        keras.optimizers.Adam(rate),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    # Attention has drawn random numbers, but all rows need the same order of
-    # images.
-    keras.utils.set_random_seed(seed)
-    return model.fit(
-        images[:used],
-        labels[:used],
-        batch_size=plan.batch_size,
-        epochs=plan.epochs,
-        verbose=0,
-        callbacks=list(callbacks),
-    )
+def network_without_attention(plan):
+    """The network, and where `insert_attention` puts attention."""
+    shape = data(plan)[0].shape[1:]
+    if plan.task == "classes":
+        return classifier(shape, plan.widths, CLASSES), "residual"
+    layers = len(plan.widths)
+    model = pixel_labeler(shape, plan.widths[0], (1,) * layers, CLASSES)
+    return model, [f"layer_{number}_relu" for number in range(1, layers + 1)]
 
 
 def attention_parameters(model):
@@ -195,7 +186,7 @@ class EpochTimer(keras.callbacks.Callback):
 
 
 def measure(plan):
-    return Measure("accuracy", "accuracy", len(load_data(plan.dataset)[2]))
+    return Measure("accuracy", "accuracy", len(data(plan)[2]))
 
 
 def table(plan, runs):
@@ -219,7 +210,7 @@ def picture(plan, runs):
         ours.axvline(percent["vanilla"].mean(), **options)
         paper.axvline(ROWS["vanilla"].published, **options)
     ours.set_title(
-        f"Ours: {Path(plan.dataset).name}, small residual network, "
+        f"Ours: {Path(plan.dataset).name}, {plan.task}, small network, "
         f"seeds: {len(percent)}",
         parse_math=False,
     )
@@ -264,11 +255,21 @@ def main():
         action="store_true",
         help="a small network on scikit-learn's digits",
     )
+    parser.add_argument(
+        "--task",
+        choices=("classes", "pixels"),
+        default="classes",
+        help="a class for each image, or for each pixel of an object "
+        "(default: %(default)s)",
+    )
     arguments = parser.parse_args()
     if arguments.quick and arguments.data_dir is not None:
         parser.error("--data-dir is for Fashion-MNIST, not for --quick")
-    plan = QUICK if arguments.quick else FULL
-    carry_out(STUDY, plan, parser, arguments)
+    plan, study = QUICK if arguments.quick else FULL, STUDY
+    if arguments.task == "pixels":
+        plan = replace(plan, task="pixels", **PIXELS)
+        study = replace(STUDY, name="ablation_pixels")
+    carry_out(study, plan, parser, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The small residual network that the studies train, without attention."""
+"""The small networks that the studies train, without attention."""
 
 import keras
 from keras import layers
@@ -27,6 +27,28 @@ def with_head(inputs, features, classes):
     return keras.Model(inputs, head(features))
 
 
+def pixel_labeler(shape, width, dilations, classes):
+    """From images to class probabilities of each pixel.
+
+    Args:
+        shape: Tuple of integers, the shape of an image.
+        width: Integer, the channels of each 3x3 convolution.
+        dilations: Tuple of integers, one for each 3x3 convolution.
+        classes: Integer, the number of classes.
+    """
+    x = inputs = keras.Input(shape, name="image")
+    for number, dilation in enumerate(dilations, start=1):
+        x = convolution(x, width, f"layer_{number}", dilation=dilation)
+        x = layers.ReLU(name=f"layer_{number}_relu")(x)
+    # On each pixel: the same as a 1x1 convolution.
+    return with_head(inputs, x, classes)
+
+
+def receptive_field(dilations):
+    """Height and width in pixels, for 3x3 convolutions without strides."""
+    return 1 + 2 * sum(dilations)
+
+
 def residual_block(x, width, name):
     wider = x.shape[-1] != width
     shortcut = x
@@ -39,9 +61,15 @@ def residual_block(x, width, name):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def convolution(x, width, name, size=3, strides=1):
+def convolution(x, width, name, size=3, strides=1, dilation=1):
     x = layers.Conv2D(
-        width, size, strides, padding="same", use_bias=False, name=name
+        width,
+        size,
+        strides,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        name=name,
     )(x)
     # The default momentum, 0.99, needs more steps than these studies take.
     return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)

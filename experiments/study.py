@@ -60,6 +60,12 @@ def parser_for(study, description):
     )
     add("--epochs", type=positive, help="of each run (default: the plan's)")
     add(
+        "--images-per-class",
+        type=positive,
+        metavar="N",
+        help="at most, to train and to test with (default: the plan's)",
+    )
+    add(
         "--rows",
         nargs="+",
         choices=study.rows,
@@ -122,9 +128,11 @@ def carry_out(study, plan, parser, arguments):
 
 def changed(plan, arguments):
     """The plan with what the command line says."""
-    changes = {}
-    if arguments.epochs is not None:
-        changes["epochs"] = arguments.epochs
+    changes = {
+        name: getattr(arguments, name)
+        for name in ("epochs", "images_per_class")
+        if getattr(arguments, name) is not None
+    }
     if arguments.data_dir is not None:
         changes["dataset"] = str(arguments.data_dir.resolve())
     return dataclasses.replace(plan, **changes)

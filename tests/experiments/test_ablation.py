@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import ablation
-from experiments.ablation import QUICK, ROWS, Row
+from experiments.ablation import PIXELS, QUICK, ROWS, Row
+from experiments.training import train
 from keras_channel_attn import ChannelAttention, EfficientChannelAttention
 
 # Parameters in all, without attention: the network of `--quick`.
@@ -37,7 +38,17 @@ def test_weights_are_those_of_the_paper(row):
     assert model.count_params() == VANILLA + expected
 
 
-@pytest.mark.parametrize("plan", [ablation.QUICK, ablation.FULL])
+def test_same_weights_for_the_task_of_pixels():
+    plan = replace(QUICK, task="pixels", **PIXELS)
+    for row in ("vanilla", "SE-Var3", "ECA"):
+        model = ablation.network(plan, row, 0)
+        assert model.output_shape == (None, 8, 8, 10)
+        assert ablation.attention_parameters(model) == 3 * WEIGHTS[row](32)
+
+
+@pytest.mark.parametrize(
+    "plan", [ablation.QUICK, ablation.FULL, replace(QUICK, **PIXELS)]
+)
 def test_no_two_rows_coincide(plan):
     for channels in plan.widths:
         # Of those that have weights; `ECA-NS` is no matrix.
@@ -66,8 +77,8 @@ def test_same_weights_outside_attention():
 
 
 def few_images(monkeypatch):
-    few = [array[:64] for array in ablation.load_data("digits")]
-    monkeypatch.setattr(ablation, "load_data", lambda dataset: few)
+    few = [array[:64] for array in ablation.data(QUICK)]
+    monkeypatch.setattr(ablation, "data", lambda plan: few)
 
 
 def test_same_images_in_the_same_order(monkeypatch):
@@ -79,7 +90,9 @@ def test_same_images_in_the_same_order(monkeypatch):
 
     def losses(row, seed):
         model = ablation.network(plan, row, seed)
-        return ablation.train(model, plan, seed).history["loss"]
+        images, labels, _, _ = ablation.data(plan)
+        history = train(model, images, labels, plan, plan.learning_rate, seed)
+        return history.history["loss"]
 
     expected = losses("vanilla", 0)
     np.testing.assert_allclose(losses("frozen", 0), expected, rtol=1e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments import ablation, transfer
+from experiments import ablation, context, transfer
 from experiments.statistics import comparisons, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,6 +32,33 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
     assert all(line.startswith("|") for line in table)
     assert "\n".join(table) in PAGE
     assert "--seeds 10\n" in PAGE
+
+
+def test_tables_of_the_context_study_are_the_printed_ones():
+    runs = published_runs(context)
+    assert set(runs.groupby("row", observed=True).size()) == {5}
+    printed = context.table(context.Plan(), runs).split("\n\n")
+    tables = [part for part in printed if part.startswith("|")]
+    accuracies, _, costs = tables  # The second is that of the verdicts.
+    assert f"\n{accuracies}\n" in PAGE
+    assert f"\n{costs}\n" in PAGE
+
+
+def test_numbers_of_the_main_job_are_those_of_its_page():
+    transfer_page = (DOCS / "transfer_learning.md").read_text(encoding="utf-8")
+    for row, percent in (
+        ("all layers: ECA, attention rate x30", "92.9"),
+        ("all layers: no attention", "49.0"),
+        ("dilated: ECA, attention rate x30", "98.2"),
+        ("dilated: no attention", "90.0"),
+    ):
+        line = next(
+            line
+            for line in transfer_page.splitlines()
+            if line.startswith(f"| {row} |")
+        )
+        assert f" {percent} ± " in line
+        assert f" {percent} % " in PAGE
 
 
 @pytest.mark.parametrize(

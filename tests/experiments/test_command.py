@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from experiments import ablation, transfer
+from experiments import ablation, context, transfer
 from experiments.runs import ResultsFile, settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,19 @@ TRANSFER = {
     "new_accuracy": 0.7,
     "learning_curve": " ".join(["0.5000"] * 9 + ["0.7000"]),
 }
-STUDIES = [(ablation, ("--quick",), ABLATION), (transfer, (), TRANSFER)]
+CONTEXT = {
+    "parameters": 1000,
+    "macs": 2000,
+    "milliseconds": 0.5,
+    "learning_rate": 0.01,
+    "accuracy": 0.9,
+}
+STUDIES = [
+    (ablation, ("--quick",), ABLATION),
+    (ablation, ("--quick", "--task", "pixels"), ABLATION),
+    (context, ("--task", "mosaic"), CONTEXT),
+    (transfer, (), TRANSFER),
+]
 
 
 def results_file(path, plan=ablation.QUICK):
@@ -128,13 +140,13 @@ def test_runs_of_another_process_are_in_the_table(command, tmp_path, capsys):
 
 
 def test_own_data_has_the_name_of_its_folder(tmp_path, monkeypatch):
-    digits = ablation.load_data("digits")
-    monkeypatch.setattr(ablation, "load_data", lambda dataset: digits)
+    digits = ablation.data(ablation.QUICK)
+    monkeypatch.setattr(ablation, "data", lambda plan: digits)
     plan = replace(ablation.FULL, dataset="data/of_$ours$")
     file = results_file(tmp_path / "results.csv", ablation.QUICK)
     file.append("ECA", 0, ABLATION)
     title = ablation.picture(plan, file.frame()).axes[0].get_title()
-    assert title.startswith("Ours: of_$ours$, small")
+    assert title.startswith("Ours: of_$ours$, classes, ")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +155,8 @@ def test_own_data_has_the_name_of_its_folder(tmp_path, monkeypatch):
         (ablation, ["--rows", "CBAM"], "invalid choice: 'CBAM'"),
         (ablation, ["--seeds", "0"], "--seeds: must be a whole number of at"),
         (ablation, ["--epochs", "few"], "Received: 'few'"),
+        (context, ["--images-per-class", "0"], "must be a whole number of at"),
+        (context, ["--task", "classes"], "invalid choice: 'classes'"),
         (ablation, ["--quick", "--data-dir", "."], "not for --quick"),
         (ablation, ["--data-dir", "absent"], "absent is not a folder"),
         (transfer, ["--dataset", "cifar"], "invalid choice: 'cifar'"),
@@ -175,7 +189,7 @@ def test_file_of_other_settings(command, tmp_path, capsys):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("module", [ablation, transfer])
+@pytest.mark.parametrize("module", [ablation, context, transfer])
 def test_help(command, capsys, monkeypatch, module):
     monkeypatch.setenv("COLUMNS", "500")
     assert command(module, "--help", run=None) == 0

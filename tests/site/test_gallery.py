@@ -62,6 +62,36 @@ def test_prose_and_code_become_cells():
     ]
 
 
+def test_output_is_what_a_terminal_shows():
+    """A progress bar as Keras writes it, then the value of `fit`."""
+    bar = " 1/16 ━━ 9s 2s/step - loss: 0.5" + 30 * "\b" + "\r"
+    end = "16/16 ━━ 41s 3s/step - loss: 0.4\n"
+    cell = nbformat.v4.new_code_cell(
+        outputs=[
+            nbformat.v4.new_output("stream", name="stdout", text=bar + end),
+            nbformat.v4.new_output("stream", name="stderr", text="W0000"),
+            nbformat.v4.new_output(
+                "display_data", data={"text/plain": "┏━━ a summary"}
+            ),
+            nbformat.v4.new_output(
+                "execute_result", data={"text/plain": "<History at 0x7f>"}
+            ),
+        ]
+    )
+    assert build_gallery.printed(cell) == (
+        "16/16 ━━ - loss: 0.4\n┏━━ a summary"
+    )
+
+
+def test_images_to_train_with_are_no_pictures(tmp_path):
+    for name in ("a.png", "outputs/x/b.png", "outputs/x/digits/7/c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = build_gallery.pictures_in(tmp_path)
+    assert [path.name for path in found] == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize("name", build_gallery.ARGUMENTS)
 def test_page_is_of_the_script_of_today(name):
     """Otherwise: `python docs/build_gallery.py NAME`."""
