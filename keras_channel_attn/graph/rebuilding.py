@@ -112,7 +112,11 @@ class _Builder:
         input_layers = _input_layers(plain)
 
         def new_input(tensor: Any) -> Any:
-            tensors[tensor] = _new_input(tensor, input_layers.get(tensor))
+            tensors[tensor] = _new_input(
+                tensor,
+                input_layers.get(tensor),
+                self.changes.input_shapes.get(tensor, tensor.shape),
+            )
             return tensors[tensor]
 
         inputs = keras.tree.map_structure(new_input, plain.input)
@@ -242,7 +246,11 @@ class _Builder:
             if self.is_rebuilt(self.nested[operation]):
                 return self.copy_of_model(self.nested[operation])
             # Nothing changes in it: it can keep a class of its own.
-        copy = copy_of(operation, self.copy_if_shared)
+        copy = copy_of(
+            operation,
+            self.copy_if_shared,
+            self.changes.configurations.get(operation),
+        )
         places = dict(inner_layers(copy))
         for place, inner in inner_layers(operation):
             if inner in self.shared and place in places:
@@ -298,7 +306,9 @@ class _Builder:
             for place, inner in inner_layers(original):
                 if place in places:
                     self.inner.setdefault(inner, places[place])
-            for variable, other in variable_pairs(original, copy):
+            for variable, other in variable_pairs(
+                original, copy, self.changes.values
+            ):
                 variables[variable] = other
         translation = Translation(
             tensor=self.tensors.get,
@@ -318,7 +328,7 @@ class _Builder:
             if isinstance(original, keras.layers.Layer) and (
                 copy not in rebuilt
             ):
-                carry_state(original, copy)
+                carry_state(original, copy, self.changes.values)
 
 
 def _layers_in_use(
@@ -365,14 +375,14 @@ def _input_layers(model: Any) -> IdentityMap:
     return found
 
 
-def _new_input(tensor: Any, layer: Any) -> Any:
+def _new_input(tensor: Any, layer: Any, shape: Any) -> Any:
     if getattr(tensor, "ragged", False):
         raise ValueError(
             f"The input '{tensor.name}' is ragged. Models with ragged inputs "
             "cannot be copied: pass a model with padded inputs and a mask."
         )
     return keras.Input(
-        batch_shape=tensor.shape,
+        batch_shape=shape,
         dtype=tensor.dtype,
         sparse=tensor.sparse,
         optional=getattr(layer, "optional", False),
