@@ -162,11 +162,17 @@ class Grouping:
             kept[members] = ~mask[self._position[members]]
         return kept
 
-    def channels_of(self, name: str, ids: Any) -> tuple[Any, Any]:
-        """Where the channels of a group are in an array, and which these are."""
-        return self._parts(ids).get(
-            self._number_of[name], (np.zeros(0, int), np.zeros(0, int))
-        )
+    def parts(self, ids: Any) -> dict[str, tuple[Any, Any]]:
+        """Where the channels of groups are in an array.
+
+        Returns:
+            Dictionary from the name of each group in it to two arrays: its
+            positions in `ids`, and the channels of the group at these.
+        """
+        return {
+            self.reading.sources[group][0]: part
+            for group, part in self._parts(ids).items()
+        }
 
     def _groups(self, sizes: dict[int, int]) -> dict[str, ChannelGroup]:
         paths: dict[str, dict[int, list[str]]] = {

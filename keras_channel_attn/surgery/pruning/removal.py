@@ -157,7 +157,7 @@ def _mask(group: ChannelGroup, channels: Any) -> Any:
     return mask
 
 
-def _is_kept(ids: Any, kept: Any) -> Any:
+def is_kept(ids: Any, kept: Any) -> Any:
     """Boolean array: which positions of an axis are kept."""
     return (ids == FIXED) | kept[ids]
 
@@ -166,12 +166,12 @@ def _resized(grouping: Grouping, kept: Any) -> dict[Any, dict[str, Any]]:
     """From each layer or operation that changes to its new configuration."""
     resized: dict[Any, dict[str, Any]] = {}
     for cut in grouping.reading.cuts.values():
-        if not _is_kept(cut.ids, kept).all():
+        if not is_kept(cut.ids, kept).all():
             resized[cut.layer] = {}
     for operation, (ids, entries) in grouping.reading.sizes.items():
-        if not _is_kept(ids, kept).all():
+        if not is_kept(ids, kept).all():
             resized[operation] = {
-                name: value(lambda ids: int(_is_kept(ids, kept).sum()))
+                name: value(lambda ids: int(is_kept(ids, kept).sum()))
                 for name, value in entries.items()
             }
     return resized
@@ -192,7 +192,7 @@ def _set_configurations(
 
 def _set_values(grouping: Grouping, changes: Changes, kept: Any) -> None:
     for cut in grouping.reading.cuts.values():
-        mask = _is_kept(cut.ids, kept)
+        mask = is_kept(cut.ids, kept)
         if mask.all():
             continue
         variable = getattr(cut.layer, cut.weight)
@@ -208,5 +208,5 @@ def _set_input_shapes(grouping: Grouping, changes: Changes, kept: Any) -> None:
         channels = inputs[tensor]
         if channels is not None:
             shape = list(tensor.shape)
-            shape[channels.axis] = int(_is_kept(channels.ids, kept).sum())
+            shape[channels.axis] = int(is_kept(channels.ids, kept).sum())
             changes.input_shapes[tensor] = tuple(shape)
