@@ -1,4 +1,4 @@
-"""Which channels go together, which layers have them, and why some must stay."""
+"""Which channels go together, what has them, and why some must stay."""
 
 import keras
 import numpy as np

@@ -242,7 +242,8 @@ def test_efficient_attention_keeps_its_kernel_and_warns_once():
     removed = {"first": np.arange(60)}
     with pytest.warns(UserWarning, match="new neighbours") as warned:
         narrower = remove_channels(model, removed)
-    assert len(warned) == 1
+    about = [w for w in warned if "neighbours" in str(w.message)]
+    assert len(about) == 1
     np.testing.assert_array_equal(
         narrower.get_layer("eca").get_weights(),
         model.get_layer("eca").get_weights(),
@@ -255,13 +256,13 @@ def test_efficient_attention_gates_depend_on_the_new_neighbours():
     with pytest.warns(UserWarning, match="new neighbours"):
         narrower = remove_channels(model, {"first": [2, 7]})
     x = sample(model)
-    first = keras.Model(model.inputs, model.get_layer("first").output)
+    first = keras.Model(model.input, model.get_layer("first").output)
     kept = np.delete(predictions(first, x), [2, 7], axis=-1)
     expected = model.get_layer("eca")
     layer = EfficientChannelAttention(3)
     layer.build(kept.shape)
     layer.set_weights(expected.get_weights())
-    inner = keras.Model(narrower.inputs, narrower.get_layer("eca").output)
+    inner = keras.Model(narrower.input, narrower.get_layer("eca").output)
     np.testing.assert_allclose(
         predictions(inner, x),
         ops.convert_to_numpy(layer(kept)),
@@ -304,9 +305,8 @@ def test_nothing_to_remove_is_a_copy():
 
 
 def test_names_flags_and_policies_are_kept():
-    norm = layers.BatchNormalization(
-        axis(), dtype="mixed_bfloat16", name="norm"
-    )
+    policy = "mixed_bfloat16"
+    norm = layers.BatchNormalization(axis(), dtype=policy, name="norm")
     model = network(norm)
     model.get_layer("first").trainable = False
     narrower = remove_channels(model, {"first": [0, 1]})
@@ -314,7 +314,7 @@ def test_names_flags_and_policies_are_kept():
     assert [x.trainable for x in narrower.layers] == [
         x.trainable for x in model.layers
     ]
-    assert narrower.get_layer("norm").dtype_policy.name == "bfloat16"
+    assert narrower.get_layer("norm").dtype_policy.name == policy
 
 
 def test_initializers_are_kept():
