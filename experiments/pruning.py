@@ -271,7 +271,9 @@ COLORS = dict(
 
 def picture(plan, runs):
     figure = Figure(figsize=(11, 4.4), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
+    axes = figure.subplots(1, 3)
+    # Before fine-tuning, the range is another one.
+    axes[2].sharey(axes[1])
     for axis, measure in zip(axes, measures_of(plan), strict=True):
         percent = measure.percent(runs)
         for number, criterion in enumerate(CRITERIA):

@@ -1,1 +1,1 @@
-"""What changes a model: attention inserted, removed, replaced, or fused."""
+"""What changes a model: attention in it, and the number of its channels."""

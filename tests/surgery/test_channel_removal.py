@@ -1,9 +1,13 @@
 """Channels that are zero are removed, and nothing else changes."""
 
+import os
+
+import hypothesis
 import keras
 import numpy as np
 import pytest
 from conftest import BACKEND
+from hypothesis import strategies as st
 from keras import layers, ops
 from support.networks import (
     SAVED,
@@ -73,6 +77,10 @@ def with_addition(x):
 def with_concatenation(x):
     y = layers.Conv2D(8, 1, name="second")(x)
     return layers.Concatenate(axis=axis())([x, y])
+
+
+def with_second(x):
+    return layers.Concatenate()([layers.Conv2D(4, 1)(x), x])
 
 
 def split_and_joined(x):
@@ -177,6 +185,52 @@ def test_silent_channels_are_removed(name, data_format):
     assert channel_groups(model)["first"].locked is None
     narrower = assert_removal_is_exact(model)
     assert narrower.get_layer("first").filters < 12
+
+
+KEEPING = {
+    "residual": with_addition,
+    "depthwise": lambda x: layers.DepthwiseConv2D(3, padding="same")(x),
+    "grouped": lambda x: layers.Conv2D(x.shape[-1], 1, groups=2)(x),
+    "joined": lambda x: layers.Conv2D(6, 1)(with_second(x)),
+    "dense": lambda x: layers.Dense(8, "relu")(x),
+    "shuffled": lambda x: layers.Concatenate()(ops.split(x, 2, axis=-1)[::-1]),
+    "gated": lambda x: x * layers.Conv2D(1, 1, activation="sigmoid")(x),
+    **{
+        name: BODIES[name]
+        for name in (
+            *("activation", "batch norm", "instance norm", "prelu"),
+            *("SqueezeExcite", "LinearSqueezeExcite", "SqueezeGate"),
+            *("hard swish", "dropout", "nested model", "shared layer"),
+        )
+    },
+}
+
+
+@hypothesis.settings(
+    max_examples=int(os.environ.get("NETWORKS", 8)),
+    derandomize="NETWORKS" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(
+    st.lists(st.sampled_from(sorted(KEEPING)), min_size=2, max_size=7),
+    st.sets(st.integers(0, 6)),
+)
+def test_random_networks(names, skips):
+    """Steps one after the other, some of them with a skip connection."""
+
+    def body(x):
+        for number, name in enumerate(names):
+            y = KEEPING[name](x)
+            if number in skips and y.shape == x.shape:
+                y = x + y
+            x = y
+        return x
+
+    keras.utils.clear_session(free_memory=False)
+    # Deep sums of gates lose more digits than one layer.
+    assert_removal_is_exact(network(body), tolerance=1e-4)
 
 
 @pytest.mark.parametrize("rank", [1, 3])
