@@ -103,7 +103,7 @@ def nested_twice(x):
 
 
 def shared_twice(x):
-    layer = layers.Conv2D(x.shape[axis()], 1, name="shared")
+    layer = layers.Conv2D(x.shape[axis()], 1)
     return layer(layers.ReLU()(layer(x)))
 
 

@@ -22,10 +22,11 @@ from keras_channel_attn.surgery.pruning.ties import FIXED
 
 _layers = keras.layers
 _Inputs = Sequence[Channels | None]
-_Rule = Callable[[Reading, Call, _Inputs], list[Channels | None]]
+_Outputs = list[Channels | None]
+_Rule = Callable[[Reading, Call, _Inputs], _Outputs]
 
 
-def flow(reading: Reading, call: Call, inputs: _Inputs) -> _Inputs:
+def flow(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     """The channels of the outputs of a call, by the rule for its kind."""
     operation = call.operation
     if not isinstance(operation, _layers.Layer):
@@ -42,7 +43,7 @@ def locked(
     call: Call,
     inputs: _Inputs,
     what: str = "is of a kind whose channels cannot be followed",
-) -> list[Channels | None]:
+) -> _Outputs:
     """All channels of the inputs stay, and all that the call makes."""
     for channels in inputs:
         reading.lock(call, channels, what)
@@ -76,9 +77,7 @@ def _first(reading: Reading, call: Call, inputs: _Inputs) -> Channels | None:
 # Layers that make channels.
 
 
-def _convolution(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _convolution(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     layer = call.operation
     axis = _channel_axis(layer, _rank(call))
     read = _read_channels(reading, call, inputs, axis)
@@ -102,7 +101,7 @@ def _convolution(
 
 def _transposed_convolution(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     layer = call.operation
     axis = _channel_axis(layer, _rank(call))
     read = _read_channels(reading, call, inputs, axis)
@@ -116,7 +115,7 @@ def _transposed_convolution(
 
 def _separable_convolution(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     layer = call.operation
     axis = _channel_axis(layer, _rank(call))
     read = _read_channels(reading, call, inputs, axis)
@@ -130,9 +129,7 @@ def _separable_convolution(
     return _activated(reading, call, Channels(axis, made))
 
 
-def _dense(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _dense(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     axis = _rank(call) - 1
     read = _read_channels(reading, call, inputs, axis)
     made = reading.made(call, call.operation.units)
@@ -143,9 +140,7 @@ def _dense(
     return _activated(reading, call, Channels(axis, made))
 
 
-def _embedding(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _embedding(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     made = reading.made(call, call.operation.output_dim)
     reading.cut(call, "embeddings", 1, made, "makers")
     reading.resize(call, made, output_dim=lambda count: count(made))
@@ -172,9 +167,7 @@ def _tie_within(
         )
 
 
-def _activated(
-    reading: Reading, call: Call, channels: Channels
-) -> list[Channels | None]:
+def _activated(reading: Reading, call: Call, channels: Channels) -> _Outputs:
     _check_function(reading, call, channels, call.operation.activation)
     return [channels]
 
@@ -197,7 +190,7 @@ def _check_function(
 
 def _depthwise_convolution(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     layer = call.operation
     axis = _channel_axis(layer, _rank(call))
     ids = _carried_ids(reading, call, inputs, axis)
@@ -211,7 +204,7 @@ def _depthwise_convolution(
 
 def _batch_normalization(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     axis = call.operation.axis % _rank(call)
     ids = _carried_ids(reading, call, inputs, axis)
     if ids is None:
@@ -223,7 +216,7 @@ def _batch_normalization(
 
 def _group_normalization(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     layer = call.operation
     axis = layer.axis % _rank(call)
     ids = _carried_ids(reading, call, inputs, axis)
@@ -243,13 +236,11 @@ def _group_normalization(
 
 def _layer_normalization(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     return locked(reading, call, inputs, "normalizes all channels together")
 
 
-def _parametric_relu(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _parametric_relu(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     outputs = _carried(reading, call, inputs)
     if outputs[0] and call.operation.alpha.shape[outputs[0].axis - 1] > 1:
         axis = outputs[0].axis - 1
@@ -272,9 +263,7 @@ def _carried_ids(
 # Channel attention.
 
 
-def _squeeze_excite(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _squeeze_excite(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     ids = _attended_ids(reading, call, inputs)
     if ids is None:
         return [None] * len(call.outputs)
@@ -288,7 +277,7 @@ def _squeeze_excite(
 
 def _efficient_channel_attention(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     ids = _attended_ids(reading, call, inputs)
     if ids is None:
         return [None] * len(call.outputs)
@@ -303,7 +292,7 @@ def _efficient_channel_attention(
 
 def _linear_squeeze_excite(
     reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+) -> _Outputs:
     ids = _attended_ids(reading, call, inputs)
     if ids is None:
         return [None] * len(call.outputs)
@@ -319,9 +308,7 @@ def _linear_squeeze_excite(
     return _attended(call, ids)
 
 
-def _squeeze_gate(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _squeeze_gate(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     ids = _attended_ids(reading, call, inputs)
     if ids is None:
         return [None] * len(call.outputs)
@@ -337,7 +324,7 @@ def _attended_ids(reading: Reading, call: Call, inputs: _Inputs) -> Any:
     return ids
 
 
-def _attended(call: Call, ids: Any) -> list[Channels | None]:
+def _attended(call: Call, ids: Any) -> _Outputs:
     """Channels of the output, and of the attention scores beside it."""
     axis = _channel_axis(call.operation, _rank(call))
     outputs: list[Channels | None] = [Channels(axis, ids), Channels(1, ids)]
@@ -347,9 +334,7 @@ def _attended(call: Call, ids: Any) -> list[Channels | None]:
 # Layers and operations without weights.
 
 
-def _carried(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _carried(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     """Each channel of the output is computed from that of the input alone."""
     channels = _carried_channels(reading, call, inputs)
     if channels and (
@@ -374,9 +359,7 @@ def _carried_channels(
     return None if ids is None else channels
 
 
-def _activation(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _activation(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     outputs = _carried(reading, call, inputs)
     if outputs[0]:
         function = call.operation.activation
@@ -384,9 +367,7 @@ def _activation(
     return outputs
 
 
-def _softmax(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _softmax(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels, axis = inputs[0], call.operation.axis
     axes = [axis] if isinstance(axis, int) else list(axis or range(_rank(call)))
     if channels and channels.axis in [axis % _rank(call) for axis in axes]:
@@ -394,9 +375,7 @@ def _softmax(
     return _carried(reading, call, inputs)
 
 
-def _noise(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _noise(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     shape = getattr(call.operation, "noise_shape", None)
     channels = inputs[0]
     if channels and shape and shape[channels.axis] not in (None, 1):
@@ -404,18 +383,14 @@ def _noise(
     return _carried(reading, call, inputs)
 
 
-def _global_pooling(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _global_pooling(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels = _carried_channels(reading, call, inputs)
     if channels is None or call.operation.keepdims:
         return [channels]
     return [Channels(1, channels.ids)]
 
 
-def _reduction(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _reduction(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels = _carried_channels(reading, call, inputs)
     axes, rank = call.operation.axis, _rank(call)
     if channels is None:
@@ -432,9 +407,7 @@ def _reduction(
     return [Channels(channels.axis - before, channels.ids)]
 
 
-def _combined(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _combined(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     """Elementwise, of several tensors: channels that meet are tied."""
     operands = _operands(call, inputs)
     # Shapes are aligned at their ends.
@@ -477,9 +450,7 @@ def _operands(
     ]
 
 
-def _concatenated(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _concatenated(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     axis = call.operation.axis % _rank(call)
     axes = {channels.axis for channels in inputs if channels}
     if not axes:
@@ -501,9 +472,7 @@ def _concatenated(
     return [Channels(axis, ids)]
 
 
-def _split(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _split(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels = _first(reading, call, inputs)
     axis = call.operation.axis % _rank(call)
     if channels is None:
@@ -523,9 +492,7 @@ def _split(
     return [Channels(axis, part) for part in parts]
 
 
-def _permuted(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _permuted(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels = _carried_channels(reading, call, inputs)
     if channels is None:
         return [None]
@@ -542,9 +509,7 @@ def _new_axes(call: Call) -> list[int]:
     return [axis % rank for axis in operation.axes]
 
 
-def _reshaped(
-    reading: Reading, call: Call, inputs: _Inputs
-) -> list[Channels | None]:
+def _reshaped(reading: Reading, call: Call, inputs: _Inputs) -> _Outputs:
     channels = _first(reading, call, inputs)
     if channels is None:
         return [None]

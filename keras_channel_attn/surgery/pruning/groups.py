@@ -254,7 +254,8 @@ def _outputs(
     _assign(known, graph.model.inputs, inputs)
     for call in graph.calls:
         if call.inner is not None:
-            outputs = _outputs_of_nested(reading, call, known, unknown)
+            given = _inputs_of_nested(reading, call, known)
+            outputs = _outputs(reading, call.inner, given, unknown)
         else:
             given = [known[tensor] for tensor in call.inputs]
             rule = locked if call.operation in unknown else flow
@@ -263,17 +264,17 @@ def _outputs(
     return [known[tensor] for tensor in graph.outputs]
 
 
-def _outputs_of_nested(
-    reading: Reading, call: Call, known: IdentityMap, unknown: set[Any]
+def _inputs_of_nested(
+    reading: Reading, call: Call, known: IdentityMap
 ) -> list[Channels | None]:
+    """The channels of the inputs of a nested model that is called."""
     arguments = arguments_of_model(call, call.args, call.kwargs)
-    inputs = [
+    return [
         reading.entered(tensor, known.get(argument), call.path)
         for tensor, argument in zip(
             call.operation.inputs, arguments, strict=True
         )
     ]
-    return _outputs(reading, call.inner, inputs, unknown)
 
 
 def _layers_used_elsewhere(graph: Graph) -> set[Any]:

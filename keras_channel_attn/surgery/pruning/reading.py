@@ -109,7 +109,9 @@ class Reading:
     def note(self, role: str, call: Call, ids: Any) -> None:
         self.notes.append(Note(role, call.path, ids))
 
-    def cut(self, call: Call, weight: str, axis: int, ids: Any, role: str):
+    def cut(
+        self, call: Call, weight: str, axis: int, ids: Any, role: str
+    ) -> None:
         """Say which channels the positions along an axis of a weight have."""
         layer = call.operation
         variable = getattr(layer, weight)
