@@ -17,12 +17,13 @@ from keras_channel_attn.graph import (
     is_model,
 )
 from keras_channel_attn.graph.operations import inner_layers, operations_of
-from keras_channel_attn.surgery.pruning.flows import flow, locked
+from keras_channel_attn.surgery.pruning.flows import flow
 from keras_channel_attn.surgery.pruning.reading import (
     Channels,
     Cut,
     Reading,
 )
+from keras_channel_attn.surgery.pruning.rules import locked
 from keras_channel_attn.surgery.pruning.ties import FIXED, connected
 
 
