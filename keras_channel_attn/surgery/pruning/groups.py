@@ -238,9 +238,13 @@ def _reading_of(graph: Graph) -> Reading:
     reading = Reading()
     unknown = _layers_used_elsewhere(graph)
     inputs = [None] * len(graph.model.inputs)
-    for channels in _outputs(reading, graph, inputs, unknown):
+    outputs = _outputs(reading, graph, inputs, unknown)
+    # Of several reasons the first one is shown, and this is the plainest.
+    others, reading.ties.locks = reading.ties.locks, []
+    for channels in outputs:
         if channels:
             reading.ties.lock(channels.ids, "they are an output of the model")
+    reading.ties.locks += others
     return reading
 
 

@@ -88,7 +88,8 @@ def without_channels(grouping: Grouping, masks: dict[str, Any]) -> Any:
         warnings.warn(
             "`EfficientChannelAttention` computes each gate from neighbouring "
             "channels, and some channels have new neighbours now. Fine-tune "
-            f"the model. Such layers: {attention}.",
+            f"the model. Such layers: {', '.join(attention[:3])}"
+            f"{' and others' if len(attention) > 3 else ''}.",
             stacklevel=3,
         )
     return rebuild(grouping.graph, changes)

@@ -100,7 +100,7 @@ def prune_channels(
             f"`macs` cannot be reached: with at least {minimum:.0%} of the "
             f"channels of each group, {least / costs.total({}):.1%} of the "
             f"MACs are left. Received: macs={macs}. Lower `minimum`, or pass "
-            f"the importance of more groups; these are {list(scores)}."
+            f"the importance of more groups than these {len(scores)}."
         )
     while low < high:
         middle = (low + high) // 2
