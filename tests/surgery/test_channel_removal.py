@@ -379,8 +379,7 @@ def test_initializers_are_kept():
     assert copied.get_config() == initializer.get_config()
 
 
-def test_activation_of_the_user_is_no_obstacle_behind_a_layer():
-    """What a convolution computes may be read by anything: it is not cut."""
+def test_layer_of_the_user_locks_the_channels_before_it_only():
     model = network(
         lambda x: layers.Lambda(lambda x: x * 2, name="double")(
             layers.Conv2D(8, 1, name="second")(x)
