@@ -30,7 +30,8 @@ def expected(model, images):
     return keras.ops.convert_to_numpy(model(images, training=False))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Those of the converters.
+@pytest.mark.filterwarnings("ignore")
 def test_onnx(pruned, images, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     # Keras exports models that were called.
