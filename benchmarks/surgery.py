@@ -1,4 +1,4 @@
-"""Time to list attention sites and to insert attention.
+"""Time to list attention sites, to insert attention, and to prune.
 
     python -m benchmarks.surgery
     python -m benchmarks.surgery --networks ResNet50 InceptionResNetV2
@@ -17,6 +17,8 @@ from keras_channel_attn import (
     EfficientChannelAttention,
     attention_sites,
     insert_attention,
+    magnitude,
+    prune_channels,
 )
 
 NETWORKS = (
@@ -65,6 +67,9 @@ def row(name, size, rounds):
         ),
         "insert_attention, s": seconds(
             lambda: insert_attention(model, attention, where), rounds
+        ),
+        "prune_channels, s": seconds(
+            lambda: prune_channels(model, magnitude), rounds
         ),
         "clone_model, s": seconds(
             lambda: keras.models.clone_model(model), rounds

@@ -32,6 +32,22 @@ from keras_channel_attn.surgery.insertion import (
 from keras_channel_attn.surgery.insertion import (
     insert_attention as insert_attention,
 )
+from keras_channel_attn.surgery.pruning.groups import (
+    channel_groups as channel_groups,
+)
+from keras_channel_attn.surgery.pruning.importance import (
+    attention_importance as attention_importance,
+)
+from keras_channel_attn.surgery.pruning.importance import (
+    batch_norm_scale as batch_norm_scale,
+)
+from keras_channel_attn.surgery.pruning.importance import magnitude as magnitude
+from keras_channel_attn.surgery.pruning.removal import (
+    remove_channels as remove_channels,
+)
+from keras_channel_attn.surgery.pruning.selection import (
+    prune_channels as prune_channels,
+)
 from keras_channel_attn.surgery.replacement import (
     remove_attention as remove_attention,
 )
@@ -45,14 +61,20 @@ __all__ = [
     "LinearSqueezeExcite",
     "SqueezeExcite",
     "SqueezeGate",
+    "attention_importance",
     "attention_scores",
     "attention_sites",
+    "batch_norm_scale",
+    "channel_groups",
     "expand_attention",
     "fuse_squeeze_excite",
     "insert_attention",
+    "magnitude",
     "model_costs",
     "plot_attention_scores",
+    "prune_channels",
     "remove_attention",
+    "remove_channels",
     "replace_attention",
 ]
 

@@ -17,18 +17,29 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
 FUNCTIONS = {
+    "attention_importance": (
+        "(model, x, batch_size=None, steps=None, verbose='auto')"
+    ),
     "attention_scores": (
         "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
     ),
     "attention_sites": "(model, where='residual')",
+    "batch_norm_scale": "(group)",
+    "channel_groups": "(model)",
     "expand_attention": "(model)",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
+    "magnitude": "(group)",
     "model_costs": "(model, input_shape=None)",
     "plot_attention_scores": (
         "(scores, labels=None, class_names=None, to_file=None)"
     ),
+    "prune_channels": (
+        "(model, importance, macs=0.5, minimum=0.1, multiple_of=1, "
+        "normalize='mean', input_shape=None)"
+    ),
     "remove_attention": "(model)",
+    "remove_channels": "(model, removed)",
     "replace_attention": "(model, attention)",
 }
 LAYERS = {
@@ -212,8 +223,8 @@ ROOMS = {
     "backend": {"_tensors", "ops"},
     "layers": {"_tensors", "arguments", "backend", "ops"},
     "graph": set(),
-    "surgery": {"graph", "layers"},
     "analysis": {"graph", "layers"},
+    "surgery": {"analysis", "arguments", "graph", "layers"},
     "models": {"arguments", "graph", "layers", "surgery"},
 }
 

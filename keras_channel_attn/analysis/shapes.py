@@ -6,7 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph, IdentityMap
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    IdentityMap,
+    arguments_of_model,
+)
 from keras_channel_attn.graph.tensors import with_tensors_replaced
 
 Shape = tuple[int, ...]
@@ -68,7 +73,7 @@ def _shaped_calls(
         args, kwargs = with_tensors_replaced((call.args, call.kwargs), tensors)
         if call.inner is not None:
             results: list[Any] = []
-            arguments = _arguments_of_model(call, args, kwargs)
+            arguments = arguments_of_model(call, args, kwargs)
             yield from _shaped_calls(call.inner, arguments, results)
         else:
             shaped = _shaped(call, args, kwargs)
@@ -87,17 +92,6 @@ def _shaped(call: Call, args: Any, kwargs: Any) -> ShapedCall:
             f"{type(call.operation).__name__}) cannot be computed for inputs "
             f"of the shapes {_shapes((args, kwargs))}: {error}"
         ) from error
-
-
-def _arguments_of_model(call: Call, args: Any, kwargs: Any) -> list[Any]:
-    """What a nested model is called on, in the order of its inputs."""
-    inputs = args[0] if args else kwargs["inputs"]
-    expected = call.operation.inputs
-    if isinstance(inputs, dict) and not isinstance(
-        getattr(call.operation, "input", None), dict
-    ):
-        return [inputs[tensor.name] for tensor in expected]
-    return keras.tree.flatten(inputs)
 
 
 def _output_specification(operation: Any, args: Any, kwargs: Any) -> Any:

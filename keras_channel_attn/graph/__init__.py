@@ -4,7 +4,12 @@
 and `rebuild` makes a copy of the model with `Changes`.
 """
 
-from keras_channel_attn.graph.calls import Call, Graph, graph_of
+from keras_channel_attn.graph.calls import (
+    Call,
+    Graph,
+    arguments_of_model,
+    graph_of,
+)
 from keras_channel_attn.graph.changes import Changes
 from keras_channel_attn.graph.operations import (
     convolves,
@@ -24,6 +29,7 @@ __all__ = [
     "Graph",
     "IdentityMap",
     "Probe",
+    "arguments_of_model",
     "check_classes",
     "convolves",
     "graph_of",

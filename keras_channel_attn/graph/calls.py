@@ -170,6 +170,17 @@ class Graph:
         }
 
 
+def arguments_of_model(call: Call, args: Any, kwargs: Any) -> list[Any]:
+    """What a nested model is called on, in the order of its inputs."""
+    inputs = args[0] if args else kwargs["inputs"]
+    expected = call.operation.inputs
+    if isinstance(inputs, dict) and not isinstance(
+        getattr(call.operation, "input", None), dict
+    ):
+        return [inputs[tensor.name] for tensor in expected]
+    return keras.tree.flatten(inputs)
+
+
 def graph_of(model: Any) -> Graph:
     """The graph of a model, or an error that says why it has none."""
     if not isinstance(model, keras.Model):

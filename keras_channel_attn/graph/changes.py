@@ -26,6 +26,10 @@ class Changes:
         self.before: dict[Call, IdentityMap] = {}
         self.after: dict[Call, dict[int, Any]] = {}
         self.instead: dict[Call, Replacement | None] = {}
+        self.configurations: dict[Any, dict[str, Any]] = {}
+        self.values = IdentityMap()
+        self.input_shapes = IdentityMap()
+        self._resized: list[Call] = []
 
     def insert_before(self, call: Call, tensor: Any, layer: Any) -> None:
         """Apply a layer to one input of a call, for this call alone."""
@@ -66,6 +70,22 @@ class Changes:
         """Pass the first input of a call on, in place of its output."""
         self.instead[call] = None
 
+    def resize(
+        self, calls: Sequence[Call], configuration: dict[str, Any]
+    ) -> None:
+        """Make the layer or operation of some calls again in another size.
+
+        The new values of its variables, if they have other shapes, are
+        `values`: from each variable of the original to an array.
+
+        Args:
+            calls: List of all calls of one layer or operation.
+            configuration: Dictionary, the entries of its configuration that
+                are different.
+        """
+        self.configurations[calls[0].operation] = configuration
+        self._resized += calls
+
     def calls(self) -> list[Call]:
         """The calls that are not repeated as they are."""
-        return [*self.before, *self.after, *self.instead]
+        return [*self.before, *self.after, *self.instead, *self._resized]

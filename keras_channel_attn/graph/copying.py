@@ -18,7 +18,9 @@ _DETAIL_LENGTH = 200
 
 
 def copy_of(
-    operation: Any, shared: Callable[[Any], Any] = lambda layer: None
+    operation: Any,
+    shared: Callable[[Any], Any] = lambda layer: None,
+    configuration: dict[str, Any] | None = None,
 ) -> Any:
     """A new layer or operation of the same configuration, without weights.
 
@@ -30,9 +32,12 @@ def copy_of(
         shared: Callable from a layer that the operation holds to the copy that
             it has already, or `None`. Defaults to a function that returns
             `None`: all layers inside are made again.
+        configuration: Dictionary, entries of the configuration that are to be
+            different. Defaults to `None`.
     """
+    changes = configuration or {}
     if not isinstance(operation, keras.layers.Layer):
-        return _copy_of_function(operation)
+        return _copy_of_function(operation, changes)
     if "call" in vars(operation):
         raise ValueError(
             f"The layer '{operation.name}' (of type "
@@ -43,7 +48,7 @@ def copy_of(
         custom_objects = {**_own_classes(operation), **callables}
         try:
             with keras.saving.custom_object_scope(custom_objects):
-                copy = _from_config(operation, shared)
+                copy = _from_config(operation, shared, changes)
         except Exception as error:
             raise ValueError(_cannot_be_copied(operation, error)) from error
         _put_back(copy, callables)
@@ -65,13 +70,15 @@ def _rename_inner(layer: Any, copy: Any) -> None:
             other.name = inner.name
 
 
-def _from_config(layer: Any, shared: Callable[[Any], Any]) -> Any:
+def _from_config(
+    layer: Any, shared: Callable[[Any], Any], changes: dict[str, Any]
+) -> Any:
     kind = type(layer)
     if isinstance(layer, keras.layers.Lambda):
         # Its functions are those of a model that is in memory already.
         return kind.from_config(layer.get_config(), safe_mode=False)
     if kind.get_config is not keras.layers.Layer.get_config:
-        return kind.from_config(layer.get_config())
+        return kind.from_config({**layer.get_config(), **changes})
     try:
         # Keras records arguments that are numbers or strings.
         config = layer.get_config()
@@ -271,10 +278,11 @@ def _same_remat(layer: Any) -> contextlib.AbstractContextManager[Any]:
     )
 
 
-def _copy_of_function(operation: Any) -> Any:
+def _copy_of_function(operation: Any, changes: dict[str, Any]) -> Any:
     """An operation of `keras.ops` made again; it has no weights."""
     try:
-        copy = type(operation).from_config(operation.get_config())
+        config = {**operation.get_config(), **changes}
+        copy = type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError):
         # It holds a function or another object: the operation serves itself.
         return operation

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_channel_attn.graph.attributes import (
     Translation,
@@ -104,6 +105,8 @@ class _Builder:
         self.inner: dict[Any, Any] = {}
         # From each variable in arguments of calls to its copy.
         self.constants = IdentityMap()
+        # From resized copies to the initializers that they get back.
+        self.initializers: dict[Any, dict[str, Any]] = {}
 
     def copy_of_model(self, graph: Graph) -> Any:
         # A nested model may begin at a tensor of the model around it.
@@ -112,7 +115,11 @@ class _Builder:
         input_layers = _input_layers(plain)
 
         def new_input(tensor: Any) -> Any:
-            tensors[tensor] = _new_input(tensor, input_layers.get(tensor))
+            tensors[tensor] = _new_input(
+                tensor,
+                input_layers.get(tensor),
+                self.changes.input_shapes.get(tensor, tensor.shape),
+            )
             return tensors[tensor]
 
         inputs = keras.tree.map_structure(new_input, plain.input)
@@ -242,7 +249,13 @@ class _Builder:
             if self.is_rebuilt(self.nested[operation]):
                 return self.copy_of_model(self.nested[operation])
             # Nothing changes in it: it can keep a class of its own.
-        copy = copy_of(operation, self.copy_if_shared)
+        copy = copy_of(
+            operation,
+            self.copy_if_shared,
+            self.changes.configurations.get(operation),
+        )
+        if operation in self.changes.configurations:
+            self.initializers[copy] = _initializers_replaced(copy)
         places = dict(inner_layers(copy))
         for place, inner in inner_layers(operation):
             if inner in self.shared and place in places:
@@ -286,6 +299,8 @@ class _Builder:
 
     def carry(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
+        for copy, initializers in self.initializers.items():
+            vars(copy).update(initializers)
         rebuilt = set(self.models.values())
         variables = IdentityMap()
         for original, copy in self.copies.items():
@@ -298,7 +313,9 @@ class _Builder:
             for place, inner in inner_layers(original):
                 if place in places:
                     self.inner.setdefault(inner, places[place])
-            for variable, other in variable_pairs(original, copy):
+            for variable, other in variable_pairs(
+                original, copy, self.changes.values
+            ):
                 variables[variable] = other
         translation = Translation(
             tensor=self.tensors.get,
@@ -318,7 +335,7 @@ class _Builder:
             if isinstance(original, keras.layers.Layer) and (
                 copy not in rebuilt
             ):
-                carry_state(original, copy)
+                carry_state(original, copy, self.changes.values)
 
 
 def _layers_in_use(
@@ -350,6 +367,29 @@ def _layers_in_use(
     return called, shared - called
 
 
+def _initializers_replaced(layer: Any) -> dict[str, Any]:
+    """Let the weights of a new layer start at zero, until they are assigned.
+
+    JAX compiles the random numbers of each shape, which takes longer than all
+    the rest: half a minute for ResNet50 with a new width for each layer.
+
+    Returns:
+        Dictionary from attributes of the layer to the initializers they held.
+    """
+    initializers = {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, keras.initializers.Initializer)
+    }
+    vars(layer).update(dict.fromkeys(initializers, _zeros))
+    return initializers
+
+
+def _zeros(shape: Any, dtype: Any = None) -> Any:
+    zeros = np.zeros(shape, "float32")
+    return keras.ops.convert_to_tensor(zeros, dtype)
+
+
 def _functional(model: Any) -> Any:
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs, model.outputs, name=model.name)
@@ -365,14 +405,14 @@ def _input_layers(model: Any) -> IdentityMap:
     return found
 
 
-def _new_input(tensor: Any, layer: Any) -> Any:
+def _new_input(tensor: Any, layer: Any, shape: Any) -> Any:
     if getattr(tensor, "ragged", False):
         raise ValueError(
             f"The input '{tensor.name}' is ragged. Models with ragged inputs "
             "cannot be copied: pass a model with padded inputs and a mask."
         )
     return keras.Input(
-        batch_shape=tensor.shape,
+        batch_shape=shape,
         dtype=tensor.dtype,
         sparse=tensor.sparse,
         optional=getattr(layer, "optional", False),

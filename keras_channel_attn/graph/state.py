@@ -13,22 +13,36 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph.operations import inner_layers
+from keras_channel_attn.graph.tensors import IdentityMap
 
 
-def carry_state(original: Any, copy: Any) -> None:
+def carry_state(
+    original: Any, copy: Any, values: IdentityMap | None = None
+) -> None:
     """Give a layer the variables, other state and flags of another.
+
+    Args:
+        original: Layer.
+        copy: Layer of the same class.
+        values: `IdentityMap` from variables of the original to arrays that the
+            copy gets in place of their values. Defaults to `None`.
 
     Raises:
         ValueError: If the copy has other variables than the original.
     """
+    values = values or IdentityMap()
     pairs = _layer_pairs(original, copy)
     for layer, other in pairs:
-        _carry_own_state(layer, other)
+        if not any(variable in values for variable in layer.variables):
+            _carry_own_state(layer, other)
         _carry_plain_attributes(layer, other)
-    variables = variable_pairs(original, copy)
+    variables = variable_pairs(original, copy, values)
     for variable, other in variables:
         # A new array: JAX frees those that a training step was given.
-        other.assign(keras.ops.copy(variable.value))
+        if variable in values:
+            other.assign(values[variable])
+        else:
+            other.assign(keras.ops.copy(variable.value))
     # The flag of a layer reaches those inside it, which may have others.
     for layer, other in pairs:
         if other.trainable != layer.trainable:
@@ -38,28 +52,33 @@ def carry_state(original: Any, copy: Any) -> None:
             other.trainable = variable.trainable
 
 
-def variable_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
+def variable_pairs(
+    original: Any, copy: Any, values: IdentityMap | None = None
+) -> list[tuple[Any, Any]]:
     """The variables of a layer with those of its copy.
+
+    Variables with an array in `values` have its shape in the copy.
 
     The states of random generators and of stateful RNNs are included.
 
     Raises:
         ValueError: If the copy has other variables than the original.
     """
+    values = values or IdentityMap()
     pairs = [
         pair
         for layer, other in _layer_pairs(original, copy)
-        for pair in _own_pairs(layer, other)
+        for pair in _own_pairs(layer, other, values)
     ]
     paired = {id(variable) for variable, _ in pairs}
     rest = [v for v in original.variables if id(v) not in paired]
     paired = {id(variable) for _, variable in pairs}
     others = [v for v in copy.variables if id(v) not in paired]
-    if _keys(rest) != _keys(others):
+    if _keys(rest, values) != _keys(others):
         raise ValueError(
             f"The layer '{original.name}' (of type {type(original).__name__}) "
             "cannot be copied: made again from its configuration it has other "
-            f"variables. The original has {_keys(rest)}, the copy "
+            f"variables. The original has {_keys(rest, values)}, the copy "
             f"{_keys(others)}."
         )
     return [*pairs, *zip(rest, others, strict=True)]
@@ -75,17 +94,20 @@ def _layer_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
     ]
 
 
-def _own_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
+def _own_pairs(
+    layer: Any, copy: Any, values: IdentityMap
+) -> list[tuple[Any, Any]]:
     """Pairs of the variables that no layer inside has, if they correspond."""
     own, others = _own_variables(layer), _own_variables(copy)
-    if _keys(own) == _keys(others):
+    keys = _keys(own, values)
+    if keys == _keys(others):
         return list(zip(own, others, strict=True))
     # A layer that was quantized after it was built has another order.
     by_key = dict(zip(_keys(others), others, strict=True))
-    if len(set(_keys(own))) == len(own) and set(_keys(own)) == set(by_key):
+    if len(set(keys)) == len(own) and set(keys) == set(by_key):
         return [
             (variable, by_key[key])
-            for key, variable in zip(_keys(own), own, strict=True)
+            for key, variable in zip(keys, own, strict=True)
         ]
     return []
 
@@ -114,10 +136,16 @@ def _own_variables(layer: Any) -> list[Any]:
     return own
 
 
-def _keys(variables: list[Any]) -> list[tuple[str, tuple[int, ...]]]:
+def _keys(
+    variables: list[Any], values: IdentityMap | None = None
+) -> list[tuple[str, tuple[int, ...]]]:
+    values = values or IdentityMap()
     # Keras numbers the names of variables that were given none.
     return [
-        (re.sub(r"_\d+$", "", variable.name), tuple(variable.shape))
+        (
+            re.sub(r"_\d+$", "", variable.name),
+            tuple(values.get(variable, variable).shape),
+        )
         for variable in variables
     ]
 

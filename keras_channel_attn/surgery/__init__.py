@@ -1,1 +1,1 @@
-"""What changes a model: attention put in, taken out, replaced, rewritten."""
+"""What changes a model: attention in it, and the number of its channels."""

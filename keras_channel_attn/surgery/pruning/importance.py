@@ -1,0 +1,173 @@
+"""How important the channels of a group are, by several criteria."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_channel_attn.analysis.scores import attention_scores
+from keras_channel_attn.graph import graph_of
+from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
+
+
+def magnitude(group: Any) -> Any:
+    """The sum of the absolute weights that make each channel of a group.
+
+    It is the criterion of
+    [Pruning Filters for Efficient ConvNets](https://arxiv.org/abs/1608.08710)
+    (Li et al., 2017). The kernels of all layers that make the group are added
+    up; biases are not.
+
+    Args:
+        group: `ChannelGroup`, see `channel_groups`.
+
+    Returns:
+        NumPy array of shape `(channels,)`.
+
+    Raises:
+        TypeError: If `group` is no `ChannelGroup`.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 3))
+    >>> y = keras.layers.Conv2D(8, 3, kernel_initializer="ones", name="conv")(x)
+    >>> model = keras.Model(x, keras.layers.Conv2D(2, 3)(y))
+    >>> float(magnitude(channel_groups(model)["conv"])[0])
+    27.0
+    """
+    _check_group(group)
+    total = np.zeros(group.channels)
+    for part in group.slices:
+        variable = getattr(part.layer, part.weight)
+        if part.role == "makers" and len(variable.shape) > 1:
+            others = [x for x in range(len(variable.shape)) if x != part.axis]
+            weights = _array(variable)
+            sums = np.abs(weights).sum(axis=tuple(others))
+            np.add.at(total, part.channels, sums[part.positions])
+    return total
+
+
+def batch_norm_scale(group: Any) -> Any:
+    """The absolute scale of the batch normalizations behind each channel.
+
+    It is the criterion of
+    [Network Slimming](https://arxiv.org/abs/1708.06519) (Liu et al., 2017),
+    where networks are trained with an L1 penalty on these scales before. Where
+    several normalizations follow, it is the mean of theirs.
+
+    Args:
+        group: `ChannelGroup`, see `channel_groups`.
+
+    Returns:
+        NumPy array of shape `(channels,)`, or `None` for a group without batch
+        normalization, or with one that has no scale.
+
+    Raises:
+        TypeError: If `group` is no `ChannelGroup`.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 3))
+    >>> y = keras.layers.Conv2D(8, 3, name="conv")(x)
+    >>> y = keras.layers.BatchNormalization()(y)
+    >>> model = keras.Model(x, keras.layers.Conv2D(2, 3)(y))
+    >>> float(batch_norm_scale(channel_groups(model)["conv"])[0])
+    1.0
+    """
+    _check_group(group)
+    total, count = np.zeros(group.channels), np.zeros(group.channels)
+    for part in group.slices:
+        if part.weight == "gamma" and isinstance(
+            part.layer, keras.layers.BatchNormalization
+        ):
+            scales = np.abs(_array(part.layer.gamma))[part.positions]
+            np.add.at(total, part.channels, scales)
+            np.add.at(count, part.channels, 1)
+    return total / np.maximum(count, 1) if count.any() else None
+
+
+def attention_importance(
+    model: Any,
+    x: Any,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    verbose: Any = "auto",
+) -> dict[str, Any]:
+    """The mean attention scores of the channels of a model over data.
+
+    A channel that attention closes for most samples is not important: the
+    criterion of [PCAS](https://arxiv.org/abs/1806.05382) (Yamamoto & Maeno,
+    2018). A network without attention gets some as a probe:
+    `insert_attention(model, SqueezeExcite(identity_start=True), where)`, which
+    is trained for a short time. The names of the groups stay the same, so that
+    the importance can be used for the network without the probe.
+
+    Args:
+        model: Functional or sequential model of Keras, built, with layers of
+            `keras_channel_attn`.
+        x: Data, as in `attention_scores`.
+        batch_size: Integer, samples in a batch. Defaults to `None`: 32.
+        steps: Integer, how many batches to take. Defaults to `None`: all.
+        verbose: `"auto"`, 0, 1 or 2: the progress bar. Defaults to `"auto"`.
+
+    Returns:
+        Dictionary from the names of groups, see `channel_groups`, to NumPy
+        arrays of shape `(channels,)`. Groups without attention, and locked
+        groups, are not in it. Where a group has several attention layers, it
+        is the mean of theirs.
+
+    Raises:
+        TypeError, ValueError: As `attention_scores`: if the model has no
+            attention, among others.
+
+    Examples:
+
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> y = keras.layers.Conv2D(16, 3, name="conv")(inputs)
+    >>> y = keras.layers.Conv2D(2, 3)(SqueezeExcite(reduction=4)(y))
+    >>> model = keras.Model(inputs, y)
+    >>> images = np.random.normal(size=(5, 8, 8, 3))
+    >>> attention_importance(model, images, verbose=0)["conv"].shape
+    (16,)
+    """
+    scores = attention_scores(
+        model, x, batch_size=batch_size, steps=steps, verbose=verbose
+    )
+    grouping = Grouping(graph_of(model))
+    ids_of = {note.path: note.ids for note in grouping.reading.notes}
+    totals: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    for key, values in scores.items():
+        # The second call of a layer has the number 1 behind its path.
+        path = key if key in ids_of else key.rpartition(":")[0]
+        if path not in ids_of:
+            continue
+        means = values.mean(axis=0, dtype="float64")
+        for name, (positions, channels) in grouping.parts(ids_of[path]).items():
+            size = grouping.groups[name].channels
+            np.add.at(
+                totals.setdefault(name, np.zeros(size)),
+                channels,
+                means[positions],
+            )
+            np.add.at(counts.setdefault(name, np.zeros(size)), channels, 1)
+    return {
+        name: totals[name] / counts[name]
+        for name, group in grouping.groups.items()
+        if name in totals and not group.locked and counts[name].all()
+    }
+
+
+def _check_group(group: Any) -> None:
+    if not isinstance(group, ChannelGroup):
+        raise TypeError(
+            "`group` must be a `ChannelGroup`, an entry of "
+            f"`channel_groups(model)`. Received: group={group!r} (of type "
+            f"{type(group).__name__})."
+        )
+
+
+def _array(variable: Any) -> Any:
+    # Half precision would round the sums.
+    array = keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))
+    return array.astype("float64")

@@ -1,0 +1,213 @@
+"""Channels removed from a model: a narrower copy with sliced weights."""
+
+import collections
+import difflib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.layers import EfficientChannelAttention
+from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
+from keras_channel_attn.surgery.pruning.ties import FIXED
+
+
+def remove_channels(model: Any, removed: Any) -> Any:
+    """A narrower copy of a model, without some of its channels.
+
+    The copy consists of the same layers with fewer filters, units or groups,
+    and with the weights of the channels that stay. It keeps everything else as
+    `insert_attention` keeps it. The result is not compiled.
+
+    Where the removed channels are zero, the copy computes what the original
+    does: where the weights and biases of their makers are zero, and those of
+    the normalizations and depthwise convolutions behind them, and where the
+    activations map zero to zero. `EfficientChannelAttention` is the exception:
+    the gate of a channel depends on its neighbours, and the channels next to a
+    removed one get new neighbours. Its kernel and the order of the channels
+    are kept. `SqueezeExcite` keeps its bottleneck: its configuration names
+    the number of `bottleneck_units`.
+
+    Args:
+        model: Functional or sequential model of Keras, built.
+        removed: Dictionary from names of groups, see `channel_groups`, to the
+            channels that are removed: a list of indices, or a boolean array
+            with an entry for each channel of the group.
+
+    Returns:
+        A model: see `insert_attention`.
+
+    Raises:
+        TypeError: If an argument is not one of the above.
+        ValueError: If the model has no graph or is not built; if there is no
+            group of a name, or it is locked; if an index is out of range, a
+            boolean array has another length, or no channel of a group would
+            be left; if the model cannot be copied: see `insert_attention`.
+
+    Warns:
+        UserWarning: If channels are removed before an
+            `EfficientChannelAttention`, or an attribute of the model is not
+            carried over.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 3))
+    >>> y = keras.layers.Conv2D(8, 3, name="conv")(x)
+    >>> y = keras.layers.GlobalAveragePooling2D()(y)
+    >>> model = keras.Model(x, keras.layers.Dense(10, name="head")(y))
+    >>> narrower = remove_channels(model, {"conv": [0, 5]})
+    >>> narrower.get_layer("conv").filters
+    6
+    """
+    grouping = Grouping(graph_of(model))
+    return without_channels(grouping, masks_of(grouping, removed))
+
+
+def without_channels(grouping: Grouping, masks: dict[str, Any]) -> Any:
+    """The narrower copy of a model.
+
+    Args:
+        grouping: `Grouping` of the model.
+        masks: Dictionary from names of groups to boolean arrays, true for
+            channels that are removed.
+    """
+    kept = grouping.kept(masks)
+    changes, resized = Changes(), _resized(grouping, kept)
+    _set_configurations(grouping, changes, kept, resized)
+    _set_values(grouping, changes, kept)
+    _set_input_shapes(grouping, changes, kept)
+    attention = [
+        layer.name
+        for layer in resized
+        if isinstance(layer, EfficientChannelAttention)
+    ]
+    if attention:
+        warnings.warn(
+            "`EfficientChannelAttention` computes each gate from neighbouring "
+            "channels, and some channels have new neighbours now. Fine-tune "
+            f"the model. Such layers: {', '.join(attention[:3])}"
+            f"{' and others' if len(attention) > 3 else ''}.",
+            stacklevel=3,
+        )
+    return rebuild(grouping.graph, changes)
+
+
+def masks_of(grouping: Grouping, removed: Any) -> dict[str, Any]:
+    """The argument `removed` as boolean arrays."""
+    if not isinstance(removed, Mapping):
+        raise TypeError(
+            "`removed` must be a dictionary from names of groups to indices or "
+            "boolean arrays, such as `{'conv1': [0, 5]}`. "
+            f"Received: removed={removed!r}."
+        )
+    return {
+        name: _mask(group_named(grouping.groups, name, "removed"), channels)
+        for name, channels in removed.items()
+    }
+
+
+def group_named(
+    groups: dict[str, ChannelGroup], name: Any, argument: str
+) -> ChannelGroup:
+    """The group of a name, which must not be locked."""
+    if name not in groups:
+        free = [group.name for group in groups.values() if not group.locked]
+        near = difflib.get_close_matches(str(name), free, n=5) or free[:5]
+        raise ValueError(
+            f"`{argument}` names the group '{name}', and the model has no "
+            f"group of that name. Near it: {near}. `channel_groups(model)` "
+            "returns all of them."
+        )
+    group = groups[name]
+    if group.locked:
+        raise ValueError(
+            f"`{argument}` names the group '{name}', whose channels must stay: "
+            f"{group.locked}."
+        )
+    return group
+
+
+def _mask(group: ChannelGroup, channels: Any) -> Any:
+    array = np.asarray(channels)
+    expected = (
+        f"`removed['{group.name}']` must be a list of indices from 0 to "
+        f"{group.channels - 1}, or a boolean array of length {group.channels}. "
+        f"Received: {channels!r}."
+    )
+    if array.ndim != 1 or not (
+        array.size == 0 or array.dtype == bool or array.dtype.kind in "iu"
+    ):
+        raise TypeError(expected)
+    if array.dtype == bool and array.size:
+        if array.size != group.channels:
+            raise ValueError(expected)
+        mask = array.copy()
+    else:
+        if array.size and not 0 <= array.min() <= array.max() < group.channels:
+            raise ValueError(expected)
+        mask = np.zeros(group.channels, bool)
+        mask[array.astype(int)] = True
+    if mask.all():
+        raise ValueError(
+            f"`removed['{group.name}']` contains all {group.channels} channels "
+            "of the group. At least one must stay."
+        )
+    return mask
+
+
+def is_kept(ids: Any, kept: Any) -> Any:
+    """Boolean array: which positions of an axis are kept."""
+    return (ids == FIXED) | kept[ids]
+
+
+def _resized(grouping: Grouping, kept: Any) -> dict[Any, dict[str, Any]]:
+    """From each layer or operation that changes to its new configuration."""
+    resized: dict[Any, dict[str, Any]] = {}
+    for cut in grouping.reading.cuts.values():
+        if not is_kept(cut.ids, kept).all():
+            resized[cut.layer] = {}
+    for operation, (ids, entries) in grouping.reading.sizes.items():
+        if not is_kept(ids, kept).all():
+            resized[operation] = {
+                name: value(lambda ids: int(is_kept(ids, kept).sum()))
+                for name, value in entries.items()
+            }
+    return resized
+
+
+def _set_configurations(
+    grouping: Grouping,
+    changes: Changes,
+    kept: Any,
+    resized: dict[Any, dict[str, Any]],
+) -> None:
+    calls = collections.defaultdict(list)
+    for call in grouping.graph.all_calls():
+        calls[call.operation].append(call)
+    for operation, configuration in resized.items():
+        changes.resize(calls[operation], configuration)
+
+
+def _set_values(grouping: Grouping, changes: Changes, kept: Any) -> None:
+    for cut in grouping.reading.cuts.values():
+        mask = is_kept(cut.ids, kept)
+        if mask.all():
+            continue
+        variable = getattr(cut.layer, cut.weight)
+        value = changes.values.get(variable)
+        if value is None:
+            value = keras.ops.convert_to_numpy(variable)
+        changes.values[variable] = value.compress(mask, cut.axis)
+
+
+def _set_input_shapes(grouping: Grouping, changes: Changes, kept: Any) -> None:
+    inputs = grouping.reading.inputs
+    for tensor in inputs:
+        channels = inputs[tensor]
+        if channels is not None:
+            shape = list(tensor.shape)
+            shape[channels.axis] = int(is_kept(channels.ids, kept).sum())
+            changes.input_shapes[tensor] = tuple(shape)

@@ -1,0 +1,54 @@
+"""Networks with channels that are zero, and the same ones without them."""
+
+import keras
+import numpy as np
+
+from keras_channel_attn import (
+    ChannelAttention,
+    channel_groups,
+    remove_channels,
+)
+from support.networks import distance, predictions, randomize, sample
+
+
+def some_channels(model, every=3, start=1):
+    """Some of the channels of each group that is not locked."""
+    return {
+        group.name: np.arange(start % group.channels, group.channels, every)
+        for group in channel_groups(model).values()
+        if not group.locked and group.channels > 1
+    }
+
+
+def silence(model, removed):
+    """Set all weights to zero that make these channels, or shift them."""
+    groups = channel_groups(model)
+    for name, channels in removed.items():
+        for part in groups[name].slices:
+            if (
+                part.role != "readers"
+                and part.weight != "moving_variance"
+                and not isinstance(part.layer, ChannelAttention)
+            ):
+                chosen = part.positions[np.isin(part.channels, channels)]
+                set_zero(getattr(part.layer, part.weight), part.axis, chosen)
+
+
+def set_zero(variable, axis, positions):
+    array = np.array(keras.ops.convert_to_numpy(variable))
+    np.moveaxis(array, axis, 0)[positions] = 0
+    variable.assign(array)
+
+
+def assert_removal_is_exact(model, removed=None, tolerance=1e-5):
+    """Silent channels change no output when they are removed."""
+    randomize(model)
+    removed = some_channels(model) if removed is None else removed
+    assert removed
+    silence(model, removed)
+    x = sample(model)
+    expected = predictions(model, x)
+    narrower = remove_channels(model, removed)
+    assert narrower.count_params() < model.count_params()
+    assert distance(expected, predictions(narrower, x)) < tolerance
+    return narrower

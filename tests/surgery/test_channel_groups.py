@@ -1,0 +1,204 @@
+"""Which channels go together, what has them, and why some must stay."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from support.copies import image
+from support.networks import nested, siamese
+
+from keras_channel_attn import (
+    SqueezeExcite,
+    channel_groups,
+    remove_channels,
+)
+
+
+def conv(filters, name, **arguments):
+    return layers.Conv2D(filters, 1, name=name, **arguments)
+
+
+def model_of(*bodies):
+    """An input, layers or functions one after the other, and a last layer."""
+    x = y = image()
+    for body in bodies:
+        y = body(y)
+    return keras.Model(x, conv(3, "last")(y))
+
+
+def residual(x):
+    y = layers.ReLU(name="relu")(conv(8, "a")(x))
+    return layers.Add(name="add")([x, conv(8, "b")(y)])
+
+
+def test_addition_ties_what_it_adds():
+    groups = channel_groups(model_of(conv(8, "stem"), residual))
+    assert list(groups) == ["stem", "a", "last"]
+    stem = groups["stem"]
+    assert stem.makers == ["stem", "b"]
+    assert stem.carriers == ["add"]
+    assert stem.readers == ["a", "last"]
+    assert (stem.channels, stem.locked) == (8, None)
+    assert groups["a"].carriers == ["relu"]
+
+
+def test_concatenation_ties_nothing_and_has_offsets():
+    def body(x):
+        return layers.Concatenate()([conv(4, "a")(x), conv(5, "b")(x)])
+
+    groups = channel_groups(model_of(body))
+    assert [group.channels for group in groups.values()] == [4, 5, 3]
+    (kernel,) = [x for x in groups["b"].slices if x.role == "readers"]
+    np.testing.assert_array_equal(kernel.positions, range(4, 9))
+    np.testing.assert_array_equal(kernel.channels, range(5))
+
+
+def test_addition_to_a_concatenation_joins_the_groups():
+    def body(x):
+        y = layers.Concatenate()([conv(4, "a")(x), conv(5, "b")(x)])
+        return layers.Add()([y, conv(9, "c")(x)])
+
+    groups = channel_groups(model_of(body))
+    assert groups["a"].makers == ["a", "b", "c"]
+    assert groups["a"].channels == 9
+
+
+def test_flatten_repeats_each_channel_for_each_position():
+    x = keras.Input((2, 3, 4))
+    y = layers.Flatten()(conv(5, "a")(x))
+    groups = channel_groups(keras.Model(x, layers.Dense(2, name="head")(y)))
+    (kernel,) = [x for x in groups["a"].slices if x.role == "readers"]
+    np.testing.assert_array_equal(kernel.channels, np.tile(range(5), 6))
+
+
+def test_group_of_a_convolution_counts_as_one_channel():
+    groups = channel_groups(
+        model_of(conv(8, "a"), conv(12, "grouped", groups=4))
+    )
+    assert list(groups) == ["a", "last"]
+    assert groups["a"].channels == 4
+    assert groups["a"].makers == ["a", "grouped"]
+
+
+def test_reduction_of_squeeze_excite_of_keras_is_a_group():
+    def body(x):
+        y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        y = conv(2, "reduce", activation="relu")(y)
+        return x * conv(8, "expand", activation="sigmoid")(y)
+
+    groups = channel_groups(model_of(conv(8, "a"), body))
+    assert groups["a"].makers == ["a", "expand"]
+    assert groups["reduce"].channels == 2
+
+
+def test_attention_carries():
+    attention = SqueezeExcite(2, name="se")
+    groups = channel_groups(model_of(conv(8, "a"), attention))
+    assert groups["a"].carriers == ["se"]
+
+
+def test_nested_models_have_paths():
+    groups = channel_groups(nested())
+    assert [group.makers for group in groups.values()] == [
+        ["backbone/a_1"],
+        ["backbone/shortcut", "backbone/a_2", "backbone/b_2"],
+        ["backbone/b_1"],
+        ["head"],
+    ]
+
+
+def test_both_calls_of_a_model_have_one_group():
+    assert channel_groups(siamese()).keys() == channel_groups(nested()).keys()
+
+
+def test_unknown_sizes():
+    x = keras.Input((None, None, 3))
+    y = layers.Reshape((-1, 5))(conv(5, "a")(x))
+    model = keras.Model(x, layers.Dense(2)(y))
+    assert channel_groups(model)["a"].locked is None
+    narrower = remove_channels(model, {"a": [1]})
+    assert narrower(np.ones((1, 2, 3, 3))).shape == (1, 6, 2)
+
+
+class Mystery(layers.Layer):
+    def call(self, x):
+        return x
+
+
+class OwnConvolution(layers.Conv2D):
+    pass
+
+
+def tied_weights(x):
+    layer = conv(8, "a")
+    return ops.multiply(layer(x), layer.bias)
+
+
+LOCKED = {
+    "unknown layer": (Mystery(name="mystery"), "(of type Mystery)"),
+    "function": (layers.Lambda(lambda x: x), "(of type Lambda)"),
+    "mixing reshape": (layers.Reshape((6, 12, 4)), "mixes channels"),
+    "layer norm": (layers.LayerNormalization(), "all channels together"),
+    "one group": (layers.GroupNormalization(1), "all channels together"),
+    "softmax": (layers.Softmax(), "over all channels"),
+    "activation": (layers.Activation("softmax"), "activation 'softmax'"),
+    "function as activation": (
+        layers.Activation(lambda x: x),
+        "activation '<lambda>'",
+    ),
+    "mean": (lambda x: ops.mean(x, axis=-1, keepdims=True), "all channels"),
+    "array": (lambda x: x + np.ones(8, "float32"), "channels that stay"),
+    "other axis": (
+        layers.UpSampling2D(data_format="channels_first"),
+        "another axis",
+    ),
+    "slice": (lambda x: x[..., :4], "(of type GetItem)"),
+}
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_locked(name):
+    body, reason = LOCKED[name]
+    groups = channel_groups(model_of(conv(8, "a"), body))
+    assert reason in groups["a"].locked
+
+
+def test_subclass_is_not_followed():
+    model = model_of(conv(8, "a"), OwnConvolution(8, 1, name="own"))
+    assert "OwnConvolution" in channel_groups(model)["a"].locked
+    assert "own" not in channel_groups(model)
+
+
+def test_layer_whose_weights_are_used_elsewhere_is_not_followed():
+    groups = channel_groups(model_of(tied_weights))
+    assert "a" not in groups
+
+
+def test_addition_to_the_input_locks():
+    groups = channel_groups(
+        model_of(lambda x: layers.Add(name="add")([x, conv(8, "a")(x)]))
+    )
+    assert groups["a"].locked == "'add' combines them with channels that stay"
+
+
+def test_scores_as_outputs_lock():
+    x = image()
+    y, scores = SqueezeExcite(2)(conv(8, "a")(x), return_attention_scores=True)
+    model = keras.Model(x, [conv(3, "last")(y), scores])
+    assert (
+        channel_groups(model)["a"].locked == "they are an output of the model"
+    )
+
+
+def test_model_is_not_changed_or_called():
+    x = image()
+    y = conv(8, "a")(x)
+    model = keras.Model(x, conv(3, "last")(SqueezeExcite(2, name="se")(y)))
+    nodes = len(model.get_layer("a")._inbound_nodes)
+    channel_groups(model)
+    assert len(model.get_layer("a")._inbound_nodes) == nodes
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
+        channel_groups(keras.Input((3,)))

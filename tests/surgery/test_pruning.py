@@ -1,0 +1,302 @@
+"""The least important channels go, and the multiply-adds with them."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import BACKEND
+from keras import layers
+from support.networks import predictions
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    attention_importance,
+    attention_scores,
+    batch_norm_scale,
+    channel_groups,
+    insert_attention,
+    magnitude,
+    model_costs,
+    models,
+    prune_channels,
+    remove_attention,
+)
+
+LAST = {"data_format": "channels_last"}
+
+
+def conv(filters, name, size=3, **arguments):
+    return layers.Conv2D(filters, size, padding="same", name=name, **arguments)
+
+
+def small():
+    x = keras.Input((8, 8, 3))
+    y = conv(12, "a")(x)
+    y = layers.BatchNormalization(name="norm")(y)
+    y = SqueezeExcite(4, name="se")(layers.ReLU()(y))
+    y = conv(20, "b", activation="relu")(y)
+    y = layers.GlobalAveragePooling2D()(y)
+    return keras.Model(x, layers.Dense(4, name="head")(y))
+
+
+def macs_share(pruned, model):
+    return model_costs(pruned).macs / model_costs(model).macs
+
+
+def unet():
+    x = inputs = keras.Input((64, 64, 3))
+    skips = []
+    for width in (8, 16, 32):
+        x = layers.ReLU()(layers.BatchNormalization()(conv(width, None)(x)))
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = conv(64, None, activation="relu")(x)
+    for width, skip in zip((32, 16, 8), skips[::-1], strict=True):
+        x = layers.Conv2DTranspose(width, 2, strides=2)(x)
+        x = conv(width, None)(layers.Concatenate()([x, skip]))
+    return keras.Model(inputs, conv(2, None, 1)(x))
+
+
+def application(name):
+    return getattr(keras.applications, name)(
+        weights=None, input_shape=(64, 64, 3), classes=10
+    )
+
+
+def of_ours(name):
+    return getattr(models, name)(input_shape=(64, 64, 3), classes=10, **LAST)
+
+
+NETWORKS = {
+    "U-Net": unet,
+    **{
+        name: lambda name=name: application(name)
+        for name in ("ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121")
+    },
+    **{
+        name: lambda name=name: of_ours(name)
+        for name in ("SEResNet50", "ECAResNet50")
+    },
+}
+
+
+# The choice does not depend on the backend, and JAX compiles each new shape.
+@pytest.mark.backend("torch")
+@pytest.mark.filterwarnings("ignore:.*new neighbours")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_large_networks_lose_half_of_their_macs(name):
+    model = NETWORKS[name]()
+    pruned = prune_channels(model, magnitude)
+    # Steps are single channels: the budget is nearly used up.
+    assert 0.49 < macs_share(pruned, model) <= 0.5
+    x = np.random.default_rng(1).normal(size=(1, 64, 64, 3))
+    outputs = predictions(pruned, x.astype("float32"))
+    assert outputs.shape == (1, *model.output.shape[1:])
+    assert np.isfinite(outputs).all()
+
+
+def all_kinds():
+    """Every layer whose multiply-adds depend on its channels."""
+    x = keras.Input((8, 8, 4))
+    y = conv(12, "a")(x)
+    y = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(y)
+    y = layers.SeparableConv2D(12, 3, name="separable")(y)
+    y = SqueezeExcite(4)(y)
+    y = LinearSqueezeExcite()(y)
+    y = LinearSqueezeExcite(4)(y)
+    y = EfficientChannelAttention(3)(y)
+    y = EfficientChannelAttention(3, shared_kernel=False)(y)
+    y = conv(8, "grouped", groups=4)(y)
+    y = layers.Conv2DTranspose(9, 3, name="transposed")(y)
+    y = layers.Dense(7, name="dense")(layers.Flatten()(y))
+    return keras.Model(x, layers.Dense(2, name="head")(y))
+
+
+@pytest.mark.filterwarnings("ignore:.*new neighbours")
+@pytest.mark.parametrize("share", [0.9, 0.6, 0.3])
+def test_budget_is_computed_as_model_costs_does(share):
+    """One channel less would be above: the count before building is exact."""
+    model = all_kinds()
+    importance = {
+        group.name: np.arange(group.channels)
+        for group in channel_groups(model).values()
+        if not group.locked
+    }
+    pruned = prune_channels(model, importance, share, minimum=0)
+    reached = macs_share(pruned, model)
+    assert reached <= share
+    budget = np.nextafter(reached, 0)
+    assert (
+        macs_share(prune_channels(model, importance, budget, minimum=0), model)
+        < reached
+    )
+    again = prune_channels(model, importance, reached, minimum=0)
+    assert macs_share(again, model) == reached
+
+
+def test_least_important_channels_go():
+    model = small()
+    importance = {"a": np.arange(12)[::-1]}
+    pruned = prune_channels(model, importance, macs=0.7)
+    left = pruned.get_layer("a").filters
+    np.testing.assert_array_equal(
+        pruned.get_layer("a").get_weights()[0],
+        model.get_layer("a").get_weights()[0][..., :left],
+    )
+    assert pruned.get_layer("b").filters == 20
+
+
+def test_channels_of_all_groups_are_compared():
+    """Without normalization, the group with the lower numbers loses more."""
+    importance = {"a": np.arange(12) + 1, "b": 100 + np.arange(20)}
+    pruned = prune_channels(small(), importance, normalize=None, minimum=0.25)
+    assert pruned.get_layer("a").filters < 12
+    assert pruned.get_layer("b").filters == 20
+
+
+def test_normalization_makes_groups_comparable():
+    importance = {"a": np.arange(12) + 1, "b": 100 * (np.arange(20) + 1)}
+    pruned = prune_channels(small(), importance)
+    assert pruned.get_layer("a").filters < 12
+    assert pruned.get_layer("b").filters < 20
+
+
+@pytest.mark.parametrize(
+    ("minimum", "multiple_of", "filters"),
+    [(0.5, 1, 6), (0.55, 1, 7), (0.5, 4, 8), (0.3, 5, 5), (0, 1, 1)],
+)
+def test_minimum_and_multiple(minimum, multiple_of, filters):
+    """The lowest share that can be reached has the fewest filters."""
+    importance = {"a": np.arange(12)}
+    arguments = {"minimum": minimum, "multiple_of": multiple_of}
+    with pytest.raises(ValueError, match="% of the MACs are left") as error:
+        prune_channels(small(), importance, 1e-6, **arguments)
+    share = float(str(error.value).partition("%")[2].split("%")[0].split()[-1])
+    pruned = prune_channels(
+        small(), importance, share / 100 + 1e-3, **arguments
+    )
+    assert pruned.get_layer("a").filters == filters
+
+
+def test_result_is_deterministic():
+    model = small()
+    ties = {"a": np.ones(12), "b": np.ones(20)}
+    first, second = (prune_channels(model, ties).get_weights() for _ in "ab")
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_all_macs_is_a_copy():
+    model = small()
+    copy = prune_channels(model, magnitude, macs=1)
+    np.testing.assert_array_equal(predictions(copy), predictions(model))
+
+
+def test_unknown_input_size():
+    x = keras.Input((None, None, 3))
+    y = conv(4, "last")(conv(12, "a")(x))
+    model = keras.Model(x, y)
+    with pytest.raises(ValueError, match="input_shape"):
+        prune_channels(model, magnitude)
+    pruned = prune_channels(model, magnitude, input_shape=(16, 16, 3))
+    assert pruned.get_layer("a").filters == 6
+
+
+def test_magnitude_is_the_sum_of_absolute_weights():
+    model = small()
+    kernel = model.get_layer("a").get_weights()[0]
+    np.testing.assert_allclose(
+        magnitude(channel_groups(model)["a"]),
+        np.abs(kernel).sum(axis=(0, 1, 2)),
+        rtol=1e-6,
+    )
+
+
+def test_magnitude_adds_all_makers():
+    x = keras.Input((8, 8, 3))
+    first, second = (
+        conv(5, "first"),
+        layers.Conv2DTranspose(5, 3, padding="same"),
+    )
+    y = layers.Add()([first(x), second(x)])
+    group = channel_groups(keras.Model(x, conv(2, "last")(y)))["first"]
+    expected = np.abs(first.get_weights()[0]).sum(axis=(0, 1, 2))
+    expected += np.abs(second.get_weights()[0]).sum(axis=(0, 1, 3))
+    np.testing.assert_allclose(magnitude(group), expected, rtol=1e-6)
+
+
+def test_batch_norm_scale_is_the_absolute_gamma():
+    model = small()
+    gamma = np.linspace(-1, 1, 12, dtype="float32")
+    model.get_layer("norm").gamma.assign(gamma)
+    groups = channel_groups(model)
+    np.testing.assert_allclose(batch_norm_scale(groups["a"]), np.abs(gamma))
+    assert batch_norm_scale(groups["b"]) is None
+
+
+@pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
+def test_attention_importance_is_the_mean_score():
+    model = small()
+    x = np.random.default_rng(1).normal(size=(5, 8, 8, 3)).astype("float32")
+    importance = attention_importance(model, x, verbose=0)
+    assert list(importance) == ["a"]
+    scores = attention_scores(model, x, verbose=0)["se"]
+    np.testing.assert_allclose(importance["a"], scores.mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
+def test_importance_of_a_probe_fits_the_network_without_it():
+    model = remove_attention(small())
+    probe = insert_attention(
+        model, SqueezeExcite(4, identity_start=True), ["a", "b"]
+    )
+    x = np.ones((2, 8, 8, 3), "float32")
+    importance = attention_importance(probe, x, verbose=0)
+    # Untrained, the identity start has gates of one.
+    np.testing.assert_array_equal(importance["b"], np.ones(20))
+    assert macs_share(prune_channels(model, importance), model) <= 0.5
+
+
+@pytest.mark.training
+def test_pruned_network_is_trained_saved_and_loaded(tmp_path):
+    pruned = prune_channels(small(), magnitude)
+    pruned.compile("sgd", "mse")
+    pruned.fit(np.ones((4, 8, 8, 3)), np.ones((4, 4)), verbose=0)
+    pruned.save(tmp_path / "pruned.keras")
+    loaded = keras.models.load_model(tmp_path / "pruned.keras")
+    np.testing.assert_allclose(
+        predictions(loaded), predictions(pruned), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"importance": "magnitude"}, TypeError, "`importance` must be"),
+        ({"importance": {"c": [1]}}, ValueError, "no group of that name"),
+        ({"importance": {"head": np.ones(4)}}, ValueError, "must stay"),
+        ({"importance": {"a": np.ones(3)}}, ValueError, "12 finite numbers"),
+        (
+            {"importance": {"a": np.full(12, np.nan)}},
+            ValueError,
+            "12 finite numbers",
+        ),
+        ({"macs": 0}, ValueError, "above 0"),
+        ({"macs": 1.5}, ValueError, "at most 1"),
+        ({"macs": "half"}, TypeError, "`macs` must be"),
+        ({"minimum": -0.1}, ValueError, "from 0 to 1"),
+        ({"multiple_of": 0}, ValueError, "positive integer"),
+        ({"normalize": "max"}, ValueError, "'mean' or None"),
+        ({"macs": 0.01, "minimum": 0.5}, ValueError, "cannot be reached"),
+    ],
+)
+def test_errors(arguments, error, message):
+    with pytest.raises(error, match=message):
+        prune_channels(small(), **{"importance": magnitude, **arguments})
+
+
+@pytest.mark.parametrize("function", [magnitude, batch_norm_scale])
+def test_importance_of_something_else(function):
+    with pytest.raises(TypeError, match="`group` must be a `ChannelGroup`"):
+        function("a")
