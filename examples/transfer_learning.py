@@ -263,7 +263,7 @@ Pixel accuracy on the test images: mean and standard deviation over the seeds.
 """
 
 print(f"\nKeras {keras.__version__}, {keras.config.backend()}, ", end="")
-print(f"{arguments.seeds} seeds, {arguments.epochs} epochs")
+print(f"seeds: {arguments.seeds}, epochs: {arguments.epochs}")
 print("| | parameters | pixel accuracy, % |\n|---|---|---|")
 for name, values in results.items():
     spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
