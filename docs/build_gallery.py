@@ -76,10 +76,14 @@ def notebook_of(name: str) -> nbformat.NotebookNode:
     cells = [new_markdown_cell(f"{title}\n\n{as_fenced(prose)}")]
     if "argparse" in source:
         argv = [f"{name}.py", *ARGUMENTS[name]]
+        line = f"sys.argv = {json.dumps(argv)}"
+        if len(line) > 80:
+            items = "".join(f"    {json.dumps(item)},\n" for item in argv)
+            line = f"sys.argv = [\n{items}]"
         cells.append(
             new_code_cell(
                 "# The arguments that the command line would have.\n"
-                f"import sys\n\nsys.argv = {json.dumps(argv)}"
+                f"import sys\n\n{line}"
             )
         )
     for kind, text in parse(source):

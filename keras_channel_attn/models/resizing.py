@@ -2,7 +2,7 @@
 
 A matrix has one row for each output pixel: the weights of the input pixels of
 one axis. For a known image size NumPy computes the matrices, so the graph that
-is exported contains two constants, two products and rounding.
+is exported contains constants, products and rounding.
 """
 
 import functools
@@ -20,6 +20,8 @@ _NUMPY = types.SimpleNamespace(
     maximum=np.maximum,
     sum=np.sum,
     where=np.where,
+    # As in Pillow.
+    weight_dtype="float64",
 )
 
 
@@ -40,7 +42,8 @@ def keras_functions() -> Any:
         functions["matmul"] = functools.partial(
             jax.numpy.matmul, precision="highest"
         )
-    return types.SimpleNamespace(**functions)
+    # JAX has no float64 by default.
+    return types.SimpleNamespace(**functions, weight_dtype="float32")
 
 
 def tensorflow_functions() -> Any:
@@ -69,6 +72,7 @@ def tensorflow_functions() -> Any:
         sum=tf.reduce_sum,
         transpose=tf.transpose,
         where=tf.where,
+        weight_dtype="float64",
     )
 
 
@@ -92,16 +96,30 @@ def resize_and_crop(
     else:
         least, weight_functions = functions.minimum(height, width), functions
 
-    def matrix(side: Any) -> Any:
+    def parts(side: Any) -> list[Any]:
         weights = _weights(
             side, shorter * side // least, size, interpolation, weight_functions
         )
-        return functions.convert_to_tensor(weights, "float32")
+        return [
+            functions.convert_to_tensor(weight_functions.cast(part, "float32"))
+            for part in _parts(weights, weight_functions)
+        ]
 
     # As in Pillow: the width first, and integer pixels after each axis.
-    x = functions.matmul(x, functions.transpose(matrix(width), (1, 0)))
-    x = functions.matmul(matrix(height), _integers(x, functions))
-    return _integers(x, functions)
+    coarse, fine, offset = (
+        functions.transpose(part, (1, 0)) for part in parts(width)
+    )
+    x = _integers(
+        functions.matmul(x, coarse),
+        functions.matmul(x, fine) + offset,
+        functions,
+    )
+    coarse, fine, offset = parts(height)
+    return _integers(
+        functions.matmul(coarse, x),
+        functions.matmul(fine, x) + offset,
+        functions,
+    )
 
 
 def _weights(
@@ -117,7 +135,7 @@ def _weights(
     # The half of an odd number is rounded to the even neighbour.
     offset = half + (excess % 2) * (half % 2)
     inputs, outputs, side, resized, offset = (
-        functions.cast(value, "float32")
+        functions.cast(value, functions.weight_dtype)
         for value in (
             functions.arange(side),
             functions.arange(size),
@@ -133,11 +151,26 @@ def _weights(
     distances = abs(centers[:, None] - inputs[None, :]) / width
     kernel = _bilinear if interpolation == "bilinear" else _bicubic
     weights = kernel(distances, functions.where)
-    weights = weights / functions.sum(weights, axis=1, keepdims=True)
-    # Multiples of 2**-16. All products with integers from -128 to 127, and all
-    # their sums, are then exact in float32, so every backend and every exported
-    # file rounds a pixel to the same integer.
-    return functions.floor(weights * 2**16 + 0.5) / 2**16
+    return weights / functions.sum(weights, axis=1, keepdims=True)
+
+
+def _parts(weights: Any, functions: Any) -> tuple[Any, Any, Any]:
+    """The weights as Pillow rounds them, to 22 bits, in two parts.
+
+    The first part are multiples of 2**-16, and the second, multiples of 2**-22,
+    is at most 2**-17. All products of a part with integers from -128 to 127,
+    and all their sums, are exact in float32. So the order of summation has no
+    effect, and every backend and every exported file gives the same pixels.
+
+    The third array is what the shift of the pixels by 128 subtracts where the
+    sum of the weights is not exactly 1.
+    """
+    weights = functions.floor(weights * 2**22 + 0.5) / 2**22
+    coarse = functions.floor(weights * 2**16 + 0.5) / 2**16
+    fine = weights - coarse
+    sums = functions.sum(coarse, axis=1, keepdims=True) - 1
+    sums = sums + functions.sum(fine, axis=1, keepdims=True)
+    return coarse, fine, 128 * sums
 
 
 def _bilinear(x: Any, where: Any) -> Any:
@@ -151,6 +184,10 @@ def _bicubic(x: Any, where: Any) -> Any:
     return where(x < 1, near, where(x < 2, far, 0 * x))
 
 
-def _integers(x: Any, functions: Any) -> Any:
+def _integers(coarse: Any, fine: Any, functions: Any) -> Any:
+    """The sum of both, rounded. Their plain sum would have too many bits."""
     # Pillow rounds a half up, `ops.round` to the even neighbour.
-    return functions.floor(functions.clip(x, -128.0, 127.0) + 0.5)
+    coarse = coarse + 0.5
+    pixels = functions.floor(coarse)
+    pixels = pixels + functions.floor(coarse - pixels + fine)
+    return functions.clip(pixels, -128.0, 127.0)

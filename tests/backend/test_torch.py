@@ -21,7 +21,7 @@ from keras_channel_attn import (
 pytestmark = pytest.mark.backend("torch")
 
 WITH_WEIGHTS = {
-    "se": (SqueezeExcite, {}),
+    "se": (SqueezeExcite, {"reduction": 4}),
     "eca": (EfficientChannelAttention, {}),
     "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
     "linear": (LinearSqueezeExcite, {}),
@@ -187,7 +187,7 @@ def test_unhashable_activation(rng):
             return 2 * x
 
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
-    assert SqueezeExcite(activation=Scaled())(x).shape == x.shape
+    assert SqueezeExcite(4, activation=Scaled())(x).shape == x.shape
 
 
 @over_layers_with_weights

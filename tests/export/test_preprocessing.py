@@ -101,7 +101,11 @@ def test_in_a_pipeline(data_format, interpolation):
     assert dataset.element_spec == tf.TensorSpec(output_shape, tf.float32)
     for actual, x in zip(dataset, images, strict=True):
         expected = ops.convert_to_numpy(prepare(x))
-        np.testing.assert_allclose(actual, expected, atol=1e-5)
+        # On TensorFlow, weights for unknown sizes are computed in single
+        # precision: a pixel in a thousand may be rounded to its neighbor.
+        step = 1 / 255 / min(prepare.standard_deviation)
+        np.testing.assert_allclose(actual, expected, atol=step + 1e-5)
+        assert np.mean(np.abs(actual - expected) > 1e-5) <= 1e-3
 
 
 def test_in_a_pipeline_of_batches_of_one_size():

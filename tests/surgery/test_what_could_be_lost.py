@@ -336,8 +336,8 @@ NO_BLOCKS = {
     "steps": lambda x: block(x, hidden=rounded),
     "ReLU with a maximum": lambda x: block(x, hidden=layers.ReLU(10.0)),
     "softmax": lambda x: block(x, gate="softmax"),
-    "twice a sigmoid": lambda x: block(
-        x, gate=lambda y: 2 * keras.ops.sigmoid(y)
+    "three times a sigmoid": lambda x: block(
+        x, gate=lambda y: 3 * keras.ops.sigmoid(y)
     ),
     "a mask": masked,
     "tied maps": tied_maps,
