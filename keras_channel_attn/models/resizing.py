@@ -42,7 +42,7 @@ def keras_functions() -> Any:
         functions["matmul"] = functools.partial(
             jax.numpy.matmul, precision="highest"
         )
-    # JAX has no float64 by default.
+    # JAX has no float64 by default, and LiteRT does not compute `floor` in it.
     return types.SimpleNamespace(**functions, weight_dtype="float32")
 
 

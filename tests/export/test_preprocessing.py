@@ -102,10 +102,11 @@ def test_in_a_pipeline(data_format, interpolation):
     for actual, x in zip(dataset, images, strict=True):
         expected = ops.convert_to_numpy(prepare(x))
         # On TensorFlow, weights for unknown sizes are computed in single
-        # precision: a pixel in a thousand may be rounded to its neighbor.
+        # precision: of pixels that lie between two integers, a few may be
+        # rounded to the other one.
         step = 1 / 255 / min(prepare.standard_deviation)
         np.testing.assert_allclose(actual, expected, atol=step + 1e-5)
-        assert np.mean(np.abs(actual - expected) > 1e-5) <= 1e-3
+        assert np.mean(np.abs(actual - expected) > 1e-5) <= 2e-3
 
 
 def test_in_a_pipeline_of_batches_of_one_size():
