@@ -127,8 +127,9 @@ def test_dtype_policy(policy):
     expanded = expand_attention(model)
     for layer in expanded.layers[1:]:
         assert layer.dtype_policy.name == policy
-    # Half a unit in the last place of bfloat16 is 2 ** -9.
-    assert_same_outputs(model, expanded, 2**-8)
+    # Gates and outputs are rounded to bfloat16 in another order: one unit in the
+    # last place is up to 2 ** -7 of a value.
+    assert_same_outputs(model, expanded, 2**-7)
 
 
 def test_unknown_spatial_sizes():
