@@ -33,8 +33,10 @@ def check_class(model: Any) -> None:
             f"be copied: its class has {', '.join(f'`{x}`' for x in own)} of "
             "its own and is not constructed from inputs and outputs, so the "
             "copy would be a plain functional model without them. Pass the "
-            "functional model inside, such as its backbone, and build a new "
-            f"{type(model).__name__} around the result."
+            "functional model inside, such as its backbone or image encoder, "
+            f"and build a new {type(model).__name__} around the result. "
+            "docs/detection.md shows how, with the weights of a trained "
+            "detector and the attribute `pyramid_outputs`."
         )
 
 
