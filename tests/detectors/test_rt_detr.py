@@ -1,0 +1,78 @@
+"""Attention in the RT-DETR of zeromodels, a functional model."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from zeromodels.models.rt_detr import RTDETRDetect
+
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    attention_sites,
+    insert_attention,
+    remove_attention,
+)
+
+# On JAX its own layer of attention cannot be traced with an open batch size.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Layer .* looks like it has unbuilt state:UserWarning"
+)
+
+
+@functools.cache
+def network():
+    return RTDETRDetect(
+        backbone_hidden_sizes=(16, 16, 32, 32),
+        backbone_block_repeats=(1, 2, 1, 1),
+        backbone_embedding_size=16,
+        backbone_layer_type="basic",
+        encoder_in_channels=(16, 32, 32),
+        encoder_hidden_dim=32,
+        encoder_ffn_dim=32,
+        encoder_num_heads=2,
+        hidden_dim=32,
+        decoder_num_layers=1,
+        decoder_ffn_dim=32,
+        decoder_num_heads=2,
+        num_queries=10,
+        num_classes=3,
+        image_size=64,
+    )
+
+
+def outputs(model):
+    rng = np.random.default_rng(0)
+    values = model(rng.normal(size=(2, 64, 64, 3)).astype("float32"))
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, dict(values))
+
+
+def assert_equal(values, expected):
+    assert values.keys() == expected.keys() == {"logits", "pred_boxes"}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(values[name], value)
+
+
+def test_sites_have_convolutions():
+    """Blocks of the backbone; no branch of the encoder or decoder."""
+    sites = attention_sites(network())
+    assert len(sites) == 5
+    assert all("backbone" in site for site in sites)
+
+
+@pytest.mark.parametrize(
+    "attention",
+    [
+        SqueezeExcite(identity_start=True),
+        EfficientChannelAttention(identity_start=True),
+    ],
+)
+def test_identity_start_file_and_removal(attention, tmp_path):
+    copy = insert_attention(network(), attention)
+    expected = outputs(network())
+    assert_equal(outputs(copy), expected)
+    copy.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert_equal(outputs(loaded), expected)
+    assert_equal(outputs(remove_attention(copy)), expected)
