@@ -1,5 +1,6 @@
 """Attention in the RT-DETR of zeromodels, a functional model."""
 
+import collections
 import functools
 
 import keras
@@ -17,7 +18,7 @@ from keras_channel_attn import (
 
 # On JAX its own layer of attention cannot be traced with an open batch size.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Layer .* looks like it has unbuilt state:UserWarning"
+    "ignore:.*it has unbuilt state:UserWarning"
 )
 
 
@@ -55,10 +56,9 @@ def assert_equal(values, expected):
 
 
 def test_sites_have_convolutions():
-    """Blocks of the backbone; no branch of the encoder or decoder."""
-    sites = attention_sites(network())
-    assert len(sites) == 5
-    assert all("backbone" in site for site in sites)
+    """Five blocks of the backbone, four of the neck; none in a transformer."""
+    parts = [site.partition("_")[0] for site in attention_sites(network())]
+    assert collections.Counter(parts) == {"backbone": 5, "fpn": 2, "pan": 2}
 
 
 @pytest.mark.parametrize(
