@@ -35,8 +35,8 @@ def check_class(model: Any) -> None:
             "copy would be a plain functional model without them. Pass the "
             "functional model inside, such as its backbone or image encoder, "
             f"and build a new {type(model).__name__} around the result. "
-            "docs/detection.md shows how, with the weights of a trained "
-            "detector and the attribute `pyramid_outputs`."
+            "docs/detection.md shows how for detectors, with their weights "
+            "and the attribute `pyramid_outputs`."
         )
 
 
