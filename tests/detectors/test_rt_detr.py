@@ -16,7 +16,7 @@ from keras_channel_attn import (
     remove_attention,
 )
 
-# On JAX its own layer of attention cannot be traced with an open batch size.
+# Keras cannot trace its layer of attention with an open batch size on JAX.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*it has unbuilt state:UserWarning"
 )
@@ -75,13 +75,12 @@ def test_identity_start_and_removal(attention):
     assert_equal(outputs(remove_attention(copy)), expected)
 
 
-# On JAX, zeromodels' layers cannot be loaded into a plain functional model.
-@pytest.mark.backend("torch")
-def test_file(tmp_path):
-    copy = insert_attention(network(), SqueezeExcite(identity_start=True))
-    copy.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert_equal(outputs(loaded), outputs(network()))
+def test_a_functional_model_of_zeromodels_has_no_file(tmp_path):
+    """Without attention: the page sends its readers to `save_weights`."""
+    model = keras.Model(network().input, network().output)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="was never built"):
+        keras.saving.load_model(tmp_path / "model.keras")
 
 
 def test_file_of_weights(tmp_path):
