@@ -38,8 +38,10 @@ def _check_logic(model: Any) -> None:
             f"be copied: its class has {', '.join(f'`{x}`' for x in own)} of "
             "its own and is not constructed from inputs and outputs, so the "
             "copy would be a plain functional model without them. Pass the "
-            "functional model inside, such as its backbone, and build a new "
-            f"{type(model).__name__} around the result."
+            "functional model inside, such as its backbone or image encoder, "
+            f"and build a new {type(model).__name__} around the result. "
+            "docs/detection.md shows how for detectors, with their weights "
+            "and the attribute `pyramid_outputs`."
         )
 
 

@@ -1,0 +1,182 @@
+"""The recipe for detectors of keras-hub, as docs/detection.md shows it."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+from support import detection_page
+
+from keras_channel_attn import (
+    ChannelAttention,
+    SqueezeExcite,
+    insert_attention,
+)
+
+
+def retinanet():
+    encoder = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 64, 64, 64],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=(64, 64, 3),
+    )
+    backbone = keras_hub.models.RetinaNetBackbone(
+        encoder, min_level=3, max_level=5, use_p5=False, image_shape=(64, 64, 3)
+    )
+    return keras_hub.models.RetinaNetObjectDetector(
+        backbone, num_classes=4, bounding_box_format="xyxy", preprocessor=None
+    )
+
+
+def hgnet():
+    return keras_hub.models.HGNetV2Backbone(
+        stem_channels=[3, 16, 16],
+        stackwise_stage_filters=[
+            [16, 8, 16, 1, 3, 3],
+            [16, 8, 32, 1, 3, 3],
+            [32, 16, 64, 1, 3, 5],
+            [64, 32, 128, 1, 3, 5],
+        ],
+        apply_downsample=[False, True, True, True],
+        use_lightweight_conv_block=[False, False, True, True],
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[16, 32, 64, 128],
+        embedding_size=16,
+        use_learnable_affine_block=True,
+        hidden_act="relu",
+        image_shape=(None, None, 3),
+        out_features=["stage3", "stage4"],
+        data_format="channels_last",
+    )
+
+
+def d_fine():
+    backbone = keras_hub.models.DFineBackbone(
+        backbone=hgnet(),
+        decoder_in_channels=[16, 16],
+        encoder_hidden_dim=16,
+        num_denoising=0,
+        num_labels=4,
+        hidden_dim=16,
+        learn_initial_query=False,
+        num_queries=10,
+        anchor_image_size=(64, 64),
+        feat_strides=[16, 32],
+        num_feature_levels=2,
+        encoder_in_channels=[64, 128],
+        encode_proj_layers=[1],
+        num_attention_heads=2,
+        encoder_ffn_dim=16,
+        num_encoder_layers=1,
+        hidden_expansion=0.34,
+        depth_multiplier=0.5,
+        eval_idx=-1,
+        num_decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        decoder_n_points=[2, 2],
+        lqe_hidden_dim=16,
+        num_lqe_layers=2,
+        out_features=["stage3", "stage4"],
+        image_shape=(64, 64, 3),
+        data_format="channels_last",
+        seed=0,
+    )
+    return keras_hub.models.DFineObjectDetector(
+        backbone, num_classes=4, bounding_box_format="xyxy", preprocessor=None
+    )
+
+
+DETECTORS = {"retinanet": retinanet, "d_fine": d_fine}
+# What the block of the page about each detector begins with.
+FIRST_WORDS = {
+    "retinanet": "@keras.saving",
+    "d_fine": "encoder = d_fine",
+}
+
+
+def with_attention(name):
+    """A detector, and the one that the page makes of it."""
+    detector = DETECTORS[name]()
+    namespace = {
+        "keras": keras,
+        "SqueezeExcite": SqueezeExcite,
+        "insert_attention": insert_attention,
+        name: detector,
+    }
+    for first_words in ("def with_encoder", FIRST_WORDS[name]):
+        exec(detection_page.code(first_words), namespace)
+    return detector, namespace[f"attended_{name}"]
+
+
+def images():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(1, 64, 64, 3)).astype("float32")
+
+
+def assert_same_outputs(detector, other):
+    values, expected = (
+        {
+            name: keras.ops.convert_to_numpy(value)
+            for name, value in model(images(), training=False).items()
+        }
+        for model in (detector, other)
+    )
+    assert values.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(values[name], value)
+
+
+def inserted(detector):
+    return [
+        layer
+        for layer in detector._flatten_layers()
+        if isinstance(layer, ChannelAttention)
+    ]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_error_names_the_recipe(name):
+    with pytest.raises(
+        ValueError,
+        match=r"of its own.*image encoder, and build a new \w+Detector around "
+        r"the result\. docs/detection\.md shows how.*`pyramid_outputs`",
+    ):
+        insert_attention(DETECTORS[name](), SqueezeExcite())
+
+
+@pytest.mark.parametrize(("name", "sites"), [("retinanet", 4), ("d_fine", 2)])
+def test_identity_start_and_file(name, sites, tmp_path):
+    detector, attended = with_attention(name)
+    assert type(attended) is type(detector)
+    assert len(inserted(attended)) == sites
+    assert_same_outputs(attended, detector)
+    attended.save(tmp_path / "detector.keras")
+    # Compiled in a way of its own, which Keras cannot repeat.
+    loaded = keras.saving.load_model(tmp_path / "detector.keras", compile=False)
+    assert type(loaded) is type(detector)
+    assert len(inserted(loaded)) == sites
+    assert_same_outputs(loaded, detector)
+
+
+def test_training_step():
+    """With the loss of the class; keras-hub trains in `fit` only."""
+    _, attended = with_attention("retinanet")
+    before = [layer.get_weights() for layer in inserted(attended)]
+    attended.compile(optimizer=keras.optimizers.SGD(0.01))
+    targets = {
+        "boxes": np.array([[[8, 8, 40, 40]]], "float32"),
+        "labels": np.array([[1]], "int32"),
+    }
+    history = attended.fit(
+        images(), targets, batch_size=1, shuffle=False, verbose=0
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    for layer, weights in zip(inserted(attended), before, strict=True):
+        assert any(
+            (new != old).any()
+            for new, old in zip(layer.get_weights(), weights, strict=True)
+        )
