@@ -127,8 +127,8 @@ def test_dtype_policy(policy):
     expanded = expand_attention(model)
     for layer in expanded.layers[1:]:
         assert layer.dtype_policy.name == policy
-    # Gates and outputs are rounded to bfloat16 in another order: one unit in the
-    # last place is up to 2 ** -7 of a value.
+    # Gates and outputs are rounded to bfloat16 in another order: one unit in
+    # the last place is up to 2 ** -7 of a value.
     assert_same_outputs(model, expanded, 2**-7)
 
 
