@@ -80,8 +80,7 @@ try:
     last = model.get_layer(arguments.until or model.layers[-1].name)
     sites = attention_sites(model, where)
     attended = insert_attention(model, attention, where)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-except (OSError, ValueError) as error:
+except ValueError as error:
     parser.error(str(error))
 
 try:
@@ -91,6 +90,10 @@ except ValueError:
         f"the outputs of {first.name} alone do not give those of {last.name}: "
         "name as --from a layer that all paths to --until pass through"
     )
+try:
+    arguments.output.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    parser.error(str(error))
 
 print(f"{model.name} has {len(sites)} sites. Attention follows the layers:")
 for site in sites:
