@@ -92,6 +92,8 @@ def test_mixed_precision(data, accuracies, mechanism, policy):
 @pytest.mark.parametrize("mechanism", ["se", "eca"])
 @pytest.mark.parametrize("mode", ["full", "activations"])
 def test_recomputation_gives_the_same_weights(data, mechanism, mode):
+    if BACKEND == "tensorflow" and mode == "full":
+        pytest.skip("Keras cannot recompute a compiled Dense layer there")
     # On JAX, Keras cannot recompute its batch normalization.
     expected = network(mechanism, normalized=False)
     train(expected, data, steps=3)
