@@ -38,8 +38,9 @@ import pandas as pd
 from keras import layers
 from matplotlib.figure import Figure
 
-from experiments.data import CLASSES, load_data
+from experiments.data import CLASSES
 from experiments.networks import classifier
+from experiments.pixels import load_task
 from experiments.runs import duration, fraction
 from experiments.statistics import (
     Measure,
@@ -82,6 +83,7 @@ class Plan:
     fine_tuning_rate: float = 3e-3
     probe_epochs: int = 5
     probe_rate: float = 1e-2
+    images_per_class: int | None = None  # at most; `None`: all
 
 
 """
@@ -118,6 +120,10 @@ READERS = {
 }
 
 
+def data(plan):
+    return load_task("classes", plan.dataset, plan.images_per_class)
+
+
 def pruned_network(plan, row, seed):
     """A narrower copy of the trained network of a seed."""
     trained = trained_network(plan, seed)
@@ -135,7 +141,7 @@ def pruned_network(plan, row, seed):
 def trained_network(plan, seed):
     """Trained once for all rows of a seed: pruning works on a copy."""
     keras.utils.set_random_seed(seed)
-    shape = load_data(plan.dataset)[0].shape[1:]
+    shape = data(plan)[0].shape[1:]
     model = classifier(shape, plan.widths, CLASSES)
     train(model, plan, seed, plan.epochs, plan.learning_rate)
     return model
@@ -169,11 +175,11 @@ def probe_scores(plan, seed):
         layer.trainable = isinstance(layer, SqueezeExcite)
     train(probe, plan, seed, plan.probe_epochs, plan.probe_rate)
     assert trainable == [layer.trainable for layer in trained.layers]
-    return attention_importance(probe, load_data(plan.dataset)[0], verbose=0)
+    return attention_importance(probe, data(plan)[0], verbose=0)
 
 
 def train(model, plan, seed, epochs, rate):
-    images, labels, _, _ = load_data(plan.dataset)
+    images, labels, _, _ = data(plan)
     # An incomplete last batch would be compiled separately. It is left out,
     # unless it is the only one.
     steps = max(1, len(images) // plan.batch_size)
@@ -196,14 +202,14 @@ def train(model, plan, seed, epochs, rate):
 
 
 def accuracy(plan, model):
-    _, _, images, labels = load_data(plan.dataset)
+    _, _, images, labels = data(plan)
     probabilities = model.predict(images, batch_size=1000, verbose=0)
     return float(np.mean(probabilities.argmax(-1) == labels))
 
 
 def latency(plan, model, rounds=20):
     """Median seconds for a batch."""
-    images = load_data(plan.dataset)[0][: plan.batch_size]
+    images = data(plan)[0][: plan.batch_size]
     seconds = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
@@ -226,7 +232,7 @@ MEASURES = {
 
 
 def measures_of(plan):
-    images = len(load_data(plan.dataset)[2])
+    images = len(data(plan)[2])
     return [Measure(name, label, images) for name, label in MEASURES.items()]
 
 
