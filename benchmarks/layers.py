@@ -246,9 +246,11 @@ def main():
 
 
 def versions(backend):
-    from importlib.metadata import version
-
-    return ", ".join(f"{name} {version(name)}" for name in ("keras", backend))
+    # Not from the metadata: the distribution may be `tensorflow-cpu`.
+    modules = map(importlib.import_module, ("keras", backend))
+    return ", ".join(
+        f"{module.__name__} {module.__version__}" for module in modules
+    )
 
 
 if __name__ == "__main__":
