@@ -215,6 +215,9 @@ def color_of(row):
     return "black" if ROWS[row].attention is None else "tab:orange"
 
 
+TICKS = 1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 80, 100
+
+
 def picture(plan, runs):
     """The wrong pixels of each row, and what the row costs."""
     wrong = 100 - measure(plan).percent(runs)
@@ -222,8 +225,10 @@ def picture(plan, runs):
     figure, (left, right) = figure_for(rows, 2, sharey=True)
     draw_seeds(left, wrong, {row: color_of(row) for row in rows})
     left.set_xscale("log")
-    ticks = [1, 2, 5, 10, 20, 50, 100]
+    low, high = 0.8 * wrong.min(axis=None), 1.25 * wrong.max(axis=None)
+    ticks = [tick for tick in TICKS if low < tick < high]
     left.set_xticks(ticks, ticks)
+    left.set_xlim(low, high)
     left.minorticks_off()
     left.set_xlabel("wrong pixels of test images, % (logarithmic)")
     left.set_title(
