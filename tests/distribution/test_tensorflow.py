@@ -1,5 +1,7 @@
 """Four devices of TensorFlow compute what one does: `MirroredStrategy`."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ from distribution.training import (
     chain,
     compiled,
     frozen_batch_norm,
+    greatest_difference,
     losses,
     network_named,
-    weights,
 )
 
 from keras_channel_attn import SqueezeExcite
@@ -76,30 +78,96 @@ def test_bfloat16(strategy):
     expected, expected_losses = trained_on_one_device("se")
     with strategy.scope():
         network = compiled(network_named("se"))
-    np.testing.assert_allclose(losses(network), expected_losses, rtol=2e-2)
-    assert_equal(network, expected, atol=2e-2)
+    np.testing.assert_allclose(losses(network), expected_losses, rtol=2e-3)
+    assert_equal(network, expected, atol=2e-3)
 
 
-def test_file_of_four_devices_is_read_by_one(strategy, tmp_path):
+# Keras can do so on several devices only with `run_eagerly`: see the next test.
+@pytest.mark.parametrize("name", ["se", "eca", "linear"])
+def test_gradient_accumulation(strategy, name):
+    expected = compiled(network_named(name), accumulation=2)
+    expected_losses = losses(expected)
     with strategy.scope():
+        network = compiled(
+            network_named(name), accumulation=2, run_eagerly=True
+        )
+    np.testing.assert_allclose(losses(network), expected_losses, rtol=1e-6)
+    assert_equal(network, expected)
+
+
+def test_keras_cannot_accumulate_gradients_in_a_compiled_step(strategy):
+    """The optimizer exchanges gradients in a branch of the graph.
+
+    TensorFlow permits no exchange there. The network of this test has no
+    attention.
+    """
+    with strategy.scope():
+        network = compiled(chain(), accumulation=2)
+    with pytest.raises(RuntimeError, match="`merge_call` called while"):
+        losses(network)
+
+
+@pytest.mark.parametrize(("steps", "complete"), [(2, True), (3, False)])
+def test_keras_saves_the_accumulated_gradients_of_one_device(
+    strategy, tmp_path, steps, complete
+):
+    """Those of the other devices are lost when a file is written.
+
+    After an even number of steps no gradients are accumulated, and the file is
+    complete. The network of this test has no attention.
+    """
+
+    def network(**arguments):
+        keras.utils.set_random_seed(0)
+        return compiled(chain(), accumulation=2, **arguments)
+
+    expected = network()
+    with strategy.scope():
+        distributed = network(run_eagerly=True)
+    losses(expected, steps)
+    losses(distributed, steps)
+    distributed.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    losses(expected, steps)
+    losses(loaded, steps)
+    difference = greatest_difference(loaded, expected)
+    assert difference < 1e-6 if complete else difference > 1e-3
+
+
+def scopes(strategy, written_on):
+    """Where a file is written, and where it is read."""
+    scopes = [contextlib.nullcontext(), strategy.scope()]
+    return scopes if written_on == "one device" else reversed(scopes)
+
+
+over_writers = pytest.mark.parametrize(
+    "written_on", ["one device", "four devices"]
+)
+
+
+@over_writers
+def test_training_goes_on_from_a_file(strategy, written_on, tmp_path):
+    first, second = scopes(strategy, written_on)
+    with first:
         network = compiled(network_named("inserted"))
     losses(network)
     network.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert_equal(loaded, network, atol=0)
-    losses(network)
-    losses(loaded)
-    assert_equal(loaded, network)
-
-
-def test_file_of_one_device_is_read_by_four(strategy, tmp_path):
-    network = compiled(network_named("inserted"))
-    losses(network)
-    network.save(tmp_path / "model.keras")
-    with strategy.scope():
+    with second:
         loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert_equal(loaded, network, atol=0)
     losses(network)
     losses(loaded)
     assert_equal(loaded, network)
-    assert weights(loaded)
+
+
+@over_writers
+def test_weights_file(strategy, written_on, tmp_path):
+    first, second = scopes(strategy, written_on)
+    with first:
+        network = compiled(network_named("inserted"))
+    losses(network)
+    network.save_weights(tmp_path / "inserted.weights.h5")
+    with second:
+        loaded = network_named("inserted")
+        loaded.load_weights(tmp_path / "inserted.weights.h5")
+    assert_equal(loaded, network, atol=0)

@@ -77,10 +77,11 @@ def batches(network, steps=STEPS):
     return x, rng.normal(size=(steps, BATCH, 4)).astype("float32")
 
 
-def compiled(network, **arguments):
-    network.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9), "mse", **arguments
+def compiled(network, accumulation=None, **arguments):
+    optimizer = keras.optimizers.SGD(
+        0.05, momentum=0.9, gradient_accumulation_steps=accumulation
     )
+    network.compile(optimizer, "mse", **arguments)
     return network
 
 
@@ -101,8 +102,17 @@ def weights(network):
 
 
 def assert_equal(network, other, rtol=0, atol=1e-6):
-    expected = weights(other)
-    for path, value in weights(network).items():
+    found, expected = weights(network), weights(other)
+    assert found.keys() == expected.keys()
+    for path, value in found.items():
         np.testing.assert_allclose(
             value, expected[path], rtol=rtol, atol=atol, err_msg=path
         )
+
+
+def greatest_difference(network, other):
+    expected = weights(other)
+    return max(
+        np.abs(value - expected[path]).max()
+        for path, value in weights(network).items()
+    )
