@@ -34,6 +34,7 @@ import io
 import os
 import re
 import warnings
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def prepare():
     add("--image-size", type=int, default=96, metavar="PIXELS")
     add("--scenes", type=int, default=400, metavar="N", help="to train with")
     add("--epochs", type=int, default=15, metavar="N", help="first training")
+    add("--learning-rate", type=float, metavar="RATE", help="of the first")
     add("--tuning-epochs", type=int, default=5, metavar="N")
     add("--seed", type=int, default=0)
     add("--output", type=Path, default="outputs/detection", metavar="DIR")
@@ -82,6 +84,9 @@ def prepare():
         parser.error("--tuning-epochs must be at least 1")
     if arguments.image_size < 64 or arguments.image_size % 32:
         parser.error("--image-size must be a multiple of 32, at least 64")
+    if arguments.learning_rate is None:
+        # Converted weights are trained already.
+        arguments.learning_rate = 1e-3 if arguments.weights else 5e-3
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
         training, validation = data(arguments)
@@ -105,13 +110,13 @@ BATCH = 16
 """
 ## Scenes
 
-Digits of three sizes, with gaps between their boxes. The clutter is noise, and
+Digits of three sizes, whose boxes do not overlap. The clutter is noise, and
 parts of other digits that have no label. A box ends at the outermost pixels of
 the digit.
 """
 
 SIDES = 16, 24, 32  # of a digit, in pixels
-OBJECTS = 2, 5  # in a scene, at least and at most
+OBJECTS = 2, 5  # are drawn; one that would overlap is left out
 VALIDATION_SCENES = 96
 
 
@@ -139,7 +144,7 @@ def clutter(rng, pieces, size):
 
 
 def scene(rng, pieces, classes, size):
-    """An image, and a row for each object: class, left, top, right, bottom."""
+    """Pixels, and a row for each object: class, left, top, right, bottom."""
     image, objects = clutter(rng, pieces, size), []
     for _ in range(rng.integers(OBJECTS[0], OBJECTS[1] + 1)):
         number, side = rng.integers(len(pieces)), rng.choice(SIDES)
@@ -160,6 +165,7 @@ def scene(rng, pieces, classes, size):
         ):
             paste(image, piece, left, top)
             objects.append([classes[number], *box])
+    image = (255 * image).astype("uint8")
     return np.repeat(image[..., np.newaxis], 3, axis=-1), objects
 
 
@@ -183,7 +189,10 @@ def fashion_mnist(folder):
     for part in ("train", "t10k"):
         for name, start in (("images-idx3", 16), ("labels-idx1", 8)):
             path = folder / f"{part}-{name}-ubyte.gz"
-            content = gzip.decompress(path.read_bytes())
+            try:
+                content = gzip.decompress(path.read_bytes())
+            except (OSError, EOFError, zlib.error) as error:
+                raise ValueError(f"{path} cannot be read: {error}") from error
             arrays.append(np.frombuffer(content, "uint8", offset=start))
     images, classes, test_images, test_classes = arrays
     sizes = images.size / 784, test_images.size / 784
@@ -205,23 +214,36 @@ def fashion_mnist(folder):
 Each image is made smaller or larger until it fits, and gets gray borders.
 """
 
-IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
+IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 FORM = "`class center-x center-y width height`, the last four from 0 to 1"
 
 
 def read_image(path, size):
-    """An array, and what maps parts of the image to pixels of the array."""
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image).convert("RGB")
-    padded = ImageOps.pad(image, (size, size), color=(114, 114, 114))
-    scale = size * np.array(image.size) / max(image.size)
-    return np.asarray(padded, "float32") / 255, scale, (size - scale) / 2
+    """Pixels, and the size and the left top corner of the image in them."""
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+                raise ValueError(
+                    f"pixels of the kind {image.mode}: convert the image to "
+                    "8 bits for each channel"
+                )
+            image = ImageOps.contain(image.convert("RGB"), (size, size))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    left, top = (size - image.width) // 2, (size - image.height) // 2
+    padded = Image.new("RGB", (size, size), (114, 114, 114))
+    padded.paste(image, (left, top))
+    return np.array(padded), np.array(image.size), np.array((left, top))
 
 
 def read_labels(path):
-    """Rows of class and box; an image without a file has no objects."""
+    """Rows of a class and the corners of a box, as parts of the image."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     rows = []
-    lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -237,29 +259,36 @@ def read_labels(path):
                 f"{path}, line {number}: each line must be {FORM}. Received: "
                 f"{line!r}"
             )
-        rows.append([int(index), *box])
+        center, sides = np.array(box[:2]), np.array(box[2:])
+        corners = center - sides / 2, center + sides / 2
+        rows.append((int(index), *np.clip(corners, 0, 1)))
     return rows
 
 
-def read_folder(folder, part, size):
+def read_folder(folder, part, size, minimum=1):
+    """Images and objects; an image without a text file has no objects."""
     paths = sorted(
         path
         for path in (folder / "images" / part).glob("*")
         if path.suffix.lower() in IMAGES
     )
-    if not paths:
-        raise ValueError(f"no images in {folder / 'images' / part}")
-    images, objects = [], []
+    if len(paths) < minimum:
+        raise ValueError(
+            f"{len(paths)} images in {folder / 'images' / part}, but {minimum} "
+            f"are needed. Images are files with the endings {sorted(IMAGES)}"
+        )
+    images, objects, labeled = [], [], 0
     for path in paths:
-        image, scale, border = read_image(path, size)
-        labels = folder / "labels" / part / f"{path.stem}.txt"
+        image, sides, corner = read_image(path, size)
         images.append(image)
         objects.append([])
-        for index, *box in read_labels(labels):
-            center, sides = np.array(box[:2]), np.array(box[2:])
-            corners = center - sides / 2, center + sides / 2
-            corners = [border + scale * corner for corner in corners]
-            objects[-1].append([index, *np.concatenate(corners)])
+        labels = folder / "labels" / part / f"{path.stem}.txt"
+        if labels.exists():
+            labeled += 1
+            for index, *corners in read_labels(labels):
+                corners = [corner + sides * one for one in corners]
+                objects[-1].append([index, *np.concatenate(corners)])
+    print(f"{part}: {labeled} of {len(paths)} images have a file of labels")
     if not any(objects):
         raise ValueError(
             f"no objects in {folder / 'labels' / part}: it needs a text file "
@@ -272,10 +301,9 @@ def data(arguments):
     """Images and objects to train with, and the same to validate with."""
     size = arguments.image_size
     if arguments.image_folder:
-        training = read_folder(arguments.image_folder, "train", size)
-        if len(training[0]) < BATCH:
-            raise ValueError(f"{BATCH} images to train with are the minimum")
-        return training, read_folder(arguments.image_folder, "val", size)
+        folder = arguments.image_folder
+        training = read_folder(folder, "train", size, minimum=BATCH)
+        return training, read_folder(folder, "val", size)
     if arguments.data_dir:
         arrays = fashion_mnist(arguments.data_dir)
     else:
@@ -308,6 +336,35 @@ def targets(objects):
         "labels": padded[..., 0].astype("int32"),
         "mask": padded[..., 5],
     }
+
+
+def pixels(images):
+    return images.astype("float32") / 255
+
+
+class Batches(keras.utils.PyDataset):
+    """In a new order in each epoch, without what is left at its end.
+
+    An incomplete last batch would be compiled separately.
+    """
+
+    def __init__(self, images, objects, seed):
+        super().__init__()
+        self.images, self.targets = images, targets(objects)
+        self.rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self):
+        return len(self.images) // BATCH
+
+    def __getitem__(self, number):
+        chosen = self.order[number * BATCH : (number + 1) * BATCH]
+        return {"images": pixels(self.images[chosen])}, {
+            name: array[chosen] for name, array in self.targets.items()
+        }
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.images))
 
 
 class AdamWithAttentionRate(keras.optimizers.Adam):
@@ -343,28 +400,19 @@ def train(
 ):
     """Train a network with Adam, and return its detector."""
     keras.utils.set_random_seed(seed)
-    # An incomplete last batch would be compiled separately.
-    steps = len(images) // BATCH
-    order = np.random.default_rng(seed).permutation(len(images))
-    used = order[: steps * BATCH]
+    batches = Batches(images, objects, seed)
     detector = YOLODetector(network)
     detector.compile(
         AdamWithAttentionRate(
             network,
             attention_factor,
             learning_rate=keras.optimizers.schedules.CosineDecay(
-                rate, epochs * steps
+                rate, epochs * len(batches)
             ),
             global_clipnorm=10.0,
         )
     )
-    detector.fit(
-        {"images": images[used]},
-        {name: array[used] for name, array in targets(objects).items()},
-        batch_size=BATCH,
-        epochs=epochs,
-        verbose=verbose,
-    )
+    detector.fit(batches, epochs=epochs, shuffle=False, verbose=verbose)
     return detector
 
 
@@ -377,18 +425,25 @@ pycocotools computes it as for COCO.
 
 def detect(detector, images):
     """For each image an array: left, top, right, bottom, score, class."""
-    batches = [
-        keras.ops.convert_to_numpy(
-            detector.detect(
-                images[start : start + BATCH],
+    batches = []
+    with without_gradients():
+        for start in range(0, len(images), BATCH):
+            rows = detector.detect(
+                pixels(images[start : start + BATCH]),
                 conf_threshold=0.001,
                 iou_threshold=0.6,
                 max_detections=100,
             )
-        )
-        for start in range(0, len(images), BATCH)
-    ]
+            batches.append(keras.ops.convert_to_numpy(rows))
     return [rows[rows[:, 4] > 0] for rows in np.concatenate(batches)]
+
+
+def without_gradients():
+    if keras.config.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()  # Otherwise it keeps all features.
 
 
 def mean_average_precision(detections, objects):
@@ -492,7 +547,7 @@ def draw_detections(path, images, objects, detections):
 def draw_scores(path, network, images):
     """The gates of each attention layer, with their spread over the images."""
     names = [layer.name for layer in attention_layers(network)]
-    scores = attention_scores(network, images, names, verbose=0)
+    scores = attention_scores(network, pixels(images), names, verbose=0)
     columns = 3
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4 * columns, 2.2 * rows), layout="constrained")
@@ -517,10 +572,14 @@ def draw_scores(path, network, images):
 def main():
     # kyolo's own: a layer of the detector is built at its first call.
     warnings.filterwarnings("ignore", message=".*it has unbuilt state")
+    # TensorFlow has no convolution with channels first on a CPU.
+    keras.config.set_image_data_format("channels_last")
     arguments, training, (images, objects), network = prepare()
     print(f"Training without attention: {len(training[0])} images")
     seed = arguments.seed
-    trained = train(network, *training, arguments.epochs, 5e-3, seed)
+    trained = train(
+        network, *training, arguments.epochs, arguments.learning_rate, seed
+    )
     table, detections = {}, {}
 
     def record(name, detector):
@@ -543,7 +602,7 @@ def main():
             attended,
             *training,
             arguments.tuning_epochs,
-            2e-3,
+            arguments.learning_rate / 2,
             seed,
             attention_factor=10,
         )
@@ -554,7 +613,7 @@ def main():
             )
             # A new detector: without the optimizer of this script.
             saved = YOLODetector(attended)
-            saved(images[:1])
+            saved(pixels(images[:1]))
             saved.save(arguments.output / f"{name}.keras")
 
     print(f"\nKeras {keras.__version__}, {keras.config.backend()}")

@@ -20,11 +20,11 @@ SEEDS_FOR_A_VERDICT = 4  # Two or three agree by chance too often.
 
 @dataclass(frozen=True)
 class Measure:
-    """A fraction of test images that each run has measured."""
+    """A fraction, usually of test images, that each run has measured."""
 
     column: str  # of the data frame of runs
     label: str
-    images: int  # that were tested
+    images: int | None  # that were tested; `None`: not a share of images
 
     def percent(self, runs):
         """A data frame with a line per seed and a column per row."""
@@ -53,7 +53,8 @@ class Comparison:
 def compare(percent, measure, row, reference):
     pairs = (percent[row] - percent[reference]).dropna()
     seeds, mean = len(pairs), pairs.mean()
-    error = max(pairs.std(), 100 / measure.images) / np.sqrt(seeds)
+    smallest = 1e-6 if measure.images is None else 100 / measure.images
+    error = max(pairs.std(), smallest) / np.sqrt(seeds)
     probability = 2 * stats.t.sf(abs(mean) / error, seeds - 1)
     return Comparison(
         measure.label, row, reference, mean, error, seeds, probability

@@ -1,5 +1,6 @@
 """The example that trains a YOLO: its data, its measure, whole runs."""
 
+import functools
 import gzip
 import re
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from PIL import Image
+from sklearn.datasets import load_digits
 from support.scripts import run_script
 
 from examples import detection
@@ -29,7 +31,8 @@ def scenes():
 def test_boxes_of_scenes_are_whole_and_apart(scenes):
     images, objects = scenes
     assert images.shape == (8, 96, 96, 3)
-    assert 0 <= images.min() < images.max() <= 1
+    assert images.dtype == "uint8"
+    assert images.min() < 10 < 200 < images.max()
     for rows in objects:
         rows = np.array(rows)
         assert 1 <= len(rows) <= 5
@@ -53,7 +56,7 @@ def test_a_box_ends_at_the_digit():
         assert bottom - top in detection.SIDES
         # The edge is blurred by the enlargement.
         assert right - left == pytest.approx((bottom - top) / 2, abs=2)
-        assert image[top:bottom, left:right].max() >= 0.6
+        assert image[top:bottom, left:right].max() >= 0.6 * 255
 
 
 def test_same_seed_same_scenes(scenes):
@@ -63,9 +66,15 @@ def test_same_seed_same_scenes(scenes):
     assert np.array_equal(np.concatenate(objects), np.concatenate(scenes[1]))
 
 
-def test_no_digit_is_in_both_parts():
-    images, _, others, _ = detection.digits()
-    assert len(images) + len(others) == 1797
+def test_each_digit_is_in_one_part():
+    images, classes, others, other_classes = detection.digits()
+    bunch = load_digits()
+    together = np.empty_like(bunch.images)
+    together[::2], together[1::2] = images, others
+    np.testing.assert_array_equal(together * 16, bunch.images)
+    together = np.empty_like(bunch.target)
+    together[::2], together[1::2] = classes, other_classes
+    np.testing.assert_array_equal(together, bunch.target)
 
 
 def write_fashion_mnist(folder, images):
@@ -108,8 +117,7 @@ def folder(tmp_path, scenes):
         for kind in ("images", "labels"):
             (tmp_path / "data" / kind / part).mkdir(parents=True)
         for number in range(count):
-            pixels = (255 * images[number % 8]).astype("uint8")
-            image = Image.fromarray(pixels).resize((100, 50))
+            image = Image.fromarray(images[number % 8]).resize((100, 50))
             image.save(tmp_path / "data/images" / part / f"{number}.png")
             path = tmp_path / "data/labels" / part / f"{number}.txt"
             path.write_text(f"{number % 3} 0.5 0.25 0.2 0.5\n")
@@ -120,15 +128,36 @@ def test_boxes_of_a_folder(folder):
     """100x50 in 64x64: a scale of 0.64, and 16 pixels above and below."""
     images, objects = detection.read_folder(folder, "val", 64)
     assert images.shape == (2, 64, 64, 3)
-    np.testing.assert_allclose(images[:, :16], 114 / 255, atol=1e-6)
+    np.testing.assert_array_equal(images[:, :16], 114)
+    assert (images[:, 16:48] != 114).any(axis=(1, 2)).all()
     # Center 50, 12.5 and sides of 20, 25 pixels: 40, 0, 60, 25.
     np.testing.assert_allclose(objects[0], [[0, 25.6, 16, 38.4, 32]])
 
 
-def test_an_image_without_a_file_has_no_objects(folder):
+def test_boxes_of_a_rounded_height(folder):
+    """100x51 in 96x96 is 96x49: 23 pixels above, 24 below."""
+    for path in (folder / "images/val").iterdir():
+        Image.new("RGB", (100, 51), "white").save(path)
+    images, objects = detection.read_folder(folder, "val", 96)
+    rows = np.flatnonzero((images[0] == 255).all(axis=(1, 2)))
+    assert (rows[0], rows[-1] + 1) == (23, 72)
+    # From 0 to 1/2 of the height.
+    assert objects[0][0][2::2] == [23, 47.5]
+
+
+def test_a_box_ends_with_the_image(folder):
+    path = folder / "labels/val/0.txt"
+    path.write_bytes(b"\xef\xbb\xbf0 0.1 0.5 0.4 1\r\n\r\n")
+    _, objects = detection.read_folder(folder, "val", 64)
+    np.testing.assert_allclose(objects[0], [[0, 0, 16, 19.2, 48]])
+
+
+def test_an_image_without_a_file_has_no_objects(folder, capsys):
     (folder / "labels/val/1.txt").unlink()
+    (folder / "images/val/1.png").rename(folder / "images/val/1.PNG")
     _, objects = detection.read_folder(folder, "val", 64)
     assert list(map(len, objects)) == [1, 0]
+    assert "val: 1 of 2 images have a file of labels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -160,8 +189,33 @@ def test_a_folder_without_objects(folder):
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(ValueError, match="no images in"):
-        detection.read_folder(tmp_path, "train", 64)
+    with pytest.raises(ValueError, match=r"0 images in .* but 16 are needed"):
+        detection.read_folder(tmp_path, "train", 64, minimum=16)
+
+
+def write_sixteen_bits(path):
+    Image.fromarray(np.full((8, 8), 300, "uint16")).save(path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("damage", [write_sixteen_bits, cut])
+def test_images_that_cannot_be_read(folder, damage):
+    path = folder / "images/val/0.png"
+    damage(path)
+    message = re.escape(f"{path} cannot be read: ")
+    with pytest.raises(ValueError, match=message):
+        detection.read_folder(folder, "val", 64)
+
+
+def test_labels_that_cannot_be_read(folder):
+    path = folder / "labels/val/0.txt"
+    path.write_bytes("0 0.5 0.25 0.2 0.5".encode("utf-16"))
+    message = re.escape(f"{path} cannot be read: ")
+    with pytest.raises(ValueError, match=message):
+        detection.read_folder(folder, "val", 64)
 
 
 """
@@ -210,6 +264,64 @@ def test_mean_average_precision(detections, expected):
 
 
 """
+## Training
+"""
+
+
+@functools.cache
+def network():
+    keras.utils.set_random_seed(0)
+    return detection.yolov9t(nc=10, input_shape=(64, 64, 3))
+
+
+def test_a_copy_detects_the_same(scenes):
+    images = scenes[0][:2, :64, :64]
+    expected = detection.detect(detection.YOLODetector(network()), images)
+    assert min(map(len, expected)) > 10
+    for attention in detection.ATTENTION.values():
+        copy = detection.with_attention(network(), attention)
+        found = detection.detect(detection.YOLODetector(copy), images)
+        for rows, expected_rows in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(rows, expected_rows)
+
+
+def test_batches_have_each_image_once_in_an_epoch():
+    images = np.arange(40, dtype="uint8")[:, None, None, None]
+    objects = [[[number, 0, 0, 1, 1]] for number in range(40)]
+    batches = detection.Batches(images, objects, seed=0)
+    epochs = []
+    for _ in range(2):
+        parts = [batches[number] for number in range(len(batches))]
+        seen = np.concatenate([255 * x["images"].ravel() for x, _ in parts])
+        labels = np.concatenate([y["labels"].ravel() for _, y in parts])
+        np.testing.assert_allclose(seen, labels, atol=1e-4)
+        assert len(np.unique(labels)) == len(labels) == 32
+        epochs.append(labels)
+        batches.on_epoch_end()
+    assert not np.array_equal(*epochs)
+
+
+# kyolo's own: a layer of the detector is built at its first call.
+@pytest.mark.filterwarnings("ignore:.*it has unbuilt state:UserWarning")
+def test_factor_of_the_attention():
+    """A step with the factor 0 leaves the attention as it was."""
+    images, classes, _, _ = detection.digits()
+    scenes = detection.scenes(16, images, classes, 64, seed=0)
+    attended = detection.with_attention(network(), detection.ATTENTION["ECA"])
+    before = [layer.get_weights() for layer in attended.layers]
+    detection.train(attended, *scenes, 1, 1e-3, 0, attention_factor=0)
+    for layer, weights in zip(attended.layers, before, strict=True):
+        changed = [
+            (new != old).any()
+            for new, old in zip(layer.get_weights(), weights, strict=True)
+        ]
+        if isinstance(layer, detection.ChannelAttention):
+            assert not any(changed)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            assert any(changed)
+
+
+"""
 ## Whole runs
 """
 
@@ -252,6 +364,7 @@ def test_a_folder_and_a_checkpoint(folder, tmp_path):
         folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+    assert "Loaded" in done.stdout  # by kyolo: all but the layers of classes
     assert len(table(done)) == 6
     loaded = keras.saving.load_model(tmp_path / "outputs/detection/SE.keras")
     assert loaded.nc == 3
@@ -260,7 +373,7 @@ def test_a_folder_and_a_checkpoint(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--image-folder", "nowhere"], "no images in nowhere"),
+        (["--image-folder", "nowhere"], "0 images in nowhere"),
         (["--data-dir", "nowhere"], "nowhere"),
         (["--image-size", 100], "multiple of 32"),
         (["--epochs", 0], "at least 1"),

@@ -41,7 +41,6 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
         (ablation, "ablation_fashion-mnist", 1000),
         (context, "context_digits", 899),
         (context, "context_mosaic_digits", 224),
-        (context, "context_x2_digits", 899),
         (context, "context_fashion-mnist", 1000),
     ],
 )
