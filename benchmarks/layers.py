@@ -249,7 +249,8 @@ def versions(backend):
     # Not from the metadata: the distribution may be `tensorflow-cpu`.
     modules = map(importlib.import_module, ("keras", backend))
     return ", ".join(
-        f"{module.__name__} {module.__version__}" for module in modules
+        f"{module.__name__} {module.__version__.partition('+')[0]}"
+        for module in modules
     )
 
 
