@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -91,3 +92,17 @@ def test_tables_and_picture():
     left, right = detection.picture(PLAN, runs).axes
     assert left.get_xlabel() == "mAP 0.5, %"
     assert right.get_xlabel() == "mAP 0.5:0.95, %"
+
+
+def test_tables_of_the_page_are_the_printed_ones():
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "detection.md").read_text(encoding="utf-8")
+    runs = pd.read_csv(docs / "detection" / "detection_digits.csv")
+    runs["row"] = pd.Categorical(runs["row"], detection.ROWS, ordered=True)
+    assert set(runs.groupby("row", observed=True).size()) == {5}
+    parts = detection.table(PLAN, runs).split("\n\n")
+    precisions, verdicts, costs = [x for x in parts if x.startswith("|")]
+    assert f"\n{precisions}\n" in page
+    assert f"\n{costs}\n" in page
+    assert "| a difference " not in verdicts
+    assert verdicts.count("| may be chance") == 1
