@@ -32,7 +32,7 @@ def network(name):
 def where(name, place):
     if place == "residual branches":
         return "residual"
-    return namespace()["named"](namespace()["PLACES"][name[:-1]][place])
+    return namespace()["name_matches"](namespace()["PLACES"][name[:-1]][place])
 
 
 def added_parameters(name, attention, place):
