@@ -38,6 +38,7 @@ def test_table_of_the_page_is_the_printed_one(module, plan):
     ("module", "name", "test_images"),
     [
         (ablation, "ablation_pixels_digits", 899),
+        (ablation, "ablation_pixels_fashion-mnist", 1000),
         (context, "context_digits", 899),
         (context, "context_mosaic_digits", 224),
         (context, "context_fashion-mnist", 1000),
