@@ -501,12 +501,12 @@ ATTENTION = {
 }
 
 
+def name_matches(pattern):
+    return lambda layer: re.fullmatch(pattern, layer.name) is not None
+
+
 def with_attention(network, attention):
-    return insert_attention(
-        network,
-        attention,
-        where=lambda layer: re.fullmatch(BLOCKS, layer.name) is not None,
-    )
+    return insert_attention(network, attention, where=name_matches(BLOCKS))
 
 
 """
@@ -569,9 +569,13 @@ def draw_scores(path, network, images):
 """
 
 
-def main():
-    # kyolo's own: a layer of the detector is built at its first call.
+def ignore_build_warning():
+    """kyolo's own: a layer of the detector is built at its first call."""
     warnings.filterwarnings("ignore", message=".*it has unbuilt state")
+
+
+def main():
+    ignore_build_warning()
     # TensorFlow has no convolution with channels first on a CPU.
     keras.config.set_image_data_format("channels_last")
     arguments, training, (images, objects), network = prepare()

@@ -31,6 +31,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from experiments import pictures
 from experiments.data import CLASSES
 from experiments.networks import classifier, pixel_labeler
 from experiments.pictures import draw_seeds, figure_for
@@ -194,8 +195,7 @@ def table(plan, runs):
 
 
 def color_of(row):
-    family = row.partition("-")[0]
-    return {"SE": "tab:orange", "ECA": "tab:blue"}.get(family, "black")
+    return pictures.color_of(row.partition("-")[0])
 
 
 def picture(plan, runs):

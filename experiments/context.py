@@ -36,7 +36,7 @@ from experiments.networks import pixel_labeler, receptive_field
 from experiments.pictures import draw_seeds, figure_for
 from experiments.pixels import load_task
 from experiments.runs import duration, fraction
-from experiments.statistics import Measure, markdown, report
+from experiments.statistics import COSTS, Measure, costs, markdown, report
 from experiments.study import Study, carry_out, parser_for, positive
 from experiments.training import accuracy, milliseconds, train
 from keras_channel_attn import (
@@ -189,8 +189,7 @@ def table(plan, runs):
     return (
         f"{report(runs, {}, [measure(plan)], REFERENCES)}\n\n"
         f"{costs_table(runs)}\n\n"
-        "MACs: multiply-adds for an image. Milliseconds: CPU time for a batch "
-        "of 16 images, the shortest of all predictions."
+        f"{COSTS}"
     )
 
 
@@ -200,9 +199,7 @@ def costs_table(runs):
     table = pd.DataFrame(
         {
             "receptive field": [f"{size}x{size}" for size in sizes],
-            "parameters": rows["parameters"].first().map("{:,}".format),
-            "MACs": rows["macs"].first().map("{:,}".format),
-            "milliseconds": rows["milliseconds"].min().map("{:.2f}".format),
+            **costs(rows, decimals=2),
             "learning rate": rows["learning_rate"].first().map(str),
         }
     )

@@ -19,8 +19,6 @@ missing, and chooses the learning rates again. Set the environment variable
 KERAS_BACKEND to tensorflow, torch or jax to choose a backend.
 """
 
-import re
-import warnings
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
@@ -32,18 +30,21 @@ import pandas as pd
 from kyolo.models import yolov9t
 
 from examples.detection import (
+    BLOCKS,
     VALIDATION_SCENES,
     detect,
+    ignore_build_warning,
     mean_average_precision,
+    name_matches,
     pixels,
     scenes,
     train,
 )
 from experiments.data import CLASSES
-from experiments.pictures import draw_seeds, figure_for
+from experiments.pictures import color_of, draw_seeds, figure_for
 from experiments.pixels import load_task
 from experiments.runs import duration, fraction
-from experiments.statistics import Measure, markdown, report
+from experiments.statistics import COSTS, Measure, costs, markdown, report
 from experiments.study import Study, carry_out, parser_for, positive
 from experiments.training import milliseconds
 from keras_channel_attn import (
@@ -60,11 +61,11 @@ VALIDATION_SEED = 10_000
 ## The rows
 """
 
-PLACES = {  # regular expressions for the names of layers
-    "residual": None,
-    "after SPPELAN": r"model-9-cv5-act",
-    "after each block": r"model-\d+-cv4-act|model-9-cv5-act",
-    "before the head": r"model-(15|18|21)-cv4-act",
+PLACES = {
+    "residual": "residual",
+    "after SPPELAN": name_matches(r"model-9-cv5-act"),
+    "after each block": name_matches(BLOCKS),
+    "before the head": name_matches(r"model-(15|18|21)-cv4-act"),
 }
 ATTENTION = {
     # Most branches are narrow: SE reduces by 4, not by 16.
@@ -188,14 +189,7 @@ def with_attention(network, row):
     if row == "none":
         return insert_attention(network, lambda site: None)
     name, _, place = row.partition(", ")
-    pattern = PLACES[place]
-    if pattern is None:
-        return insert_attention(network, ATTENTION[name])
-    return insert_attention(
-        network,
-        ATTENTION[name],
-        where=lambda layer: re.fullmatch(pattern, layer.name) is not None,
-    )
+    return insert_attention(network, ATTENTION[name], PLACES[place])
 
 
 @cache
@@ -240,26 +234,18 @@ MEASURES = (
 def table(plan, runs):
     return (
         f"{report(runs, {}, MEASURES, ('none',))}\n\n{costs_table(runs)}\n\n"
-        "MACs: multiply-adds for an image. Milliseconds: CPU time for a batch "
-        "of 16 images, the shortest of all predictions."
+        f"{COSTS}"
     )
 
 
 def costs_table(runs):
     rows = runs.groupby("row", observed=True)
     columns = {
-        "parameters": rows["parameters"].first().map("{:,}".format),
-        "MACs": rows["macs"].first().map("{:,}".format),
-        "milliseconds": rows["milliseconds"].min().map("{:.1f}".format),
+        **costs(rows, decimals=1),
         "learning rate": rows["rate"].first().map(str),
         "for the attention": rows["factor"].first().map("x{}".format),
     }
     return markdown(pd.DataFrame(columns).reset_index())
-
-
-def color_of(row):
-    name = row.partition(",")[0]
-    return {"SE": "tab:orange", "ECA": "tab:blue"}.get(name, "black")
 
 
 def picture(plan, runs):
@@ -267,7 +253,7 @@ def picture(plan, runs):
     percents = [measure.percent(runs) for measure in MEASURES]
     rows = list(percents[0].columns)
     figure, axes = figure_for(rows, 2, sharey=True)
-    colors = {row: color_of(row) for row in rows}
+    colors = {row: color_of(row.partition(",")[0]) for row in rows}
     for axis, percent, measure in zip(axes, percents, MEASURES, strict=True):
         draw_seeds(axis, percent, colors)
         if "none" in rows:
@@ -295,8 +281,7 @@ def main():
     plan = Plan()
     if arguments.scenes is not None:
         plan = replace(plan, scenes=arguments.scenes)
-    # kyolo's own: a layer of the detector is built at its first call.
-    warnings.filterwarnings("ignore", message=".*it has unbuilt state")
+    ignore_build_warning()
     carry_out(STUDY, plan, parser, arguments)
 
 

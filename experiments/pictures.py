@@ -4,6 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 
+def color_of(mechanism):
+    return {"SE": "tab:orange", "ECA": "tab:blue"}.get(mechanism, "black")
+
+
 def figure_for(rows, columns, **options):
     """A figure with axes side by side that have a line for each row."""
     # However few the rows, the labels need some height.

@@ -166,6 +166,22 @@ def verdict(comparison, count):
     return "no difference shown"
 
 
+COSTS = (
+    "MACs: multiply-adds for an image. Milliseconds: CPU time for a batch of "
+    "16 images, the shortest of all predictions."
+)
+
+
+def costs(rows, decimals):
+    """Columns of text from runs that are grouped by row."""
+    times = rows["milliseconds"].min()
+    return {
+        "parameters": rows["parameters"].first().map("{:,}".format),
+        "MACs": rows["macs"].first().map("{:,}".format),
+        "milliseconds": times.map(f"{{:.{decimals}f}}".format),
+    }
+
+
 def markdown(table):
     # Text only: tabulate would read "1,280" and "0.10" as numbers.
     return table.to_markdown(index=False, disable_numparse=True)

@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 from support import detection_page
-from support.keras_hub_networks import d_fine_backbone
+from support.keras_hub_networks import d_fine_backbone, hgnet
 
 from keras_channel_attn import (
     ChannelAttention,
@@ -29,28 +29,6 @@ def retinanet():
     )
     return keras_hub.models.RetinaNetObjectDetector(
         backbone, num_classes=4, bounding_box_format="xyxy", preprocessor=None
-    )
-
-
-def hgnet():
-    return keras_hub.models.HGNetV2Backbone(
-        stem_channels=[3, 16, 16],
-        stackwise_stage_filters=[
-            [16, 8, 16, 1, 3, 3],
-            [16, 8, 32, 1, 3, 3],
-            [32, 16, 64, 1, 3, 5],
-            [64, 32, 128, 1, 3, 5],
-        ],
-        apply_downsample=[False, True, True, True],
-        use_lightweight_conv_block=[False, False, True, True],
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[16, 32, 64, 128],
-        embedding_size=16,
-        use_learnable_affine_block=True,
-        hidden_act="relu",
-        image_shape=(None, None, 3),
-        out_features=["stage3", "stage4"],
-        data_format="channels_last",
     )
 
 

@@ -7,7 +7,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
-from support.keras_hub_networks import d_fine_backbone
+from support.keras_hub_networks import d_fine_backbone, hgnet
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -167,28 +167,6 @@ def test_attributes_of_a_backbone(tmp_path):
         model.predict(images, verbose=0),
         rtol=1e-5,
         atol=1e-4,
-    )
-
-
-def hgnet():
-    return keras_hub.models.HGNetV2Backbone(
-        stem_channels=[3, 8, 8],
-        stackwise_stage_filters=[
-            [8, 8, 16, 1, 3, 3],
-            [16, 8, 32, 1, 3, 3],
-            [32, 16, 64, 2, 3, 5],
-            [64, 32, 128, 1, 3, 5],
-        ],
-        apply_downsample=[False, True, True, True],
-        use_lightweight_conv_block=[False, False, True, True],
-        depths=[1, 1, 2, 1],
-        hidden_sizes=[16, 32, 64, 128],
-        embedding_size=8,
-        use_learnable_affine_block=True,
-        hidden_act="relu",
-        image_shape=(None, None, 3),
-        out_features=["stage3", "stage4"],
-        data_format="channels_last",
     )
 
 

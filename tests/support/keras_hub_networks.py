@@ -3,6 +3,29 @@
 import keras_hub
 
 
+def hgnet():
+    """A small HGNetV2, of which D-FINE reads the last two stages."""
+    return keras_hub.models.HGNetV2Backbone(
+        stem_channels=[3, 8, 8],
+        stackwise_stage_filters=[
+            [8, 8, 16, 1, 3, 3],
+            [16, 8, 32, 1, 3, 3],
+            [32, 16, 64, 2, 3, 5],
+            [64, 32, 128, 1, 3, 5],
+        ],
+        apply_downsample=[False, True, True, True],
+        use_lightweight_conv_block=[False, False, True, True],
+        depths=[1, 1, 2, 1],
+        hidden_sizes=[16, 32, 64, 128],
+        embedding_size=8,
+        use_learnable_affine_block=True,
+        hidden_act="relu",
+        image_shape=(None, None, 3),
+        out_features=["stage3", "stage4"],
+        data_format="channels_last",
+    )
+
+
 def d_fine_backbone(encoder):
     """A small backbone of D-FINE around an HGNetV2."""
     return keras_hub.models.DFineBackbone(
