@@ -36,7 +36,7 @@ FUNCTIONS = {
     ),
     "prune_channels": (
         "(model, importance, macs=0.5, minimum=0.1, multiple_of=1, "
-        "normalize='mean', input_shape=None)"
+        "normalize='mean', input_shape=None, verbose='auto')"
     ),
     "remove_attention": "(model)",
     "remove_channels": "(model, removed)",

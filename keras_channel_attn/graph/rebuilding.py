@@ -57,7 +57,11 @@ def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
             check_class(nested.model)
 
 
-def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
+def rebuild(
+    graph: Graph,
+    changes: Changes | None = None,
+    on_call: Callable[[], None] | None = None,
+) -> Any:
     """A copy of a model with some changes.
 
     The copy has layers of its own with the names, configurations, weights and
@@ -67,6 +71,8 @@ def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
     Args:
         graph: `Graph` of the model. The model stays as it is.
         changes: `Changes` to make. Defaults to `None`: an exact copy.
+        on_call: Function without arguments, called after each call of a layer
+            or operation in the copy. Defaults to `None`: nothing is called.
 
     Returns:
         A model of the same class, or a plain functional model where that class
@@ -80,17 +86,23 @@ def rebuild(graph: Graph, changes: Changes | None = None) -> Any:
     check_classes(graph, changes.calls())
     call_count = sum(1 for _ in graph.all_calls())
     with random_state_kept(), recursion_limit_raised(2 * call_count):
-        builder = _Builder(graph, changes)
+        builder = _Builder(graph, changes, on_call)
         copy = builder.copy(graph.model)
         builder.carry()
     return copy
 
 
 class _Builder:
-    def __init__(self, graph: Graph, changes: Changes) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        changes: Changes,
+        on_call: Callable[[], None] | None,
+    ) -> None:
         self.outermost = graph
         self.nested = graph.nested
         self.changes = changes
+        self.on_call = on_call
         self.changed = set(changes.calls())
         # From each tensor of the original to that of the copy.
         self.tensors = IdentityMap()
@@ -127,6 +139,8 @@ class _Builder:
         for call in graph.calls:
             outputs, is_new = self.outputs(call, tensors)
             extended = extended or is_new
+            if self.on_call is not None:
+                self.on_call()
             for tensor, output in zip(
                 call.outputs, keras.tree.flatten(outputs), strict=True
             ):

@@ -22,6 +22,7 @@ from keras_channel_attn import (
     prune_channels,
     remove_attention,
 )
+from keras_channel_attn.surgery.pruning import progress
 
 LAST = {"data_format": "channels_last"}
 
@@ -288,12 +289,38 @@ def test_pruned_network_is_trained_saved_and_loaded(tmp_path):
         ({"minimum": -0.1}, ValueError, "from 0 to 1"),
         ({"multiple_of": 0}, ValueError, "positive integer"),
         ({"normalize": "max"}, ValueError, "'mean' or None"),
+        ({"verbose": 3}, ValueError, "'auto', 0, 1 or 2"),
         ({"macs": 0.01, "minimum": 0.5}, ValueError, "cannot be reached"),
     ],
 )
 def test_errors(arguments, error, message):
     with pytest.raises(error, match=message):
         prune_channels(small(), **{"importance": magnitude, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("verbose", "patience", "lines"),
+    [(0, 0, 0), (1, 1000, 1), (2, 1000, 1), ("auto", 1000, 0), ("auto", 0, 1)],
+)
+def test_progress(verbose, patience, lines, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    prune_channels(small(), magnitude, verbose=verbose)
+    written = capsys.readouterr().out
+    assert written.count("\n") == lines
+    # Two groups that may be pruned, and seven layers.
+    assert ("9/9" in written) == bool(lines)
+
+
+@pytest.mark.parametrize(
+    ("importance", "steps"), [(magnitude, 9), ({"a": np.arange(12)}, 7)]
+)
+def test_each_step_of_progress(importance, steps, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        progress.Progress, "_show", lambda _, n: shown.append(n)
+    )
+    prune_channels(small(), importance, macs=0.8)
+    assert shown == list(range(1, steps + 1))
 
 
 @pytest.mark.parametrize("function", [magnitude, batch_norm_scale])

@@ -3,7 +3,7 @@
 import collections
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -66,13 +66,18 @@ def remove_channels(model: Any, removed: Any) -> Any:
     return without_channels(grouping, masks_of(grouping, removed))
 
 
-def without_channels(grouping: Grouping, masks: dict[str, Any]) -> Any:
+def without_channels(
+    grouping: Grouping,
+    masks: dict[str, Any],
+    on_call: Callable[[], None] | None = None,
+) -> Any:
     """The narrower copy of a model.
 
     Args:
         grouping: `Grouping` of the model.
         masks: Dictionary from names of groups to boolean arrays, true for
             channels that are removed.
+        on_call: As in `rebuild`.
     """
     kept = grouping.kept(masks)
     changes, resized = Changes(), _resized(grouping, kept)
@@ -92,7 +97,7 @@ def without_channels(grouping: Grouping, masks: dict[str, Any]) -> Any:
             f"{' and others' if len(attention) > 3 else ''}.",
             stacklevel=3,
         )
-    return rebuild(grouping.graph, changes)
+    return rebuild(grouping.graph, changes, on_call)
 
 
 def masks_of(grouping: Grouping, removed: Any) -> dict[str, Any]:

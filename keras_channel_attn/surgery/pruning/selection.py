@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import graph_of
 from keras_channel_attn.layers import EfficientChannelAttention
 from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
+from keras_channel_attn.surgery.pruning.progress import VERBOSE, Progress
 from keras_channel_attn.surgery.pruning.removal import (
     group_named,
     is_kept,
@@ -31,6 +32,7 @@ def prune_channels(
     multiple_of: int = 1,
     normalize: str | None = "mean",
     input_shape: Any = None,
+    verbose: Any = "auto",
 ) -> Any:
     """A narrower copy of a model, without its least important channels.
 
@@ -58,6 +60,9 @@ def prune_channels(
             compared as they are. Defaults to `"mean"`.
         input_shape: Shape for which MACs are counted, as in `model_costs`.
             Defaults to `None`: the shape that the model has.
+        verbose: `"auto"`, 0, 1 or 2. With 1 a progress bar is shown, with 2 a
+            line at the end, with 0 nothing. `"auto"` shows the bar if it takes
+            longer than two seconds. Defaults to `"auto"`.
 
     Returns:
         A model: see `remove_channels`.
@@ -84,35 +89,24 @@ def prune_channels(
     >>> model_costs(pruned).macs <= 0.5 * model_costs(model).macs
     True
     """
-    _check_arguments(macs, minimum, multiple_of, normalize)
+    _check_arguments(macs, minimum, multiple_of, normalize, verbose)
     graph = graph_of(model)
     shapes = model_costs(model, input_shape).input_shapes
     grouping = Grouping(graph)
-    scores = _scores(grouping, importance, normalize)
-    costs = _Costs(grouping, shapes)
+    progress = Progress(_work(grouping, importance), verbose)
+    scores = _scores(grouping, importance, normalize, progress.step)
     steps = _steps(scores, minimum, multiple_of)
-    budget = macs * costs.total({})
-    # The fewest steps that are enough: more steps never cost more.
-    low, high = 0, len(steps)
-    least = costs.total(_removed(scores, steps))
-    if least > budget:
-        raise ValueError(
-            f"`macs` cannot be reached: with at least {minimum:.0%} of the "
-            f"channels of each group, {least / costs.total({}):.1%} of the "
-            f"MACs are left. Received: macs={macs}. Lower `minimum`, or pass "
-            f"the importance of more groups than these {len(scores)}."
-        )
-    while low < high:
-        middle = (low + high) // 2
-        if costs.total(_removed(scores, steps[:middle])) <= budget:
-            high = middle
-        else:
-            low = middle + 1
-    return without_channels(grouping, _removed(scores, steps[:low]))
+    count = _fewest_steps(
+        _Costs(grouping, shapes), scores, steps, macs, minimum
+    )
+    removed = _removed(scores, steps[:count])
+    pruned = without_channels(grouping, removed, progress.step)
+    progress.finish()
+    return pruned
 
 
 def _check_arguments(
-    macs: Any, minimum: Any, multiple_of: Any, normalize: Any
+    macs: Any, minimum: Any, multiple_of: Any, normalize: Any, verbose: Any
 ) -> None:
     finite_number("macs", macs)
     finite_number("minimum", minimum)
@@ -132,10 +126,27 @@ def _check_arguments(
             "`normalize` must be 'mean' or None. "
             f"Received: normalize={normalize!r}."
         )
+    if verbose not in VERBOSE:
+        raise ValueError(
+            "`verbose` must be 'auto', 0, 1 or 2. "
+            f"Received: verbose={verbose!r}."
+        )
+
+
+def _work(grouping: Grouping, importance: Any) -> int:
+    """How many groups have to be asked for, and calls to be copied."""
+    calls = sum(1 for _ in grouping.graph.all_calls())
+    if not callable(importance):
+        return calls
+    groups = grouping.groups.values()
+    return calls + sum(1 for group in groups if not group.locked)
 
 
 def _scores(
-    grouping: Grouping, importance: Any, normalize: str | None
+    grouping: Grouping,
+    importance: Any,
+    normalize: str | None,
+    on_group: Callable[[], None],
 ) -> dict[str, Any]:
     """The importance of the channels of each group that may lose some."""
     groups = grouping.groups
@@ -146,7 +157,10 @@ def _scores(
             for name, values in importance.items()
         }
     elif callable(importance):
-        given = {group.name: (group, importance(group)) for group in free}
+        given = {}
+        for group in free:
+            given[group.name] = group, importance(group)
+            on_group()
     else:
         raise TypeError(
             "`importance` must be a dictionary from names of groups to arrays, "
@@ -202,6 +216,33 @@ def _removed(
         name: np.argsort(np.argsort(scores[name], kind="stable")) < count
         for name, count in dict(steps).items()
     }
+
+
+def _fewest_steps(
+    costs: "_Costs",
+    scores: dict[str, Any],
+    steps: list[tuple[str, int]],
+    macs: float,
+    minimum: float,
+) -> int:
+    """How many steps are enough: more steps never cost more."""
+    whole, least = costs.total({}), costs.total(_removed(scores, steps))
+    budget = macs * whole
+    if least > budget:
+        raise ValueError(
+            f"`macs` cannot be reached: with at least {minimum:.0%} of the "
+            f"channels of each group, {least / whole:.1%} of the MACs are "
+            f"left. Received: macs={macs}. Lower `minimum`, or pass the "
+            f"importance of more groups than these {len(scores)}."
+        )
+    low, high = 0, len(steps)
+    while low < high:
+        middle = (low + high) // 2
+        if costs.total(_removed(scores, steps[:middle])) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 class _Costs:
