@@ -355,7 +355,7 @@ def channel_convolution(
         kernel: Tensor `(k, 1, 1)`, shared by all channels, or `(k, channels)`.
             `k` is odd.
         padding: `"zeros"`, or `"circular"`: the first and the last channel are
-            neighbours. Defaults to `"zeros"`.
+            neighbors. Defaults to `"zeros"`.
 
     Returns:
         Tensor `(batch, channels)`.

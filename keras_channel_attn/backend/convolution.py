@@ -41,7 +41,7 @@ def channel_convolution(
             taps = ops.flip(kernel, axis=0)
             if not shared:
                 # Each output channel was computed with its own taps, so the
-                # taps of the neighbours are collected.
+                # taps of the neighbors are collected.
                 padded_taps = pad_channels(taps, size // 2, padding)
                 taps = ops.stack(
                     [

@@ -403,7 +403,7 @@ def _pad_for_kernel(descriptor: Tensor, kernel: Tensor, padding: str) -> Tensor:
 
 
 def _windows(descriptor: Tensor, kernel: Tensor, padding: str) -> Tensor:
-    """View `(batch, channels, k)`: each channel with its neighbours."""
+    """View `(batch, channels, k)`: each channel with its neighbors."""
     padded = _pad_for_kernel(descriptor, kernel, padding)
     return padded.unfold(1, kernel.shape[0], 1)
 
@@ -412,7 +412,7 @@ def _transposed_taps(kernel: Tensor, padding: str) -> Tensor:
     """Kernel of the transposed convolution, which the input's gradient uses.
 
     Each output channel was computed with its own taps, so the taps of the
-    neighbours are collected.
+    neighbors are collected.
     """
     windows = _windows(kernel.flip(0), kernel, padding)
     return windows.diagonal(dim1=0, dim2=2).T

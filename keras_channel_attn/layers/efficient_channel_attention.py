@@ -25,7 +25,7 @@ class EfficientChannelAttention(KernelAttention):
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
 
     The gate of a channel depends on `k` channels: the channel itself and its
-    neighbours. All channels share one kernel of `k` weights. There is no bias
+    neighbors. All channels share one kernel of `k` weights. There is no bias
     and no bottleneck. See eq. 7 of
     [ECA-Net](https://arxiv.org/abs/1910.03151) (Wang et al., 2020). With
     `shared_kernel=False` each channel has its own `k` weights: ECA-NS in table
@@ -42,7 +42,7 @@ class EfficientChannelAttention(KernelAttention):
         gamma: Number above zero, slope of that rule. Defaults to `2`.
         b: Number, offset of that rule. Defaults to `1`.
         padding: `"zeros"`, or `"circular"`, with which the first and the last
-            channel are neighbours. Defaults to `"zeros"`.
+            channel are neighbors. Defaults to `"zeros"`.
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,

@@ -132,7 +132,7 @@ def _weights(
     # The rules of torchvision for the crop.
     excess = resized - size
     half = excess // 2
-    # The half of an odd number is rounded to the even neighbour.
+    # The half of an odd number is rounded to the even neighbor.
     offset = half + (excess % 2) * (half % 2)
     inputs, outputs, side, resized, offset = (
         functions.cast(value, functions.weight_dtype)
@@ -186,7 +186,7 @@ def _bicubic(x: Any, where: Any) -> Any:
 
 def _integers(coarse: Any, fine: Any, functions: Any) -> Any:
     """The sum of both, rounded. Their plain sum would have too many bits."""
-    # Pillow rounds a half up, `ops.round` to the even neighbour.
+    # Pillow rounds a half up, `ops.round` to the even neighbor.
     coarse = coarse + 0.5
     pixels = functions.floor(coarse)
     pixels = pixels + functions.floor(coarse - pixels + fine)

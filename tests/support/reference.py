@@ -72,17 +72,17 @@ def bottleneck(z, weights, use_bias=False, activation=relu):
 
 
 def channel_convolution(z, kernel, padding="zeros"):
-    """ECA-Net, eq. 7: each channel sees k neighbours, tap by tap."""
+    """ECA-Net, eq. 7: each channel sees k neighbors, tap by tap."""
     kernel = np.asarray(kernel, "float64").reshape(-1)
     size, channels = len(kernel), z.shape[1]
     out = np.zeros_like(z)
     for channel in range(channels):
         for tap in range(size):
-            neighbour = channel + tap - size // 2
+            neighbor = channel + tap - size // 2
             if padding == "circular":
-                neighbour %= channels
-            if 0 <= neighbour < channels:
-                out[:, channel] += kernel[tap] * z[:, neighbour]
+                neighbor %= channels
+            if 0 <= neighbor < channels:
+                out[:, channel] += kernel[tap] * z[:, neighbor]
     return out
 
 

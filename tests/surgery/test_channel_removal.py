@@ -294,9 +294,9 @@ def test_efficient_attention_keeps_its_kernel_and_warns_once():
         network(EfficientChannelAttention(name="eca"), filters=64)
     )
     removed = {"first": np.arange(60)}
-    with pytest.warns(UserWarning, match="new neighbours") as warned:
+    with pytest.warns(UserWarning, match="new neighbors") as warned:
         narrower = remove_channels(model, removed)
-    about = [w for w in warned if "neighbours" in str(w.message)]
+    about = [w for w in warned if "neighbors" in str(w.message)]
     assert len(about) == 1
     np.testing.assert_array_equal(
         narrower.get_layer("eca").get_weights(),
@@ -304,10 +304,10 @@ def test_efficient_attention_keeps_its_kernel_and_warns_once():
     )
 
 
-def test_efficient_attention_gates_depend_on_the_new_neighbours():
+def test_efficient_attention_gates_depend_on_the_new_neighbors():
     """The output is that of the same layer on the channels that are left."""
     model = randomize(network(EfficientChannelAttention(3, name="eca")))
-    with pytest.warns(UserWarning, match="new neighbours"):
+    with pytest.warns(UserWarning, match="new neighbors"):
         narrower = remove_channels(model, {"first": [2, 7]})
     x = sample(model)
     first = keras.Model(model.input, model.get_layer("first").output)
@@ -328,7 +328,7 @@ def test_efficient_attention_gates_depend_on_the_new_neighbours():
 def test_own_kernels_of_efficient_attention_are_sliced():
     attention = EfficientChannelAttention(3, shared_kernel=False, name="eca")
     model = randomize(network(attention))
-    with pytest.warns(UserWarning, match="new neighbours"):
+    with pytest.warns(UserWarning, match="new neighbors"):
         narrower = remove_channels(model, {"first": [2, 7]})
     kernel = np.delete(attention.get_weights()[0], [2, 7], axis=1)
     sliced = narrower.get_layer("eca").get_weights()[0]

@@ -84,7 +84,7 @@ NETWORKS = {
 
 # The choice does not depend on the backend, and JAX compiles each new shape.
 @pytest.mark.backend("torch")
-@pytest.mark.filterwarnings("ignore:.*new neighbours")
+@pytest.mark.filterwarnings("ignore:.*new neighbors")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_large_networks_lose_half_of_their_macs(name):
     model = NETWORKS[name]()
@@ -114,7 +114,7 @@ def all_kinds():
     return keras.Model(x, layers.Dense(2, name="head")(y))
 
 
-@pytest.mark.filterwarnings("ignore:.*new neighbours")
+@pytest.mark.filterwarnings("ignore:.*new neighbors")
 @pytest.mark.parametrize("share", [0.9, 0.6, 0.3])
 def test_budget_is_computed_as_model_costs_does(share):
     """One channel less would be above: the count before building is exact."""

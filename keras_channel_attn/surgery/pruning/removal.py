@@ -26,8 +26,8 @@ def remove_channels(model: Any, removed: Any) -> Any:
     does: where the weights and biases of their makers are zero, and those of
     the normalizations and depthwise convolutions behind them, and where the
     activations map zero to zero. `EfficientChannelAttention` is the exception:
-    the gate of a channel depends on its neighbours, and the channels next to a
-    removed one get new neighbours. Its kernel and the order of the channels
+    the gate of a channel depends on its neighbors, and the channels next to a
+    removed one get new neighbors. Its kernel and the order of the channels
     are kept. `SqueezeExcite` keeps its bottleneck: its configuration names
     the number of `bottleneck_units`.
 
@@ -91,8 +91,8 @@ def without_channels(
     ]
     if attention:
         warnings.warn(
-            "`EfficientChannelAttention` computes each gate from neighbouring "
-            "channels, and some channels have new neighbours now. Fine-tune "
+            "`EfficientChannelAttention` computes each gate from neighboring "
+            "channels, and some channels have new neighbors now. Fine-tune "
             f"the model. Such layers: {', '.join(attention[:3])}"
             f"{' and others' if len(attention) > 3 else ''}.",
             stacklevel=3,
