@@ -25,6 +25,7 @@ def is_operation(operation: Any, name: str) -> bool:
     """Whether it is the function of `keras.ops`, or operator, of this name."""
     return (
         not isinstance(operation, keras.layers.Layer)
+        and is_from_keras(type(operation))
         and type(operation).__name__ == name
     )
 

@@ -388,7 +388,8 @@ def _initializers_replaced(layer: Any) -> dict[str, Any]:
     the rest: half a minute for ResNet50 with a new width for each layer.
 
     Returns:
-        Dictionary from attributes of the layer to the initializers they held.
+        Dictionary from attributes of the layer to the initializers that it
+        gets back.
     """
     initializers = {
         name: value
@@ -396,7 +397,18 @@ def _initializers_replaced(layer: Any) -> dict[str, Any]:
         if isinstance(value, keras.initializers.Initializer)
     }
     vars(layer).update(dict.fromkeys(initializers, _zeros))
-    return initializers
+    return {
+        # An array has the shape of the original's weight.
+        name: keras.initializers.Zeros() if _holds_array(value) else value
+        for name, value in initializers.items()
+    }
+
+
+def _holds_array(initializer: Any) -> bool:
+    return (
+        isinstance(initializer, keras.initializers.Constant)
+        and np.ndim(initializer.value) > 0
+    )
 
 
 def _zeros(shape: Any, dtype: Any = None) -> Any:

@@ -120,6 +120,40 @@ def test_unknown_sizes():
     assert narrower(np.ones((1, 2, 3, 3))).shape == (1, 6, 2)
 
 
+def test_flatten_of_unknown_sizes_locks():
+    x = keras.Input((None, 3))
+    y = layers.Reshape((-1, 12))(layers.Flatten()(layers.Conv1D(12, 3)(x)))
+    groups = channel_groups(keras.Model(x, layers.Dense(2)(y)))
+    assert "mixes channels" in groups["conv1d"].locked
+
+
+def test_channels_of_a_reshape_to_one_channel():
+    x = keras.Input((8, 8, 12))
+    y = conv(12, "a")(x)
+    one = layers.Reshape((64, 1))(conv(1, "b")(y))
+    y = layers.Concatenate()([one, layers.Reshape((64, 12))(y)])
+    groups = channel_groups(keras.Model(x, layers.Dense(2)(y)))
+    assert groups["a"].locked is None
+
+
+def test_scaled_branches_of_inception_resnet():
+    model = keras.applications.InceptionResNetV2(
+        weights=None, include_top=False, input_shape=(75, 75, 3)
+    )
+    locked = [x for x in channel_groups(model).values() if x.locked]
+    assert [group.name for group in locked] == ["conv_7b"]
+
+
+class Clip(keras.Operation):
+    """The name of an operation of Keras, and another function."""
+
+    def call(self, x):
+        return ops.cumsum(x, axis=-1)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
 class Mystery(layers.Layer):
     def call(self, x):
         return x
@@ -152,7 +186,35 @@ LOCKED = {
         layers.UpSampling2D(data_format="channels_first"),
         "another axis",
     ),
-    "slice": (lambda x: x[..., :4], "(of type GetItem)"),
+    "slice": (lambda x: x[..., :4], "takes some of the channels"),
+    "softmax of keras.ops": (
+        layers.Activation(ops.softmax),
+        "activation 'softmax'",
+    ),
+    "function of keras.ops over channels": (
+        layers.Activation(ops.cumsum),
+        "activation 'cumsum'",
+    ),
+    "bounds of channels": (
+        lambda x: ops.clip(x, np.zeros(8), np.ones(8)),
+        "a number for each channel",
+    ),
+    "factors of channels": (
+        layers.Rescaling([1.0] * 8),
+        "a number for each channel",
+    ),
+    "padded channels": (
+        lambda x: ops.pad(x, 1),
+        "changes the number of channels",
+    ),
+    "operation with a name of Keras": (lambda x: Clip()(x), "(of type Clip)"),
+    "reshape behind a transposition": (
+        lambda x: ops.transpose(
+            ops.reshape(ops.transpose(x, (3, 0, 1, 2)), (8, 6, 6, -1)),
+            (3, 1, 2, 0),
+        ),
+        "mixes channels",
+    ),
 }
 
 

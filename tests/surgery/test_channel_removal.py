@@ -28,6 +28,7 @@ from keras_channel_attn import (
     SqueezeExcite,
     SqueezeGate,
     channel_groups,
+    prune_channels,
     remove_channels,
 )
 
@@ -117,6 +118,12 @@ def weighted_pooling(x):
     return ops.sum(x, axis=(2, 3) if axis() == 1 else (1, 2))
 
 
+def padded(x):
+    positions = ((1, 2), (3, 0))
+    widths = (*positions, (0, 0)) if axis() == -1 else ((0, 0), *positions)
+    return ops.pad(x, ((0, 0), *widths))
+
+
 BODIES = {
     "activation": lambda x: layers.Activation("relu")(x),
     "leaky": lambda x: layers.LeakyReLU()(x),
@@ -153,6 +160,21 @@ BODIES = {
     "padding": lambda x: layers.ZeroPadding2D(1)(x),
     "cropping": lambda x: layers.Cropping2D(1)(x),
     "upsampling": lambda x: layers.UpSampling2D()(x),
+    "sizes": lambda x: layers.Resizing(9, 9)(x),
+    "sizes, function": lambda x: ops.image.resize(x, (9, 9)),
+    "padding, function": padded,
+    "slice": lambda x: x[:, 1:, 2:] if axis() == -1 else x[..., 1:],
+    "row": lambda x: layers.GlobalMaxPooling1D()(
+        x[:, 0] if axis() == -1 else x[..., 0]
+    ),
+    "rescaling": lambda x: layers.Rescaling(0.3)(x),
+    "bounds": lambda x: ops.clip(x, -0.1, 0.1),
+    "pooling, function": lambda x: ops.average_pool(
+        ops.max_pool(x, 2, 1), 2, 1
+    ),
+    "squeeze": lambda x: ops.squeeze(
+        layers.GlobalAveragePooling2D(keepdims=True)(x)
+    ),
     "flatten": lambda x: layers.Flatten()(x),
     "flatten, dense": lambda x: layers.Dense(6, "relu", name="second")(
         layers.Flatten()(x)
@@ -187,6 +209,14 @@ def test_silent_channels_are_removed(name, data_format):
     assert narrower.get_layer("first").filters < 12
 
 
+def cross_stage(x):
+    """The C2f block of YOLOv8: parts of a split are added to and joined."""
+    first, second = ops.split(x, 2, axis=-1)
+    third = second + layers.Conv2D(second.shape[-1], 1)(second)
+    y = layers.Concatenate()([first, second, third])
+    return layers.Conv2D(x.shape[-1], 1)(y)
+
+
 KEEPING = {
     "residual": with_addition,
     "depthwise": lambda x: layers.DepthwiseConv2D(3, padding="same")(x),
@@ -194,6 +224,7 @@ KEEPING = {
     "joined": lambda x: layers.Conv2D(6, 1)(with_second(x)),
     "dense": lambda x: layers.Dense(8, "relu")(x),
     "shuffled": lambda x: layers.Concatenate()(ops.split(x, 2, axis=-1)[::-1]),
+    "cross stage": cross_stage,
     "gated": lambda x: x * layers.Conv2D(1, 1, activation="sigmoid")(x),
     **{
         name: BODIES[name]
@@ -206,18 +237,18 @@ KEEPING = {
 }
 
 
-@hypothesis.settings(
+NAMES = st.lists(st.sampled_from(sorted(KEEPING)), min_size=2, max_size=7)
+SKIPS = st.sets(st.integers(0, 6))
+some_examples = hypothesis.settings(
     max_examples=int(os.environ.get("NETWORKS", 8)),
     derandomize="NETWORKS" not in os.environ,
     database=None,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-@hypothesis.given(
-    st.lists(st.sampled_from(sorted(KEEPING)), min_size=2, max_size=7),
-    st.sets(st.integers(0, 6)),
-)
-def test_random_networks(names, skips):
+
+
+def random_network(names, skips):
     """Steps one after the other, some of them with a skip connection."""
 
     def body(x):
@@ -229,8 +260,32 @@ def test_random_networks(names, skips):
         return x
 
     keras.utils.clear_session(free_memory=False)
+    return network(body)
+
+
+@some_examples
+@hypothesis.given(NAMES, SKIPS)
+def test_random_networks(names, skips):
     # Deep sums of gates lose more digits than one layer.
-    assert_removal_is_exact(network(body), tolerance=1e-4)
+    assert_removal_is_exact(random_network(names, skips), tolerance=1e-4)
+
+
+@some_examples
+@hypothesis.given(NAMES, SKIPS, st.integers(0, 2**32 - 1))
+def test_each_layer_of_random_networks_keeps_a_channel(names, skips, seed):
+    """Whatever is important: nothing else is asked to stay."""
+    model = random_network(names, skips)
+    rng = np.random.default_rng(seed)
+
+    def importance(group):
+        return rng.normal(size=group.channels)
+
+    # All that can be removed: one multiply-add less is too much to ask for.
+    with pytest.raises(ValueError, match="cannot be reached") as error:
+        prune_channels(model, importance, 1e-9, minimum=0)
+    share = float(str(error.value).partition("%")[0].split()[-1]) / 100
+    pruned = prune_channels(model, importance, share + 1e-3, minimum=0)
+    assert np.isfinite(predictions(pruned, sample(model))).all()
 
 
 @pytest.mark.parametrize("rank", [1, 3])
@@ -379,6 +434,55 @@ def test_initializers_are_kept():
     assert copied.get_config() == initializer.get_config()
 
 
+def test_initializer_with_an_array_is_left_out(tmp_path):
+    """Its shape is that of the original's weight."""
+    table = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
+    x = keras.Input((7,), dtype="int32")
+    y = layers.Embedding(
+        20, 6, keras.initializers.Constant(table), name="table"
+    )(x)
+    y = layers.Dense(3)(layers.GlobalAveragePooling1D()(y))
+    narrower = remove_channels(keras.Model(x, y), {"table": [0, 3]})
+    np.testing.assert_array_equal(
+        narrower.get_layer("table").get_weights()[0],
+        table[:, [1, 2, 4, 5]],
+    )
+    narrower.save(tmp_path / "narrower.keras")
+    loaded = keras.models.load_model(tmp_path / "narrower.keras")
+    words = np.arange(14).reshape(2, 7)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(loaded(words)),
+        keras.ops.convert_to_numpy(narrower(words)),
+    )
+
+
+def test_one_channel_is_not_squeezed():
+    model = network(
+        lambda x: ops.squeeze(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    )
+    narrower = remove_channels(model, {"first": range(11)})
+    assert narrower.get_layer("last").kernel.shape == (1, 5)
+    assert predictions(narrower).shape == predictions(model).shape
+
+
+@pytest.mark.parametrize(
+    ("body", "removed", "message"),
+    [
+        (split_and_joined, {"first": range(5)}, "'split' .*one of the "),
+        (
+            lambda x: layers.Add()(
+                [with_second(x), layers.Conv2D(16, 1, name="third")(x)]
+            ),
+            {"first": range(4, 16)},
+            "no channel of an output of 'first'",
+        ),
+    ],
+)
+def test_each_tensor_keeps_a_channel(body, removed, message):
+    with pytest.raises(ValueError, match="leaves no channel of an output"):
+        remove_channels(network(body), removed)
+
+
 def test_layer_of_the_user_locks_the_channels_before_it_only():
     model = network(
         lambda x: layers.Lambda(lambda x: x * 2, name="double")(
@@ -428,6 +532,7 @@ def test_narrower_network_is_saved_and_loaded(tmp_path):
         ({"first": [True, False]}, ValueError, "boolean array of length 12"),
         ({"first": [0.5]}, TypeError, "list of indices"),
         ({"first": 3}, TypeError, "list of indices"),
+        ({"first": [[0], [1, 2]]}, TypeError, "list of indices"),
     ],
 )
 def test_errors(removed, error, message):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import BACKEND
-from keras import layers
+from keras import layers, ops
 from support.networks import predictions
 
 from keras_channel_attn import (
@@ -173,7 +173,7 @@ def test_minimum_and_multiple(minimum, multiple_of, filters):
     arguments = {"minimum": minimum, "multiple_of": multiple_of}
     with pytest.raises(ValueError, match="% of the MACs are left") as error:
         prune_channels(small(), importance, 1e-6, **arguments)
-    share = float(str(error.value).partition("%")[2].split("%")[0].split()[-1])
+    share = float(str(error.value).partition("%")[0].split()[-1])
     pruned = prune_channels(
         small(), importance, share / 100 + 1e-3, **arguments
     )
@@ -214,17 +214,41 @@ def test_magnitude_is_the_sum_of_absolute_weights():
     )
 
 
-def test_magnitude_adds_all_makers():
+def test_all_makers_count_alike_in_magnitude():
     x = keras.Input((8, 8, 3))
-    first, second = (
-        conv(5, "first"),
-        layers.Conv2DTranspose(5, 3, padding="same"),
-    )
+    first = conv(5, "first")
+    second = layers.Conv2DTranspose(5, 9, padding="same")
     y = layers.Add()([first(x), second(x)])
     group = channel_groups(keras.Model(x, conv(2, "last")(y)))["first"]
-    expected = np.abs(first.get_weights()[0]).sum(axis=(0, 1, 2))
-    expected += np.abs(second.get_weights()[0]).sum(axis=(0, 1, 3))
-    np.testing.assert_allclose(magnitude(group), expected, rtol=1e-6)
+    sums = [
+        np.abs(first.get_weights()[0]).sum(axis=(0, 1, 2)),
+        np.abs(second.get_weights()[0]).sum(axis=(0, 1, 3)),
+    ]
+    shares = np.mean([values / values.mean() for values in sums], axis=0)
+    np.testing.assert_allclose(
+        magnitude(group), np.mean(sums) * shares, rtol=1e-6
+    )
+
+
+def test_magnitude_does_not_depend_on_how_many_layers_make_a_channel():
+    """As in the C2f block of YOLOv8: half of a split is added to others."""
+    x = keras.Input((8, 8, 3))
+    first, second = ops.split(conv(8, "both")(x), 2, axis=-1)
+    y = layers.Add()([second, conv(4, "c")(second)])
+    y = layers.Concatenate()([first, second, y])
+    model = keras.Model(x, conv(2, "last")(y))
+    for name in ("both", "c"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(np.ones(kernel.shape))
+    values = magnitude(channel_groups(model)["both"])
+    np.testing.assert_allclose(values, values[0])
+
+
+def test_magnitude_of_zeros():
+    model = small()
+    kernel = model.get_layer("a").kernel
+    kernel.assign(np.zeros(kernel.shape))
+    np.testing.assert_array_equal(magnitude(channel_groups(model)["a"]), 0)
 
 
 def test_batch_norm_scale_is_the_absolute_gamma():
@@ -234,6 +258,77 @@ def test_batch_norm_scale_is_the_absolute_gamma():
     groups = channel_groups(model)
     np.testing.assert_allclose(batch_norm_scale(groups["a"]), np.abs(gamma))
     assert batch_norm_scale(groups["b"]) is None
+
+
+def test_batch_norm_scale_of_channels_partly_without():
+    x = keras.Input((8, 8, 3))
+    first, second = ops.split(conv(8, "a")(x), 2, axis=-1)
+    y = layers.Concatenate()([layers.BatchNormalization()(first), second])
+    model = keras.Model(x, conv(2, "last")(y))
+    assert batch_norm_scale(channel_groups(model)["a"]) is None
+
+
+@pytest.mark.parametrize("minimum", [0, 0.5])
+def test_each_part_of_a_split_keeps_channels(minimum):
+    x = keras.Input((8, 8, 3))
+    first, second = ops.split(conv(12, "a")(x), [4], axis=-1)
+    y = layers.Concatenate()([conv(3, "b")(first), second])
+    model = keras.Model(x, conv(2, "last")(y))
+    # Those of the first part are the least important ones.
+    importance = {"a": np.arange(12)}
+    pruned = prune_channels(model, importance, 0.75, minimum=minimum)
+    split = next(x for x in pruned.operations if type(x).__name__ == "Split")
+    least = 2 if minimum else 1
+    assert split.output[0].shape[-1] == least
+    assert macs_share(pruned, model) <= 0.75
+    assert predictions(pruned).shape == predictions(model).shape
+
+
+def test_each_input_of_a_concatenation_keeps_channels():
+    x = keras.Input((8, 8, 3))
+    y = layers.Concatenate()([conv(4, "a")(x), conv(8, "b")(x)])
+    y = layers.Add()([y, conv(12, "c", 1)(x)])
+    model = keras.Model(x, conv(2, "last")(y))
+    pruned = prune_channels(model, {"a": np.arange(12)}, 0.5)
+    assert [pruned.get_layer(name).filters for name in "abc"] == [1, 5, 6]
+
+
+def test_share_that_is_not_exact_in_floating_point():
+    """0.28 * 25 is 7.000000000000001."""
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, conv(2, "last")(conv(25, "a")(x)))
+    pruned = prune_channels(model, {"a": np.arange(25)}, 0.28, minimum=0.28)
+    assert pruned.get_layer("a").filters == 7
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(12, dtype="int8"),
+        list(range(12)),
+        keras.ops.arange(12, dtype="float32"),
+    ],
+)
+def test_kinds_of_importance(values):
+    pruned = prune_channels(small(), {"a": values}, 0.9, multiple_of=4)
+    kernel = small().get_layer("a").get_weights()[0]
+    assert pruned.get_layer("a").filters == 8
+    assert pruned.get_layer("a").kernel.shape == (*kernel.shape[:-1], 8)
+
+
+def test_importance_computed_with_keras_ops():
+    """Weights of torch require a gradient."""
+    model = small()
+    pruned = prune_channels(
+        model,
+        lambda group: (
+            ops.sum(model.get_layer("a").kernel, (0, 1, 2))
+            if group.name == "a"
+            else None
+        ),
+        0.9,
+    )
+    assert pruned.get_layer("a").filters < 12
 
 
 @pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
@@ -290,6 +385,13 @@ def test_pruned_network_is_trained_saved_and_loaded(tmp_path):
         ({"multiple_of": 0}, ValueError, "positive integer"),
         ({"normalize": "max"}, ValueError, "'mean' or None"),
         ({"verbose": 3}, ValueError, "'auto', 0, 1 or 2"),
+        ({"verbose": np.ones(2)}, ValueError, "'auto', 0, 1 or 2"),
+        ({"importance": {"a": ["x"] * 12}}, ValueError, "12 finite numbers"),
+        ({"importance": {"a": [[1], [1, 2]]}}, ValueError, "12 finite"),
+        ({"importance": {"a": [1j] * 12}}, ValueError, "12 finite numbers"),
+        ({"importance": {"a": range(11)}}, ValueError, "12 finite numbers"),
+        ({"importance": {}}, ValueError, "numbers for no group"),
+        ({"multiple_of": 32}, ValueError, "100.0% of the MACs are left"),
         ({"macs": 0.01, "minimum": 0.5}, ValueError, "cannot be reached"),
     ],
 )

@@ -107,6 +107,33 @@ def split(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
     return [Channels(axis, part) for part in parts]
 
 
+def indexed(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
+    """Slices and indices along other axes than that of the channels."""
+    channels = first_channels(reading, call, inputs)
+    if channels is None:
+        return [None]
+    key = call.args[1] if len(call.args) > 1 else call.kwargs["key"]
+    entries = _entry_for_each_axis(key, input_rank(call))
+    if entries is None or entries[channels.axis] != slice(None):
+        return locked(reading, call, inputs, "takes some of the channels")
+    reading.note("carriers", call, channels.ids)
+    dropped = sum(isinstance(x, int) for x in entries[: channels.axis])
+    return [Channels(channels.axis - dropped, channels.ids)]
+
+
+def _entry_for_each_axis(key: Any, rank: int) -> list[Any] | None:
+    """The slices and integers of an index, `None` if it has anything else."""
+    entries = [*key] if isinstance(key, (tuple, list)) else [key]
+    if not any(entry is Ellipsis for entry in entries):
+        entries.append(Ellipsis)
+    known = (int, slice, type(Ellipsis))
+    if not all(isinstance(entry, known) for entry in entries):
+        return None
+    place = entries.index(Ellipsis)
+    whole = [slice(None)] * (rank - len(entries) + 1)
+    return [*entries[:place], *whole, *entries[place + 1 :]]
+
+
 def permuted(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
     channels = carried_channels(reading, call, inputs)
     if channels is None:
@@ -133,6 +160,10 @@ def reshaped(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
         what = "mixes channels with other axes"
         return locked(reading, call, inputs, what)
     reading.note("carriers", call, channels.ids)
+    if _kind(call.operation) == "Squeeze" and call.operation.axis is None:
+        # The channels are not to be squeezed when one of them is left.
+        ones = [axis for axis, n in enumerate(call.inputs[0].shape) if n == 1]
+        reading.resize(call, found.ids, axis=lambda count: tuple(ones))
     name, position = {
         "Reshape": ("newshape", found.axis),
         "ReshapeLayer": ("target_shape", found.axis - 1),
@@ -157,7 +188,11 @@ def _kind(operation: Any) -> str:
 def _channels_after_reshape(call: Call, channels: Channels) -> Channels | None:
     """Where the channels of a tensor are after its reshape."""
     before, after = call.inputs[0].shape, call.outputs[0].shape
-    if before[0] != after[0] or list(after).count(None) > 2:
+    if (
+        channels.axis == 0
+        or before[0] != after[0]
+        or list(after).count(None) > 2
+    ):
         return None
     # Sizes that are unknown must fit for any numbers.
     unknown = iter([2, 3, 5, 7, 11])
@@ -174,8 +209,15 @@ def _channels_after_reshape(call: Call, channels: Channels) -> Channels | None:
         ids = ids.reshape([-1 if x is None else x for x in after[1:]])
     except ValueError:
         return None
-    for axis in range(ids.ndim):
+    # The axis of the same size first, then the last one: where an axis has one
+    # position, the channels fit to others as well.
+    axes = sorted(
+        range(ids.ndim),
+        key=lambda axis: (ids.shape[axis] == len(channels.ids), axis),
+    )
+    for axis in axes[::-1]:
         lines = np.moveaxis(ids, axis, 0).reshape(ids.shape[axis], -1)
-        if (lines == lines[:, :1]).all():
+        # An unknown size has been made up.
+        if after[axis + 1] is not None and (lines == lines[:, :1]).all():
             return Channels(axis + 1, lines[:, 0])
     return None

@@ -1,5 +1,7 @@
 """Rules for layers that carry each channel on by itself."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -92,6 +94,25 @@ def carried(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
     ):
         return locked(reading, call, inputs, "changes the number of channels")
     return [channels]
+
+
+def clipped(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
+    bounds = call.operation.x_min, call.operation.x_max
+    return _with_numbers(reading, call, inputs, bounds)
+
+
+def rescaled(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
+    factors = call.operation.scale, call.operation.offset
+    return _with_numbers(reading, call, inputs, factors)
+
+
+def _with_numbers(
+    reading: Reading, call: Call, inputs: Inputs, numbers: Any
+) -> Outputs:
+    """Like `carried`, if the configuration has one number for all channels."""
+    if any(np.ndim(number) for number in numbers):
+        return locked(reading, call, inputs, "has a number for each channel")
+    return carried(reading, call, inputs)
 
 
 def carried_channels(

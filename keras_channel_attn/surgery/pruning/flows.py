@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call
+from keras_channel_attn.graph import Call, is_from_keras
 from keras_channel_attn.layers import (
     EfficientChannelAttention,
     LinearSqueezeExcite,
@@ -14,6 +14,7 @@ from keras_channel_attn.layers import (
 from keras_channel_attn.surgery.pruning.arranging import (
     combined,
     concatenated,
+    indexed,
     permuted,
     reshaped,
     split,
@@ -28,6 +29,7 @@ from keras_channel_attn.surgery.pruning.carrying import (
     activation,
     batch_normalization,
     carried,
+    clipped,
     depthwise_convolution,
     global_pooling,
     group_normalization,
@@ -35,6 +37,7 @@ from keras_channel_attn.surgery.pruning.carrying import (
     noise,
     parametric_relu,
     reduction,
+    rescaled,
     softmax,
 )
 from keras_channel_attn.surgery.pruning.making import (
@@ -59,12 +62,15 @@ _layers = keras.layers
 def flow(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
     """The channels of the outputs of a call, by the rule for its kind."""
     operation = call.operation
+    rule = None
     if not isinstance(operation, _layers.Layer):
-        rule = _OPERATIONS.get(type(operation).__name__, locked)
+        if is_from_keras(type(operation)):
+            rule = _OPERATIONS.get(type(operation).__name__)
     elif _is_plain(operation):
-        rule = _LAYERS.get(type(operation), locked)
-    else:
-        rule = locked
+        rule = _LAYERS.get(type(operation))
+        if rule is None and is_from_keras(type(operation)):
+            rule = _LAYERS_OF_APPLICATIONS.get(type(operation).__name__)
+    rule = rule or locked
     return rule(reading, call, inputs)
 
 
@@ -112,11 +118,13 @@ _LAYERS: dict[Any, Rule] = {
             *_existing("ZeroPadding{}D", "Cropping{}D", "UpSampling{}D"),
             *_existing("SpatialDropout{}D", "GaussianNoise"),
             *_existing("GaussianDropout", "ActivityRegularization"),
+            *_existing("Resizing"),
         ],
         carried,
     ),
     **dict.fromkeys(_existing("Dropout", "AlphaDropout"), noise),
     _layers.Activation: activation,
+    _layers.Rescaling: rescaled,
     _layers.Softmax: softmax,
     **dict.fromkeys(
         _existing("GlobalAveragePooling{}D", "GlobalMaxPooling{}D"),
@@ -135,17 +143,22 @@ _LAYERS: dict[Any, Rule] = {
     _layers.Flatten: reshaped,
 }
 
-# By name: the classes are not public.
+# By name: these classes are not public.
+_LAYERS_OF_APPLICATIONS: dict[str, Rule] = {
+    # Of InceptionResNetV2: the shortcut, and the branch times a number.
+    "CustomScaleLayer": combined,
+}
 _OPERATIONS: dict[str, Rule] = {
     **dict.fromkeys(
         [
             *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu"),
             *("Silu", "HardSilu", "Sigmoid", "HardSigmoid", "LogSigmoid"),
             *("Tanh", "HardTanh", "TanhShrink", "HardShrink", "SoftShrink"),
-            *("Softplus", "Softsign", "Squareplus", "Threshold", "Mish"),
+            *("Softplus", "Softsign", "Squareplus", "Threshold"),
             *("Abs", "Absolute", "Negative", "Square", "Sqrt", "Rsqrt"),
             *("Exp", "Expm1", "Log", "Log1p", "Erf", "Sign", "Reciprocal"),
-            *("Sin", "Cos", "Cast", "Clip", "Identity", "StopGradient"),
+            *("Sin", "Cos", "Cast", "StopGradient", "MaxPool", "AveragePool"),
+            *("Resize", "Pad"),
         ],
         carried,
     ),
@@ -160,6 +173,8 @@ _OPERATIONS: dict[str, Rule] = {
         ["Mean", "Sum", "Max", "Min", "Amax", "Amin", "Var", "Std"],
         reduction,
     ),
+    "Clip": clipped,
+    "GetItem": indexed,
     "Softmax": softmax,
     "Concatenate": concatenated,
     "Split": split,

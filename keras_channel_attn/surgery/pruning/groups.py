@@ -175,6 +175,23 @@ class Grouping:
             for group, part in self._parts(ids).items()
         }
 
+    def parts_of_groups(self) -> dict[str, list[Any]]:
+        """What the tensors of the model have of each group.
+
+        Returns:
+            Dictionary from the name of each group to arrays of some of its
+            channels, of those that tensors have without the others: after a
+            split, or before a concatenation.
+        """
+        arrays = {id(ids): ids for _, ids in self.reading.tensors}
+        found: dict[str, dict[bytes, Any]] = collections.defaultdict(dict)
+        for ids in arrays.values():
+            for name, (_, channels) in self.parts(ids).items():
+                part = np.unique(channels)
+                if len(part) < self.groups[name].channels:
+                    found[name][part.tobytes()] = part
+        return {name: list(parts.values()) for name, parts in found.items()}
+
     def _groups(self, sizes: dict[int, int]) -> dict[str, ChannelGroup]:
         paths: dict[str, dict[int, list[str]]] = {
             role: collections.defaultdict(list)
@@ -265,6 +282,7 @@ def _outputs(
             given = [known[tensor] for tensor in call.inputs]
             rule = locked if call.operation in unknown else flow
             outputs = rule(reading, call, given)
+            reading.tensors += [(call.path, x.ids) for x in outputs if x]
         _assign(known, call.outputs, outputs)
     return [known[tensor] for tensor in graph.outputs]
 

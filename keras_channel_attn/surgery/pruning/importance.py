@@ -15,8 +15,11 @@ def magnitude(group: Any) -> Any:
 
     It is the criterion of
     [Pruning Filters for Efficient ConvNets](https://arxiv.org/abs/1608.08710)
-    (Li et al., 2017). The kernels of all layers that make the group are added
-    up; biases are not.
+    (Li et al., 2017). Biases are not added. Where several layers make the
+    channels of a group, such as those that an addition ties, each counts the
+    same, however large its kernel is: the sums of each layer are divided by
+    their mean, and what is averaged over the layers is multiplied by the
+    average of these means.
 
     Args:
         group: `ChannelGroup`, see `channel_groups`.
@@ -36,15 +39,21 @@ def magnitude(group: Any) -> Any:
     27.0
     """
     _check_group(group)
-    total = np.zeros(group.channels)
+    total, count = np.zeros(group.channels), np.zeros(group.channels)
+    means = []
     for part in group.slices:
         variable = getattr(part.layer, part.weight)
         if part.role == "makers" and len(variable.shape) > 1:
             others = [x for x in range(len(variable.shape)) if x != part.axis]
-            weights = _array(variable)
-            sums = np.abs(weights).sum(axis=tuple(others))
-            np.add.at(total, part.channels, sums[part.positions])
-    return total
+            sums = np.abs(_array(variable)).sum(axis=tuple(others))
+            of_channels = np.zeros(group.channels)
+            np.add.at(of_channels, part.channels, sums[part.positions])
+            made = np.unique(part.channels)
+            means.append(of_channels[made].mean())
+            # Of a kernel of zeros, all channels have the same importance: none.
+            total[made] += of_channels[made] / (means[-1] or 1)
+            count[made] += 1
+    return np.mean(means) * total / np.maximum(count, 1)
 
 
 def batch_norm_scale(group: Any) -> Any:
@@ -59,8 +68,8 @@ def batch_norm_scale(group: Any) -> Any:
         group: `ChannelGroup`, see `channel_groups`.
 
     Returns:
-        NumPy array of shape `(channels,)`, or `None` for a group without batch
-        normalization, or with one that has no scale.
+        NumPy array of shape `(channels,)`, or `None` for a group in which a
+        channel has no batch normalization with a scale.
 
     Raises:
         TypeError: If `group` is no `ChannelGroup`.
@@ -83,7 +92,7 @@ def batch_norm_scale(group: Any) -> Any:
             scales = np.abs(_array(part.layer.gamma))[part.positions]
             np.add.at(total, part.channels, scales)
             np.add.at(count, part.channels, 1)
-    return total / np.maximum(count, 1) if count.any() else None
+    return total / count if count.all() else None
 
 
 def attention_importance(

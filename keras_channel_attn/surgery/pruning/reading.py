@@ -68,6 +68,8 @@ class Reading:
         inputs: `IdentityMap` from the inputs of nested models to `Channels` or
             `None`.
         notes: List of `Note`.
+        tensors: List of pairs: the path of a call, and the array of channels
+            of one of its outputs.
     """
 
     def __init__(self) -> None:
@@ -78,6 +80,7 @@ class Reading:
         self.sizes = {}
         self.inputs = IdentityMap()
         self.notes: list[Note] = []
+        self.tensors: list[tuple[str, Any]] = []
         self._made: dict[Any, Any] = {}
 
     def made(self, call: Call, size: int) -> Any:

@@ -44,8 +44,9 @@ def remove_channels(model: Any, removed: Any) -> Any:
         TypeError: If an argument is not one of the above.
         ValueError: If the model has no graph or is not built; if there is no
             group of a name, or it is locked; if an index is out of range, a
-            boolean array has another length, or no channel of a group would
-            be left; if the model cannot be copied: see `insert_attention`.
+            boolean array has another length, or no channel of a group or of
+            the output of a layer would be left; if the model cannot be copied:
+            see `insert_attention`.
 
     Warns:
         UserWarning: If channels are removed before an
@@ -63,7 +64,9 @@ def remove_channels(model: Any, removed: Any) -> Any:
     6
     """
     grouping = Grouping(graph_of(model))
-    return without_channels(grouping, masks_of(grouping, removed))
+    masks = masks_of(grouping, removed)
+    _check_tensors(grouping, masks)
+    return without_channels(grouping, masks)
 
 
 def without_channels(
@@ -136,12 +139,15 @@ def group_named(
 
 
 def _mask(group: ChannelGroup, channels: Any) -> Any:
-    array = np.asarray(channels)
     expected = (
         f"`removed['{group.name}']` must be a list of indices from 0 to "
         f"{group.channels - 1}, or a boolean array of length {group.channels}. "
         f"Received: {channels!r}."
     )
+    try:
+        array = np.asarray(channels)
+    except ValueError as error:
+        raise TypeError(expected) from error
     if array.ndim != 1 or not (
         array.size == 0 or array.dtype == bool or array.dtype.kind in "iu"
     ):
@@ -161,6 +167,23 @@ def _mask(group: ChannelGroup, channels: Any) -> Any:
             "of the group. At least one must stay."
         )
     return mask
+
+
+def _check_tensors(grouping: Grouping, masks: dict[str, Any]) -> None:
+    """Check that each tensor of the model keeps a channel.
+
+    The channels of a group may be those of several tensors: a split makes
+    parts of them, and before a concatenation each input has its own.
+    """
+    kept = grouping.kept(masks)
+    for path, ids in grouping.reading.tensors:
+        if not is_kept(ids, kept).any():
+            name, (_, channels) = next(iter(grouping.parts(ids).items()))
+            raise ValueError(
+                f"`removed` leaves no channel of an output of '{path}': it "
+                f"needs at least one of the channels "
+                f"{np.unique(channels).tolist()} of the group '{name}'."
+            )
 
 
 def is_kept(ids: Any, kept: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, is_from_keras
+from keras_channel_attn.graph import Call
 from keras_channel_attn.surgery.pruning.reading import Channels, Reading
 
 _layers = keras.layers
@@ -18,9 +18,21 @@ Inputs = Sequence[Channels | None]
 Outputs = list[Channels | None]
 Rule = Callable[[Reading, Call, Inputs], Outputs]
 
-_MIXING = [
-    getattr(keras.activations, name)
-    for name in ("softmax", "log_softmax", "glu", "sparsemax")
+# In `keras.activations` and `keras.ops`; some Keras versions lack a few.
+_ELEMENTWISE_NAMES = [
+    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu"),
+    *("silu", "swish", "hard_silu", "hard_swish", "mish", "squareplus"),
+    *("sigmoid", "hard_sigmoid", "log_sigmoid", "sparse_sigmoid"),
+    *("tanh", "hard_tanh", "tanh_shrink", "hard_shrink", "soft_shrink"),
+    *("softplus", "softsign", "sparse_plus", "threshold", "exponential"),
+    *("abs", "absolute", "negative", "square", "sqrt", "rsqrt", "reciprocal"),
+    *("exp", "expm1", "log", "log1p", "erf", "sign", "sin", "cos"),
+]
+_ELEMENTWISE_FUNCTIONS = [
+    getattr(module, name)
+    for module in (keras.activations, keras.ops)
+    for name in _ELEMENTWISE_NAMES
+    if hasattr(module, name)
 ]
 ELEMENTWISE = [
     *(_layers.ReLU, _layers.LeakyReLU, _layers.ELU, _layers.Identity),
@@ -85,7 +97,7 @@ def check_function(
     if isinstance(function, _layers.Layer):
         known = type(function) in ELEMENTWISE
     else:
-        known = is_from_keras(function) and function not in _MIXING
+        known = function in _ELEMENTWISE_FUNCTIONS
     if not known:
         name = getattr(function, "__name__", repr(function))
         what = f"has the activation '{name}', which may mix channels"

@@ -1,23 +1,20 @@
 """The least important channels of a network, chosen and removed."""
 
-import collections
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_channel_attn.analysis.costs import model_costs
-from keras_channel_attn.analysis.counting import multiply_adds
-from keras_channel_attn.analysis.shapes import shaped_calls
 from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import graph_of
-from keras_channel_attn.layers import EfficientChannelAttention
+from keras_channel_attn.surgery.pruning.estimate import Estimate
 from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
 from keras_channel_attn.surgery.pruning.progress import VERBOSE, Progress
+from keras_channel_attn.surgery.pruning.ranking import Ranking
 from keras_channel_attn.surgery.pruning.removal import (
     group_named,
-    is_kept,
     without_channels,
 )
 
@@ -50,10 +47,13 @@ def prune_channels(
             to stay: `magnitude`, `batch_norm_scale`, or one of yours.
         macs: Number above 0 and at most 1, the share of the multiply-adds that
             may be left. Defaults to `0.5`.
-        minimum: Number from 0 to 1, the share of the channels of each group
-            that stay at least. One channel always stays. Defaults to `0.1`.
+        minimum: Number from 0 to 1, the share of the channels that stay at
+            least: of each group, and of the output of each layer in it. One
+            channel always stays. Defaults to `0.1`.
         multiple_of: Positive integer. The number of channels that stay in a
-            group is a multiple of it, or all. Defaults to `1`.
+            group is a multiple of it, or all. With a grouped convolution, the
+            channels of a group are counted as in `channel_groups`. Defaults to
+            `1`.
         normalize: `"mean"`, or `None`. With `"mean"`, the numbers of each group
             are divided by the mean of their absolute values, so that groups can
             be compared whose weights have other sizes. With `None`, they are
@@ -95,11 +95,9 @@ def prune_channels(
     grouping = Grouping(graph)
     progress = Progress(_work(grouping, importance), verbose)
     scores = _scores(grouping, importance, normalize, progress.step)
-    steps = _steps(scores, minimum, multiple_of)
-    count = _fewest_steps(
-        _Costs(grouping, shapes), scores, steps, macs, minimum
-    )
-    removed = _removed(scores, steps[:count])
+    ranking = Ranking(scores, grouping.parts_of_groups(), minimum, multiple_of)
+    count = _fewest_steps(ranking, Estimate(grouping, shapes), macs)
+    removed = ranking.removed(count)
     pruned = without_channels(grouping, removed, progress.step)
     progress.finish()
     return pruned
@@ -126,7 +124,7 @@ def _check_arguments(
             "`normalize` must be 'mean' or None. "
             f"Received: normalize={normalize!r}."
         )
-    if verbose not in VERBOSE:
+    if not isinstance(verbose, (str, int)) or verbose not in VERBOSE:
         raise ValueError(
             "`verbose` must be 'auto', 0, 1 or 2. "
             f"Received: verbose={verbose!r}."
@@ -176,8 +174,12 @@ def _scores(
 
 
 def _checked(group: ChannelGroup, values: Any, normalize: str | None) -> Any:
-    array = np.asarray(values, dtype="float64")
-    if array.shape != (group.channels,) or not np.isfinite(array).all():
+    array = _numbers(values)
+    if (
+        array is None
+        or array.shape != (group.channels,)
+        or not np.isfinite(array).all()
+    ):
         raise ValueError(
             f"The importance of the group '{group.name}' must be "
             f"{group.channels} finite numbers. Received: {values!r}."
@@ -186,120 +188,45 @@ def _checked(group: ChannelGroup, values: Any, normalize: str | None) -> Any:
     return array / mean if normalize == "mean" and mean > 0 else array
 
 
-def _steps(
-    scores: dict[str, Any], minimum: float, multiple_of: int
-) -> list[tuple[str, int]]:
-    """What can be removed step by step, the least important first.
-
-    Returns:
-        List of pairs: the name of a group, and how many of its least important
-        channels are removed after this step.
-    """
-    steps = []
-    for name, values in scores.items():
-        ordered, size = np.sort(values), len(values)
-        least = max(1, math.ceil(minimum * size))
-        for left in range(size - 1, least - 1, -1):
-            if left % multiple_of == 0:
-                # A step is as important as the best channel that it removes.
-                steps.append((ordered[size - left - 1], name, size - left))
-    steps.sort(key=lambda step: step[0])
-    return [(name, count) for _, name, count in steps]
+def _numbers(values: Any) -> Any:
+    """An array of real numbers, `None` if it is something else."""
+    if keras.ops.is_tensor(values):
+        # A tensor of torch may require a gradient.
+        values = keras.ops.convert_to_numpy(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return None
+    return array.astype("float64") if array.dtype.kind in "biuf" else None
 
 
-def _removed(
-    scores: dict[str, Any], steps: list[tuple[str, int]]
-) -> dict[str, Any]:
-    """Boolean arrays: the channels that are removed after some steps."""
-    # Of the steps of one group the last one counts.
-    return {
-        name: np.argsort(np.argsort(scores[name], kind="stable")) < count
-        for name, count in dict(steps).items()
-    }
-
-
-def _fewest_steps(
-    costs: "_Costs",
-    scores: dict[str, Any],
-    steps: list[tuple[str, int]],
-    macs: float,
-    minimum: float,
-) -> int:
+def _fewest_steps(ranking: Ranking, estimate: Estimate, macs: float) -> int:
     """How many steps are enough: more steps never cost more."""
-    whole, least = costs.total({}), costs.total(_removed(scores, steps))
-    budget = macs * whole
-    if least > budget:
-        raise ValueError(
-            f"`macs` cannot be reached: with at least {minimum:.0%} of the "
-            f"channels of each group, {least / whole:.1%} of the MACs are "
-            f"left. Received: macs={macs}. Lower `minimum`, or pass the "
-            f"importance of more groups than these {len(scores)}."
-        )
-    low, high = 0, len(steps)
+    low, high = 0, len(ranking.steps)
+    whole = estimate.total({})
+    least = estimate.total(ranking.removed(high))
+    if least > macs * whole:
+        raise ValueError(_unreachable(ranking, least / whole, macs))
     while low < high:
         middle = (low + high) // 2
-        if costs.total(_removed(scores, steps[:middle])) <= budget:
+        if estimate.total(ranking.removed(middle)) <= macs * whole:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-class _Costs:
-    """The multiply-adds of a model without some channels, not built.
-
-    Those of a layer are proportional to the numbers in its kernels.
-    """
-
-    def __init__(self, grouping: Grouping, input_shapes: Any) -> None:
-        self._grouping = grouping
-        batch = input_shapes[0][0]
-        macs: collections.Counter[Any] = collections.Counter()
-        for call in shaped_calls(grouping.graph, input_shapes):
-            macs[call.operation] += (multiply_adds(call) or 0) // batch
-        kernels = _kernels(grouping)
-        self._constant = sum(
-            count for layer, count in macs.items() if layer not in kernels
+def _unreachable(ranking: Ranking, least: float, macs: float) -> str:
+    if not ranking.groups:
+        return (
+            "`macs` cannot be reached: `importance` has numbers for no group "
+            "of channels that can be removed. `channel_groups(model)` returns "
+            "the groups; their `locked` says why some must stay. "
+            f"Received: macs={macs}."
         )
-        self._terms = [
-            (count, kernels[layer])
-            for layer, count in macs.items()
-            if layer in kernels
-        ]
-
-    def total(self, removed: dict[str, Any]) -> int:
-        """Multiply-adds without some channels of each group."""
-        kept = self._grouping.kept(removed)
-        total = self._constant
-        for count, kernels in self._terms:
-            sizes = [math.prod(shape) for shape, _ in kernels]
-            new = [_size(shape, axes, kept) for shape, axes in kernels]
-            total += count * sum(new) // sum(sizes)
-        return total
-
-
-_Kernel = tuple[list[int], dict[int, Any]]
-
-
-def _kernels(grouping: Grouping) -> dict[Any, list[_Kernel]]:
-    """From each layer to the shapes and channels of its kernels."""
-    axes: dict[tuple[Any, str], dict[int, Any]] = collections.defaultdict(dict)
-    for cut in grouping.reading.cuts.values():
-        axes[cut.layer, cut.weight][cut.axis] = cut.ids
-    kernels = collections.defaultdict(list)
-    for (layer, weight), ids in axes.items():
-        shape = list(getattr(layer, weight).shape)
-        if len(shape) > 1:
-            kernels[layer].append((shape, ids))
-    for operation, (ids, _) in grouping.reading.sizes.items():
-        if isinstance(operation, EfficientChannelAttention):
-            # One kernel for all channels.
-            kernels[operation] = [([len(ids)], {0: ids})]
-    return kernels
-
-
-def _size(shape: list[int], axes: dict[int, Any], kept: Any) -> int:
-    sizes = list(shape)
-    for axis, ids in axes.items():
-        sizes[axis] = int(is_kept(ids, kept).sum())
-    return math.prod(sizes)
+    return (
+        f"`macs` cannot be reached: {least:.1%} of the MACs are left when the "
+        f"groups with an importance, {ranking.groups} in number, have lost all "
+        "channels that `minimum` and `multiple_of` let go. Lower these, or "
+        f"pass the importance of more groups. Received: macs={macs}."
+    )
