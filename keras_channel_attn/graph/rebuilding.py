@@ -314,7 +314,7 @@ class _Builder:
     def carry(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
         for copy, initializers in self.initializers.items():
-            vars(copy).update(initializers)
+            vars(copy).update(_fitting(copy, initializers))
         rebuilt = set(self.models.values())
         variables = IdentityMap()
         for original, copy in self.copies.items():
@@ -388,8 +388,7 @@ def _initializers_replaced(layer: Any) -> dict[str, Any]:
     the rest: half a minute for ResNet50 with a new width for each layer.
 
     Returns:
-        Dictionary from attributes of the layer to the initializers that it
-        gets back.
+        Dictionary from attributes of the layer to the initializers they held.
     """
     initializers = {
         name: value
@@ -397,18 +396,25 @@ def _initializers_replaced(layer: Any) -> dict[str, Any]:
         if isinstance(value, keras.initializers.Initializer)
     }
     vars(layer).update(dict.fromkeys(initializers, _zeros))
+    return initializers
+
+
+def _fitting(layer: Any, initializers: dict[str, Any]) -> dict[str, Any]:
+    """The initializers of a layer; zeros for arrays of another shape.
+
+    An array has the shape of the original's weight. A layer that is loaded
+    from a file could not be built with it.
+    """
+    # An operation has no weights and no initializers.
+    weights = getattr(layer, "weights", ())
+    shapes = [(), *(tuple(weight.shape) for weight in weights)]
     return {
-        # An array has the shape of the original's weight.
-        name: keras.initializers.Zeros() if _holds_array(value) else value
+        name: keras.initializers.Zeros()
+        if isinstance(value, keras.initializers.Constant)
+        and np.shape(value.value) not in shapes
+        else value
         for name, value in initializers.items()
     }
-
-
-def _holds_array(initializer: Any) -> bool:
-    return (
-        isinstance(initializer, keras.initializers.Constant)
-        and np.ndim(initializer.value) > 0
-    )
 
 
 def _zeros(shape: Any, dtype: Any = None) -> Any:

@@ -120,6 +120,21 @@ def test_unknown_sizes():
     assert narrower(np.ones((1, 2, 3, 3))).shape == (1, 6, 2)
 
 
+@pytest.mark.parametrize("shape", [(-1, 6), (-1, 3, 6)])
+def test_reshape_that_fits_some_sizes_only_locks(shape):
+    """Three channels at two positions are six numbers, at four they are not."""
+    x = keras.Input((None, 5))
+    y = ops.transpose(layers.Conv1D(3, 1, name="c")(x), (0, 2, 1))
+    y = ops.reshape(y, shape)
+    groups = channel_groups(keras.Model(x, layers.Dense(2)(y)))
+    assert "mixes channels" in groups["c"].locked
+
+
+def test_slice_of_all_channels():
+    groups = channel_groups(model_of(conv(8, "a"), lambda x: x[:, 1:, :, 0:8]))
+    assert groups["a"].locked is None
+
+
 def test_flatten_of_unknown_sizes_locks():
     x = keras.Input((None, 3))
     y = layers.Reshape((-1, 12))(layers.Flatten()(layers.Conv1D(12, 3)(x)))
@@ -203,9 +218,10 @@ LOCKED = {
         layers.Rescaling([1.0] * 8),
         "a number for each channel",
     ),
-    "padded channels": (
-        lambda x: ops.pad(x, 1),
-        "changes the number of channels",
+    "padded channels": (lambda x: ops.pad(x, 1), "pads them"),
+    "new axis": (
+        lambda x: ops.squeeze(x[:, None], 1),
+        "(of type GetItem)",
     ),
     "operation with a name of Keras": (lambda x: Clip()(x), "(of type Clip)"),
     "reshape behind a transposition": (

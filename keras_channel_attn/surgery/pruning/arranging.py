@@ -1,5 +1,6 @@
 """Rules for layers that combine, cut or move the channels of tensors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 
 from keras_channel_attn.graph import Call
 from keras_channel_attn.surgery.pruning.carrying import (
+    carried,
     carried_channels,
 )
 from keras_channel_attn.surgery.pruning.reading import Channels, Reading
@@ -114,7 +116,10 @@ def indexed(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
         return [None]
     key = call.args[1] if len(call.args) > 1 else call.kwargs["key"]
     entries = _entry_for_each_axis(key, input_rank(call))
-    if entries is None or entries[channels.axis] != slice(None):
+    if entries is None:
+        return locked(reading, call, inputs)
+    size, entry = len(channels.ids), entries[channels.axis]
+    if isinstance(entry, int) or entry.indices(size) != (0, size, 1):
         return locked(reading, call, inputs, "takes some of the channels")
     reading.note("carriers", call, channels.ids)
     dropped = sum(isinstance(x, int) for x in entries[: channels.axis])
@@ -132,6 +137,16 @@ def _entry_for_each_axis(key: Any, rank: int) -> list[Any] | None:
     place = entries.index(Ellipsis)
     whole = [slice(None)] * (rank - len(entries) + 1)
     return [*entries[:place], *whole, *entries[place + 1 :]]
+
+
+def padded(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
+    channels = first_channels(reading, call, inputs)
+    widths = call.operation.pad_width
+    if len(widths) == 1:
+        widths = widths * input_rank(call)
+    if channels and tuple(widths[channels.axis]) != (0, 0):
+        return locked(reading, call, inputs, "pads them")
+    return carried(reading, call, inputs)
 
 
 def permuted(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
@@ -194,8 +209,26 @@ def _channels_after_reshape(call: Call, channels: Channels) -> Channels | None:
         or list(after).count(None) > 2
     ):
         return None
-    # Sizes that are unknown must fit for any numbers.
-    unknown = iter([2, 3, 5, 7, 11])
+    # Some sizes fit by chance: what holds for any must hold for both of these.
+    first, second = (
+        _reshaped_with(call, channels, iter(unknown))
+        for unknown in ([2, 3, 5, 7, 11], [13, 17, 19, 23, 29])
+    )
+    if (
+        first is None
+        or second is None
+        or first.axis != second.axis
+        or not np.array_equal(first.ids, second.ids)
+    ):
+        return None
+    return first
+
+
+def _reshaped_with(
+    call: Call, channels: Channels, unknown: Iterator[int]
+) -> Channels | None:
+    """Where the channels are, with numbers for the unknown sizes."""
+    before, after = call.inputs[0].shape, call.outputs[0].shape
     sizes = [next(unknown) if x is None else x for x in before[1:]]
     shape = [1] * len(sizes)
     shape[channels.axis - 1] = -1
@@ -217,7 +250,6 @@ def _channels_after_reshape(call: Call, channels: Channels) -> Channels | None:
     )
     for axis in axes[::-1]:
         lines = np.moveaxis(ids, axis, 0).reshape(ids.shape[axis], -1)
-        # An unknown size has been made up.
         if after[axis + 1] is not None and (lines == lines[:, :1]).all():
             return Channels(axis + 1, lines[:, 0])
     return None

@@ -179,9 +179,9 @@ class Grouping:
         """What the tensors of the model have of each group.
 
         Returns:
-            Dictionary from the name of each group to arrays of some of its
-            channels, of those that tensors have without the others: after a
-            split, or before a concatenation.
+            Dictionary from the name of each group to arrays of channels. Each
+            is what one tensor has of the group, if that is not all of it: a
+            part after a split, or an input of a concatenation.
         """
         arrays = {id(ids): ids for _, ids in self.reading.tensors}
         found: dict[str, dict[bytes, Any]] = collections.defaultdict(dict)

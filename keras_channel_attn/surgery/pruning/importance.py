@@ -15,11 +15,13 @@ def magnitude(group: Any) -> Any:
 
     It is the criterion of
     [Pruning Filters for Efficient ConvNets](https://arxiv.org/abs/1608.08710)
-    (Li et al., 2017). Biases are not added. Where several layers make the
-    channels of a group, such as those that an addition ties, each counts the
-    same, however large its kernel is: the sums of each layer are divided by
-    their mean, and what is averaged over the layers is multiplied by the
-    average of these means.
+    (Li et al., 2017). Biases are not added.
+
+    Where several layers make the channels of a group, such as those that an
+    addition ties, each counts the same: the sums of each layer are divided by
+    their mean, these quotients are averaged over the layers, and the result is
+    multiplied by the average of the means. That one layer has larger weights
+    than another is not seen.
 
     Args:
         group: `ChannelGroup`, see `channel_groups`.
@@ -49,11 +51,12 @@ def magnitude(group: Any) -> Any:
             of_channels = np.zeros(group.channels)
             np.add.at(of_channels, part.channels, sums[part.positions])
             made = np.unique(part.channels)
-            means.append(of_channels[made].mean())
-            # Of a kernel of zeros, all channels have the same importance: none.
-            total[made] += of_channels[made] / (means[-1] or 1)
-            count[made] += 1
-    return np.mean(means) * total / np.maximum(count, 1)
+            mean = of_channels[made].mean()
+            if mean > 0:  # Zeros say nothing.
+                total[made] += of_channels[made] / mean
+                count[made] += 1
+                means.append(mean)
+    return np.mean(means or [0]) * total / np.maximum(count, 1)
 
 
 def batch_norm_scale(group: Any) -> Any:

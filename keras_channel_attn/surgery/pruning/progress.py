@@ -6,9 +6,7 @@ from typing import Any
 import keras
 
 VERBOSE = ("auto", 0, 1, 2)
-# Seconds after which "auto" shows the bar. ResNet50 takes one, the largest
-# networks of `keras.applications` take three, and an importance that somebody
-# computes from data takes as long as it takes.
+# Seconds after which "auto" shows the bar. ResNet50 takes about one.
 PATIENCE = 2.0
 
 

@@ -178,11 +178,13 @@ def _check_tensors(grouping: Grouping, masks: dict[str, Any]) -> None:
     kept = grouping.kept(masks)
     for path, ids in grouping.reading.tensors:
         if not is_kept(ids, kept).any():
-            name, (_, channels) = next(iter(grouping.parts(ids).items()))
+            needed = {
+                name: np.unique(channels).tolist()
+                for name, (_, channels) in grouping.parts(ids).items()
+            }
             raise ValueError(
                 f"`removed` leaves no channel of an output of '{path}': it "
-                f"needs at least one of the channels "
-                f"{np.unique(channels).tolist()} of the group '{name}'."
+                f"needs at least one of these: {needed}."
             )
 
 

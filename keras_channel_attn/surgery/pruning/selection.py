@@ -1,5 +1,7 @@
 """The least important channels of a network, chosen and removed."""
 
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,8 +50,8 @@ def prune_channels(
         macs: Number above 0 and at most 1, the share of the multiply-adds that
             may be left. Defaults to `0.5`.
         minimum: Number from 0 to 1, the share of the channels that stay at
-            least: of each group, and of the output of each layer in it. One
-            channel always stays. Defaults to `0.1`.
+            least: of each group, and of those of a group that the output of a
+            layer has. One channel always stays. Defaults to `0.1`.
         multiple_of: Positive integer. The number of channels that stay in a
             group is a multiple of it, or all. With a grouped convolution, the
             channels of a group are counted as in `channel_groups`. Defaults to
@@ -124,7 +126,8 @@ def _check_arguments(
             "`normalize` must be 'mean' or None. "
             f"Received: normalize={normalize!r}."
         )
-    if not isinstance(verbose, (str, int)) or verbose not in VERBOSE:
+    known = isinstance(verbose, (str, numbers.Integral))
+    if not known or verbose not in VERBOSE:
         raise ValueError(
             "`verbose` must be 'auto', 0, 1 or 2. "
             f"Received: verbose={verbose!r}."
@@ -190,26 +193,33 @@ def _checked(group: ChannelGroup, values: Any, normalize: str | None) -> Any:
 
 def _numbers(values: Any) -> Any:
     """An array of real numbers, `None` if it is something else."""
-    if keras.ops.is_tensor(values):
+
+    def plain(leaf: Any) -> Any:
         # A tensor of torch may require a gradient.
-        values = keras.ops.convert_to_numpy(values)
+        is_tensor = keras.ops.is_tensor(leaf)
+        return keras.ops.convert_to_numpy(leaf) if is_tensor else leaf
+
     try:
-        array = np.asarray(values)
-    except ValueError:
+        array = np.asarray(keras.tree.map_structure(plain, values))
+        # bfloat16 is of the kind "V".
+        known = array.dtype.kind in "biufV"
+        return array.astype("float64") if known else None
+    except (TypeError, ValueError):
         return None
-    return array.astype("float64") if array.dtype.kind in "biuf" else None
 
 
 def _fewest_steps(ranking: Ranking, estimate: Estimate, macs: float) -> int:
     """How many steps are enough: more steps never cost more."""
     low, high = 0, len(ranking.steps)
     whole = estimate.total({})
+    # 0.69 * 100 is a little less than 69.
+    budget = math.floor(round(macs * whole, 6))
     least = estimate.total(ranking.removed(high))
-    if least > macs * whole:
+    if least > budget:
         raise ValueError(_unreachable(ranking, least / whole, macs))
     while low < high:
         middle = (low + high) // 2
-        if estimate.total(ranking.removed(middle)) <= macs * whole:
+        if estimate.total(ranking.removed(middle)) <= budget:
             high = middle
         else:
             low = middle + 1
@@ -225,8 +235,9 @@ def _unreachable(ranking: Ranking, least: float, macs: float) -> str:
             f"Received: macs={macs}."
         )
     return (
-        f"`macs` cannot be reached: {least:.1%} of the MACs are left when the "
-        f"groups with an importance, {ranking.groups} in number, have lost all "
-        "channels that `minimum` and `multiple_of` let go. Lower these, or "
-        f"pass the importance of more groups. Received: macs={macs}."
+        f"`macs` cannot be reached: {least:.1%} of the MACs are left when all "
+        "channels that `minimum` and `multiple_of` allow are removed from the "
+        f"{ranking.groups} groups that have an importance. Lower `minimum` or "
+        "`multiple_of`, or pass the importance of more groups. "
+        f"Received: macs={macs}."
     )
