@@ -45,7 +45,11 @@ def main():
     model = build(weights=None, input_shape=shape)
     networks = [
         prune_channels(
-            model, magnitude, share, multiple_of=arguments.multiple_of
+            model,
+            magnitude,
+            share,
+            multiple_of=arguments.multiple_of,
+            verbose=0,
         )
         for share in SHARES
     ]

@@ -69,7 +69,7 @@ def row(name, size, rounds):
             lambda: insert_attention(model, attention, where), rounds
         ),
         "prune_channels, s": seconds(
-            lambda: prune_channels(model, magnitude), rounds
+            lambda: prune_channels(model, magnitude, verbose=0), rounds
         ),
         "clone_model, s": seconds(
             lambda: keras.models.clone_model(model), rounds

@@ -133,7 +133,7 @@ def pruned_network(plan, row, seed):
         return copy
     criterion, _, share = row.rpartition(" ")
     return prune_channels(
-        trained, importance(plan, criterion, seed), float(share)
+        trained, importance(plan, criterion, seed), float(share), verbose=0
     )
 
 
