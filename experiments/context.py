@@ -14,7 +14,7 @@ seed all rows see the same images in the same order.
 
     python -m experiments.context
     python -m experiments.context --task mosaic
-    python -m experiments.context --data-dir /usr/share/datasets/fashion-mnist
+    python -m experiments.context --data-dir DIR
 
 The task `mosaic` has four objects in an image: the image is not the context of
 an object. Stopped at any moment, the same command goes on with the first run

@@ -12,7 +12,7 @@ order.
 
     pip install ".[detection,experiments,jax]"
     python -m experiments.detection
-    python -m experiments.detection --data-dir /usr/share/datasets/fashion-mnist
+    python -m experiments.detection --data-dir DIR
 
 Stopped at any moment, the same command goes on with the first run that is
 missing, and chooses the learning rates again. Set the environment variable

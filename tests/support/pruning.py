@@ -2,13 +2,22 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_channel_attn import (
     ChannelAttention,
     channel_groups,
+    prune_channels,
     remove_channels,
 )
 from support.networks import distance, predictions, randomize, sample
+
+
+def lowest_share(model, importance, **arguments):
+    """The share of the MACs that is left at least, as the error says."""
+    with pytest.raises(ValueError, match="% of the MACs are left") as error:
+        prune_channels(model, importance, 1e-9, **arguments)
+    return float(str(error.value).partition("%")[0].split()[-1]) / 100
 
 
 def some_channels(model, every=3, start=1):

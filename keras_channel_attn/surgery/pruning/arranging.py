@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_channel_attn.graph import Call
 from keras_channel_attn.surgery.pruning.carrying import (
-    carried,
     carried_channels,
 )
 from keras_channel_attn.surgery.pruning.reading import Channels, Reading
@@ -137,16 +136,6 @@ def _entry_for_each_axis(key: Any, rank: int) -> list[Any] | None:
     place = entries.index(Ellipsis)
     whole = [slice(None)] * (rank - len(entries) + 1)
     return [*entries[:place], *whole, *entries[place + 1 :]]
-
-
-def padded(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
-    channels = first_channels(reading, call, inputs)
-    widths = call.operation.pad_width
-    if len(widths) == 1:
-        widths = widths * input_rank(call)
-    if channels and tuple(widths[channels.axis]) != (0, 0):
-        return locked(reading, call, inputs, "pads them")
-    return carried(reading, call, inputs)
 
 
 def permuted(reading: Reading, call: Call, inputs: Inputs) -> Outputs:

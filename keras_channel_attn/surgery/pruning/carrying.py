@@ -115,6 +115,15 @@ def _with_numbers(
     return carried(reading, call, inputs)
 
 
+def padded(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
+    channels, widths = inputs[0], call.operation.pad_width
+    if len(widths) == 1:
+        widths = widths * input_rank(call)
+    if channels and tuple(widths[channels.axis]) != (0, 0):
+        return locked(reading, call, inputs, "pads them")
+    return carried(reading, call, inputs)
+
+
 def carried_channels(
     reading: Reading, call: Call, inputs: Inputs
 ) -> Channels | None:

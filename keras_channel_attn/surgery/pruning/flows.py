@@ -15,7 +15,6 @@ from keras_channel_attn.surgery.pruning.arranging import (
     combined,
     concatenated,
     indexed,
-    padded,
     permuted,
     reshaped,
     split,
@@ -36,6 +35,7 @@ from keras_channel_attn.surgery.pruning.carrying import (
     group_normalization,
     layer_normalization,
     noise,
+    padded,
     parametric_relu,
     reduction,
     rescaled,
@@ -62,17 +62,18 @@ _layers = keras.layers
 
 def flow(reading: Reading, call: Call, inputs: Inputs) -> Outputs:
     """The channels of the outputs of a call, by the rule for its kind."""
-    operation = call.operation
-    rule = None
-    if not isinstance(operation, _layers.Layer):
-        if is_from_keras(type(operation)):
-            rule = _OPERATIONS.get(type(operation).__name__)
-    elif _is_plain(operation):
-        rule = _LAYERS.get(type(operation))
-        if rule is None and is_from_keras(type(operation)):
-            rule = _LAYERS_OF_APPLICATIONS.get(type(operation).__name__)
-    rule = rule or locked
-    return rule(reading, call, inputs)
+    return _rule_for(call.operation)(reading, call, inputs)
+
+
+def _rule_for(operation: Any) -> Rule:
+    kind, by_name = type(operation), _OPERATIONS
+    if isinstance(operation, _layers.Layer):
+        if not _is_plain(operation):
+            return locked
+        if kind in _LAYERS:
+            return _LAYERS[kind]
+        by_name = _LAYERS_OF_APPLICATIONS
+    return by_name.get(kind.__name__, locked) if is_from_keras(kind) else locked
 
 
 def _is_plain(layer: Any) -> bool:

@@ -19,7 +19,7 @@ class Ranking:
             multiple of it.
 
     Attributes:
-        groups: Integer, how many groups have an importance.
+        scores: As above.
         steps: List of pairs: the name of a group, and how many of its channels
             are removed after this step.
     """
@@ -31,8 +31,7 @@ class Ranking:
         minimum: float,
         multiple_of: int,
     ) -> None:
-        self.groups = len(scores)
-        self._sizes = {name: len(values) for name, values in scores.items()}
+        self.scores = scores
         self._orders = {
             name: _order(values, parts.get(name, []), minimum)
             for name, values in scores.items()
@@ -40,7 +39,7 @@ class Ranking:
         steps = []
         for name, order in self._orders.items():
             for count, channel in enumerate(order, start=1):
-                if (self._sizes[name] - count) % multiple_of == 0:
+                if (len(scores[name]) - count) % multiple_of == 0:
                     # As important as the best channel that it removes.
                     steps.append((scores[name][channel], name, count))
         # Of equally important ones, those of the first groups come first.
@@ -52,7 +51,7 @@ class Ranking:
         masks = {}
         # Of the steps of one group the last one counts.
         for name, channels in dict(self.steps[:count]).items():
-            masks[name] = np.zeros(self._sizes[name], bool)
+            masks[name] = np.zeros(len(self.scores[name]), bool)
             masks[name][self._orders[name][:channels]] = True
         return masks
 

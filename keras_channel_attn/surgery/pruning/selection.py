@@ -227,7 +227,7 @@ def _fewest_steps(ranking: Ranking, estimate: Estimate, macs: float) -> int:
 
 
 def _unreachable(ranking: Ranking, least: float, macs: float) -> str:
-    if not ranking.groups:
+    if not ranking.scores:
         return (
             "`macs` cannot be reached: `importance` has numbers for no group "
             "of channels that can be removed. `channel_groups(model)` returns "
@@ -237,7 +237,7 @@ def _unreachable(ranking: Ranking, least: float, macs: float) -> str:
     return (
         f"`macs` cannot be reached: {least:.1%} of the MACs are left when all "
         "channels that `minimum` and `multiple_of` allow are removed from the "
-        f"{ranking.groups} groups that have an importance. Lower `minimum` or "
-        "`multiple_of`, or pass the importance of more groups. "
+        f"{len(ranking.scores)} groups that have an importance. Lower "
+        "`minimum` or `multiple_of`, or pass the importance of more groups. "
         f"Received: macs={macs}."
     )
