@@ -5,6 +5,8 @@ import os
 import keras
 import numpy as np
 import pytest
+from support import programs
+from support.initial_weights import zero_weights as with_zero_weights
 
 BACKEND = keras.config.backend()
 
@@ -55,12 +57,26 @@ def pytest_collection_modifyitems(config, items):
         (deselected if other or inference_only else kept).append(item)
     config.hook.pytest_deselected(items=deselected)
     items[:] = kept
+    programs.skip_without_programs(items)
     if BACKEND == "numpy":
         # Keras finds shapes there by calling layers on uninitialized memory,
         # which may hold anything.
         ignored = "ignore:.* encountered in:RuntimeWarning"
         for item in items:
             item.add_marker(pytest.mark.filterwarnings(ignored))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report):
+    """Tests without their program have a number of their own at the end."""
+    if programs.is_without_program(report):
+        return programs.CATEGORY, "s", "SKIPPED"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter):
+    for reason in programs.reasons(terminalreporter):
+        terminalreporter.write_line(f"Some tests were {reason}")
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +89,13 @@ def _fresh_keras():
     yield
     keras.config.set_image_data_format(data_format)
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def zero_weights():
+    """All random weights start at zero."""
+    with with_zero_weights():
+        yield
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def test_docstring_example(test, capsys):
     assert failed == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_readme_code(tmp_path):
     """All blocks of the README in order, in a new process, as pasted."""

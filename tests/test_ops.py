@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 from support import reference
 from support.configurations import over_data_formats, shape_of
+from support.docstrings import check_docstring
 
 from keras_channel_attn import ops as attention_ops
 
@@ -21,10 +22,11 @@ def test_dir_shows_public_names_only():
 @pytest.mark.parametrize("name", attention_ops.__all__)
 def test_docstring_has_every_section(name):
     function = getattr(attention_ops, name)
-    for section in ("Args:", "Returns:", "Examples:"):
-        assert f"    {section}\n" in function.__doc__
-    for parameter in inspect.signature(function).parameters:
-        assert f"        {parameter}: " in function.__doc__
+    check_docstring(
+        function,
+        ("Args", "Returns", "Examples"),
+        inspect.signature(function).parameters,
+    )
 
 
 def close(actual, expected):

@@ -6,9 +6,11 @@ import inspect
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import keras
 import pytest
+from support.docstrings import check_docstring
 
 import keras_channel_attn
 
@@ -150,18 +152,19 @@ def test_call_signature(name):
 @pytest.mark.parametrize("name", LAYERS)
 def test_docstring_has_every_section(name):
     documented = getattr(keras_channel_attn, name)
-    for section in (
-        "Args:",
-        "Call arguments:",
-        "Input shape:",
-        "Output shape:",
-        "Raises:",
-        "Examples:",
-    ):
-        assert f"    {section}\n" in documented.__doc__
-    for parameter in inspect.signature(documented.__init__).parameters:
-        if parameter not in ("self", "kwargs"):
-            assert f"        {parameter}: " in documented.__doc__
+    parameters = set(inspect.signature(documented.__init__).parameters)
+    check_docstring(
+        documented,
+        (
+            "Args",
+            "Call arguments",
+            "Input shape",
+            "Output shape",
+            "Raises",
+            "Examples",
+        ),
+        parameters - {"self", "kwargs"},
+    )
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -173,10 +176,11 @@ def test_signature_of_a_function(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_docstring_of_a_function_has_every_section(name):
     function = getattr(keras_channel_attn, name)
-    for section in ("Args:", "Returns:", "Raises:", "Examples:"):
-        assert f"    {section}\n" in function.__doc__
-    for parameter in inspect.signature(function).parameters:
-        assert f"        {parameter}: " in function.__doc__
+    check_docstring(
+        function,
+        ("Args", "Returns", "Raises", "Examples"),
+        inspect.signature(function).parameters,
+    )
 
 
 # To read a file of theirs, to fetch one, to draw, or to compute in their graph,
@@ -296,3 +300,17 @@ def test_is_typed():
 def test_installed_version_is_that_of_the_source():
     installed = importlib.metadata.version("keras-channel-attn")
     assert installed == keras_channel_attn.__version__
+
+
+def test_the_public_address_is_the_same_everywhere():
+    """See RELEASING.md: none at all, or the same in each file."""
+    root = pathlib.Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    expected = project["urls"].get("Repository")
+    for name, key in (
+        ("mkdocs.yml", "repo_url"),
+        ("CITATION.cff", "repository-code"),
+    ):
+        lines = (root / name).read_text().splitlines()
+        found = [x.split(": ", 1)[1] for x in lines if x.startswith(key + ":")]
+        assert found == ([] if expected is None else [expected]), name

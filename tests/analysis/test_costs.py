@@ -58,6 +58,7 @@ def test_resnet50(network, macs, parameters):
         ((3, 8, 36, 3), ["11.30", "11.32"]),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("zero_weights")
 def test_table_2_of_senet(depths, printed):
     counted = []
@@ -83,6 +84,7 @@ def test_table_2_of_senet(depths, printed):
         (models.ECAResNet50, "24.37"),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("zero_weights")
 def test_parameters_of_table_3_of_eca(network, printed):
     costs = model_costs(network(), input_shape=(224, 224, 3))
@@ -106,6 +108,7 @@ def test_parameters_of_table_3_of_eca(network, printed):
         ("ResNet50", 3_857.973_248, 0),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("zero_weights")
 def test_network_of_keras(name, millions, tolerance):
     network = getattr(keras.applications, name)(weights=None)

@@ -10,6 +10,7 @@ from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 pytestmark = [
     pytest.mark.backend("torch"),
+    pytest.mark.needs("compiler"),
     # The compiler of torch warns about much that is not ours.
     pytest.mark.filterwarnings("ignore"),
 ]

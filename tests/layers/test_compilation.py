@@ -228,6 +228,7 @@ def test_torch_compiles_once(rng, layer_class, arguments):
 
 
 @pytest.mark.backend("torch")
+@pytest.mark.needs("compiler")
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @over(

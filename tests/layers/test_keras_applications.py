@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from support.equivalents import equivalents
+from support.initial_weights import zero_weights
 
 # How the layers of a block are called: squeeze, two maps, multiplication.
 MOBILENET = tuple(
@@ -34,15 +35,9 @@ CASES = [
 @functools.cache
 def built(name):
     build = getattr(keras.applications, name)
-    with pytest.MonkeyPatch.context() as patch:
-        # The test sets each weight that it uses. For the others JAX would
-        # compile a random generator per shape, which takes most of a minute.
-        patch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+    # The test sets each weight that it uses.
+    with zero_weights():
         return build(weights=None, include_top=False, input_shape=(64, 64, 3))
-
-
-def zeros(initializer, shape, dtype=None):
-    return np.zeros(shape, dtype)
 
 
 def block_layers(name, channels):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from support import models_page
+from support.initial_weights import zero_weights
 from support.networks import predictions, randomize
 from support.prepared_images import image
 
@@ -27,6 +28,15 @@ ATTENTION = {
     "SE": squeeze_excite(data_format="channels_last"),
     "ECA": efficient_channel_attention(data_format="channels_last"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _zero_weights():
+    """Each test counts weights, or gives them random numbers itself."""
+    with zero_weights():
+        yield
+
+
 over_attention = pytest.mark.parametrize("attention", ATTENTION)
 
 
@@ -140,6 +150,7 @@ def trainable_parameters(model):
 
 
 # One backend is enough to count, and this one builds them quickly.
+@pytest.mark.slow
 @pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize("name", THIN)
 def test_parameters_are_those_on_the_page(name):
@@ -267,6 +278,7 @@ def inception():
     return model
 
 
+@pytest.mark.slow
 def test_inception(inception):
     assert inception.output_shape == (None, 2048, 1, 1)
     sites = [
@@ -276,6 +288,7 @@ def test_inception(inception):
     assert policies(inception) == {"mixed_bfloat16"}
 
 
+@pytest.mark.slow
 def test_inception_in_a_file(inception, tmp_path):
     """The same layers with the same weights: computing both would be slow."""
     randomize(inception)
@@ -296,6 +309,7 @@ def test_inception_restores_the_settings_after_an_error():
     assert global_settings() == before
 
 
+@pytest.mark.slow
 def test_a_network_deeper_than_the_recursion_limit():
     """As deep as `seresnet269d` is under Python's limit of 1000."""
     limit = sys.getrecursionlimit()

@@ -20,6 +20,23 @@ TIMM = json.loads(
     (pathlib.Path(__file__).parents[1] / "golden" / "timm.json").read_text()
 )
 NETWORKS = TIMM["networks"]
+# Each weight is loaded from an array.
+pytestmark = pytest.mark.usefixtures("zero_weights")
+# Seven that have each kind of block, stem, shortcut and attention; the others
+# are combinations of these.
+FEW = (
+    "ecaresnet26t",
+    "legacy_senet154",
+    "legacy_seresnet18",
+    "resnet18d",
+    "resnetaa50d",
+    "seresnet18",
+    "seresnext26t_32x4d",
+)
+OVER_NETWORKS = [
+    name if name in FEW else pytest.param(name, marks=pytest.mark.slow)
+    for name in NETWORKS
+]
 DIFFERENTIATED = [name for name in NETWORKS if "gradients" in NETWORKS[name]]
 # TensorFlow convolves no channels_first images on a CPU.
 CHANNELS_FIRST = keras.config.backend() in ("torch", "jax")
@@ -56,7 +73,7 @@ def test_depths():
 
 
 @pytest.mark.backend("tensorflow", "torch", "jax")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", OVER_NETWORKS)
 def test_logits(name):
     """An even and an odd size, in both data formats if the backend has them."""
     models_by_format = {"channels_last": network(name)}
@@ -91,6 +108,7 @@ def torch_name(weight):
     return f"{layer}.{NAMES[name]}"
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_gradients(name):

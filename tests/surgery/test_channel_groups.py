@@ -151,6 +151,8 @@ def test_channels_of_a_reshape_to_one_channel():
     assert groups["a"].locked is None
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("zero_weights")
 def test_scaled_branches_of_inception_resnet():
     model = keras.applications.InceptionResNetV2(
         weights=None, include_top=False, input_shape=(75, 75, 3)

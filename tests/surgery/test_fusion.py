@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from support.initial_weights import zero_weights
 from support.networks import (
     assert_same,
     attention_of,
@@ -29,23 +30,21 @@ from keras_channel_attn import (
 # In Keras' own models
 
 
-def zeros(initializer, shape, dtype=None):
-    return np.zeros(shape, dtype)
-
-
 @functools.cache
 def application(name):
     build = getattr(keras.applications, name)
-    with pytest.MonkeyPatch.context() as patch:
-        # JAX would compile a random generator per shape.
-        patch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+    with zero_weights():
         model = build(weights=None, include_top=False, input_shape=(32, 32, 3))
         return randomize(model), fuse_squeeze_excite(model)
 
 
 @pytest.mark.parametrize(
     ("name", "blocks"),
-    [("MobileNetV3Small", 9), ("EfficientNetB0", 16), ("EfficientNetV2B0", 16)],
+    [
+        ("MobileNetV3Small", 9),
+        pytest.param("EfficientNetB0", 16, marks=pytest.mark.slow),
+        pytest.param("EfficientNetV2B0", 16, marks=pytest.mark.slow),
+    ],
 )
 def test_blocks_of_applications(name, blocks):
     model, fused = application(name)
@@ -54,6 +53,7 @@ def test_blocks_of_applications(name, blocks):
     assert fused.count_params() == model.count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -69,6 +69,7 @@ def test_applications_compute_the_same(name):
     assert_same(*application(name))
 
 
+@pytest.mark.slow
 def test_fused_attention_can_be_replaced_and_removed():
     """Squeeze-and-Excitation out of MobileNetV3, ECA in its place."""
     _, fused = application("MobileNetV3Small")

@@ -7,7 +7,6 @@ of one shape that change places change the outputs.
 import functools
 
 import keras
-import numpy as np
 import pytest
 from conftest import BACKEND
 from support.networks import (
@@ -25,7 +24,11 @@ from keras_channel_attn import (
     remove_attention,
 )
 
-pytestmark = pytest.mark.backend("tensorflow", "torch", "jax")
+pytestmark = [
+    pytest.mark.backend("tensorflow", "torch", "jax"),
+    pytest.mark.slow,
+    pytest.mark.usefixtures("zero_weights"),
+]
 
 
 def of_class(name):
@@ -53,21 +56,6 @@ FAMILIES = {
     "VGG16": (32, of_class("MaxPooling2D"), 5),
     "NASNetMobile": (32, of_class("Concatenate"), 20),
 }
-
-
-def zeros(initializer, shape, dtype=None):
-    return np.zeros(shape, dtype)
-
-
-@pytest.fixture(autouse=True)
-def _cheap_initializers(monkeypatch):
-    """JAX would compile a random generator per shape, in each copy too."""
-    for initializer in (
-        keras.initializers.VarianceScaling,
-        keras.initializers.RandomNormal,
-        keras.initializers.TruncatedNormal,
-    ):
-        monkeypatch.setattr(initializer, "__call__", zeros)
 
 
 @functools.cache
