@@ -40,7 +40,9 @@ def documented_examples():
         namespace.update(keras=keras, np=np)
         for test in finder.find(module, extraglobs=namespace):
             if test.examples:
-                found.append(pytest.param(test, id=test.name))
+                whole_network = ".models." in name or name.endswith(".fusion")
+                marks = [pytest.mark.slow] if whole_network else []
+                found.append(pytest.param(test, id=test.name, marks=marks))
     return found
 
 

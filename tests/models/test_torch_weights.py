@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from support.initial_weights import zero_weights
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -30,7 +31,8 @@ def small(data_format="channels_last", **options):
 
 @pytest.fixture(scope="module")
 def network():
-    return small()
+    with zero_weights():
+        return small()
 
 
 @pytest.fixture
