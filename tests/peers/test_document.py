@@ -16,12 +16,17 @@ WANTED = {
     ("timm", "ChannelAttn"),
     ("torchvision", "SqueezeExcitation"),
     *((library, name) for library in FORMULAS for name in FORMULAS[library]),
+    ("k3-addons", "ECAAttention"),
     ("keras.applications", "MobileNetV3Small"),
     ("keras.applications", "MobileNetV3Large"),
     ("keras.applications", "EfficientNetB0"),
 }
 # The files whose tests run over the rows that name them.
-TESTS = {"peers/test_parity.py", "layers/test_keras_applications.py"}
+TESTS = {
+    "peers/test_parity.py",
+    "peers/test_k3_addons.py",
+    "layers/test_keras_applications.py",
+}
 
 
 def test_every_peer_has_a_row():
@@ -43,6 +48,7 @@ def test_no_row_is_there_twice():
     [
         ("timm", "timm"),
         ("torchvision", "torchvision"),
+        ("k3-addons", "k3-addons"),
         ("keras.applications", "keras"),
     ],
 )
