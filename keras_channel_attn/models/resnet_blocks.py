@@ -5,21 +5,16 @@ shortcuts of [Bag of Tricks](https://arxiv.org/abs/1812.01187).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from keras_channel_attn.models.architecture import Architecture
+from keras_channel_attn.models.attention import Attention, attention_layer
 from keras_channel_attn.models.layer_names import (
     CAFFE_POOL_PADDING,
     STEM_POOL_PADDING,
     block_layer_name,
 )
 from keras_channel_attn.models.resnet_layers import Convolution, Layers
-
-# From the number of channels and the index of the stage to a new layer.
-Attention = Callable[[int, int], keras.layers.Layer | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +52,11 @@ def apply_block(
     branch = build(layers, x, block)
     if block.architecture.activation_before_attention:
         branch = layers.activation(branch, block.name("act_se"))
-    if attention is not None:
-        layer = attention(block.channels, block.stage)
-        if layer is not None:
-            branch = _renamed_copy(layer, block.name("se"))(branch)
+    gating = attention_layer(
+        attention, block.channels, block.stage, block.name("se")
+    )
+    if gating is not None:
+        branch = gating(branch)
     shortcut = x
     if block.stride > 1 or layers.channels(x) != block.channels:
         shortcut = _projection(layers, x, block)
@@ -121,16 +117,6 @@ def _projection(layers: Layers, x: Any, block: Block) -> Any:
     convolution = Convolution(block.channels, size, stride=stride)
     x = layers.convolution(x, convolution, names[0])
     return layers.normalization(x, names[1])
-
-
-def _renamed_copy(layer: Any, name: str) -> keras.layers.Layer:
-    """A new layer of the same configuration, named as checkpoints name it."""
-    if not isinstance(layer, keras.layers.Layer):
-        raise TypeError(
-            "`attention` must return a new layer or None. It returned: "
-            f"{layer!r} (of type {type(layer).__name__})."
-        )
-    return type(layer).from_config({**layer.get_config(), "name": name})
 
 
 def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
