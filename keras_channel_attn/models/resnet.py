@@ -149,12 +149,7 @@ def ResNet(
     x = _features(layers, inputs, architecture, attention)
     if include_top:
         x = layers.global_pooling(x, "avg")
-        x = keras.layers.Dense(
-            classes,
-            activation=classifier_activation,
-            dtype=dtype,
-            name=CLASSIFIER,
-        )(x)
+        x = layers.dense(x, classes, classifier_activation, CLASSIFIER)
     elif pooling is not None:
         x = layers.global_pooling(x, pooling)
     # At most 13 layers in a row make a block, 17 the input, stem and top.

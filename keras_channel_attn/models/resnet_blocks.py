@@ -66,7 +66,7 @@ def apply_block(
 
 def _basic(layers: Layers, x: Any, block: Block) -> Any:
     reduced = block.width // block.architecture.first_reduction
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(reduced, 3, stride=block.stride),
         block.names("conv1", "bn1"),
@@ -83,12 +83,12 @@ def _bottleneck(layers: Layers, x: Any, block: Block) -> Any:
     if architecture.stride_first:
         first, second = second, first
     reduced = block.width // architecture.first_reduction
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(reduced, 1, stride=first),
         block.names("conv1", "bn1"),
     )
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(
             block.width, 3, stride=second, groups=architecture.cardinality
@@ -127,7 +127,7 @@ def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
         x = layers.normalization(x, names[1])
         x = layers.activation(x, names[2])
     if architecture.stem_pool == "convolution":
-        return layers.normalized_convolution(
+        return layers.convolution_unit(
             x,
             Convolution(layers.channels(x), 3, stride=2),
             ("maxpool_0", "maxpool_1"),

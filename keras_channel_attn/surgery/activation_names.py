@@ -27,7 +27,7 @@ _DOUBLED_NAMES = ("sigmoid", "hard_sigmoid")
 _RESHAPING = (keras.layers.Flatten, keras.layers.Reshape)
 
 
-def scaled_activation(
+def activation_and_factor(
     function: Any, tensor: Any, calls: list[Call]
 ) -> tuple[str, int] | None:
     """Name and factor of an activation that is written in any way.
@@ -45,11 +45,11 @@ def scaled_activation(
         return None
     if not all(map(_computes_alike_in_training, calls)):
         return None
-    name = _stated_name(function, calls)
-    return (name, 1) if name else _found_by_values(function, tensor, calls)
+    name = _name_in_layers(function, calls)
+    return (name, 1) if name else _match_values(function, tensor, calls)
 
 
-def _stated_name(function: Any, calls: list[Call]) -> str | None:
+def _name_in_layers(function: Any, calls: list[Call]) -> str | None:
     """The name of the only function, if a layer has it under its name."""
     functions = [function]
     for call in calls:
@@ -58,7 +58,7 @@ def _stated_name(function: Any, calls: list[Call]) -> str | None:
         elif type(call.operation) not in _RESHAPING:
             return None
     linear = keras.activations.linear
-    functions = [one for one in functions if one is not linear] or [linear]
+    functions = [f for f in functions if f is not linear] or [linear]
     if len(functions) > 1:
         return None
     named = (n for n in _NAMES if keras.activations.get(n) is functions[0])
@@ -103,7 +103,7 @@ def _keeps_gradients(function: Any, tensor: Any) -> bool:
 
 # NumPy warns of what is infinite far from zero.
 @np.errstate(over="ignore", invalid="ignore")
-def _found_by_values(
+def _match_values(
     function: Any, tensor: Any, calls: list[Call]
 ) -> tuple[str, int] | None:
     points = _points(tensor.shape)
@@ -119,7 +119,7 @@ def _found_by_values(
     candidates = [(name, 1) for name in _NAMES]
     candidates += [(name, 2) for name in _DOUBLED_NAMES]
     for name, factor in candidates:
-        expected = _applied(keras.activations.get(name), points)
+        expected = _outputs(keras.activations.get(name), points)
         if np.allclose(
             values, factor * expected, rtol=tolerance, atol=tolerance**2
         ):
@@ -127,7 +127,7 @@ def _found_by_values(
     return None
 
 
-def _applied(function: Any, array: Any) -> Any:
+def _outputs(function: Any, array: Any) -> Any:
     outputs = function(keras.ops.convert_to_tensor(array))
     return keras.ops.convert_to_numpy(outputs)
 
@@ -142,7 +142,7 @@ def _values(
         parts = np.split(points, len(points) // batch_size)
     results = []
     for part in parts:
-        values = _applied(function, part)
+        values = _outputs(function, part)
         for probe in probes:
             values = probe([values])
         results.append(values)

@@ -18,7 +18,7 @@ from keras_channel_attn.graph import (
     rebuild,
 )
 from keras_channel_attn.layers import SqueezeExcite
-from keras_channel_attn.surgery.activation_names import scaled_activation
+from keras_channel_attn.surgery.activation_names import activation_and_factor
 
 _POOLINGS = {
     getattr(keras.layers, f"Global{name}Pooling{rank}D"): pooling
@@ -200,7 +200,7 @@ def _activations(
     """The activations in a chain of calls, as arguments of the layer."""
     first, second = map(members.index, maps)
     before, activation, gate = (
-        scaled_activation(
+        activation_and_factor(
             getattr(call.operation, "activation", keras.activations.linear),
             call.outputs[0],
             following,
@@ -243,7 +243,7 @@ def _act_alike(maps: list[Any], calls: list[Call]) -> bool:
     policy = reduce.dtype_policy
     return (
         all(map(_is_plain, maps))
-        and _training(reduce) == _training(expand)
+        and _training_arguments(reduce) == _training_arguments(expand)
         and policy.quantization_mode is None
         and all(
             getattr(call.operation, "activity_regularizer", None) is None
@@ -255,7 +255,7 @@ def _act_alike(maps: list[Any], calls: list[Call]) -> bool:
     )
 
 
-def _training(linear_map: Any) -> tuple[Any, ...]:
+def _training_arguments(linear_map: Any) -> tuple[Any, ...]:
     """What one layer has for both of its linear maps."""
     return (
         linear_map.use_bias,
