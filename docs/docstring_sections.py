@@ -4,6 +4,8 @@ mkdocstrings knows the sections of Google's style. Keras has others (`Call
 arguments:`, `Input shape:`), and writes examples without indentation.
 """
 
+import importlib
+import inspect
 import re
 import textwrap
 
@@ -43,4 +45,21 @@ class KerasSections(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **kwargs: object) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = as_markdown(obj.docstring.value)
+            obj.docstring.value = as_markdown(_docstring(obj))
+
+
+def _docstring(obj: griffe.Object) -> str:
+    """The docstring that `help` shows."""
+    decorators = obj.decorators if obj.is_function else []
+    if any(_completes(str(decorator.value)) for decorator in decorators):
+        module = importlib.import_module(obj.module.path)
+        return inspect.getdoc(getattr(module, obj.name))
+    return obj.docstring.value
+
+
+def _completes(decorator: str) -> bool:
+    """Whether a decorator adds text, which griffe does not see: it only reads.
+
+    See `keras_channel_attn/models/docstrings.py`.
+    """
+    return decorator.startswith("document_arguments(")

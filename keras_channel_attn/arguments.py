@@ -56,6 +56,22 @@ def four_integers(name: str, values: Any) -> tuple[int, ...]:
     return tuple(positive_integer(name, value) for value in values)
 
 
+def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
+    """`value` as a tuple of three positive integers or `None`."""
+    is_text = isinstance(value, (str, bytes))
+    is_sequence = hasattr(value, "__len__") and not is_text
+    if not is_sequence or len(value) != 3:
+        error = ValueError if is_sequence else TypeError
+        raise error(
+            f"`{name}` must be a tuple of three sizes without the batch, such "
+            "as (224, 224, 3). The height and the width may be None. "
+            f"{_received(name, value)}"
+        )
+    return tuple(
+        None if size is None else positive_integer(name, size) for size in value
+    )
+
+
 def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
     """`value` as a finite `int` or `float`, above zero if `positive`."""
     allowed = "a finite number" + (" above zero" if positive else "")

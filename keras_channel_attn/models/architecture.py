@@ -1,7 +1,7 @@
 """What distinguishes one ResNet from another."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_channel_attn.arguments import (
@@ -50,25 +50,22 @@ class Architecture:
     activation_before_attention: bool
 
     def __post_init__(self) -> None:
-        four_integers("depths", self.depths)
+        checks: dict[Callable[[str, Any], Any], str] = {
+            four_integers: "depths",
+            odd_integer: "shortcut_kernel_size",
+            positive_integer: "stem_width cardinality base_width "
+            "first_reduction",
+            boolean: "average_shortcut antialias stride_first "
+            "activation_before_attention",
+        }
+        for check, names in checks.items():
+            for name in names.split():
+                # Integers of NumPy become those of Python.
+                value = check(name, getattr(self, name))
+                object.__setattr__(self, name, value)
         one_of("block", self.block, ("basic", "bottleneck"))
         one_of("stem", self.stem, ("plain", "deep", "tiered"))
         one_of("stem_pool", self.stem_pool, ("max", "max_ceil", "convolution"))
-        odd_integer("shortcut_kernel_size", self.shortcut_kernel_size)
-        for name in (
-            "stem_width",
-            "cardinality",
-            "base_width",
-            "first_reduction",
-        ):
-            positive_integer(name, getattr(self, name))
-        for name in (
-            "average_shortcut",
-            "antialias",
-            "stride_first",
-            "activation_before_attention",
-        ):
-            boolean(name, getattr(self, name))
         # A basic block would ignore these.
         bottleneck_only = {
             "cardinality": 1,

@@ -1,31 +1,91 @@
 """Attention as `ResNet` takes it: functions that return a new layer each."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+
 from keras_channel_attn.arguments import four_integers
-from keras_channel_attn.layers import EfficientChannelAttention, SqueezeExcite
-from keras_channel_attn.models.resnet_blocks import Attention
+from keras_channel_attn.layers import (
+    ChannelAttention,
+    EfficientChannelAttention,
+    SqueezeExcite,
+)
+
+# From the number of channels and the index of the stage to a new layer.
+Attention = Callable[[int, int], keras.layers.Layer | None]
 
 
-def squeeze_excite(**options: Any) -> Attention:
-    """Squeeze-and-Excitation with these arguments in every block."""
+@dataclasses.dataclass(frozen=True)
+class LayersByStage:
+    """Makes layers of one class, with other arguments in each stage."""
 
-    def attention(channels: int, stage: int) -> SqueezeExcite:
-        return SqueezeExcite(**options)
+    layer_class: type[ChannelAttention]
+    arguments: Sequence[dict[str, Any]]
 
-    return attention
+    def __call__(
+        self, channels: int, stage: int, name: str | None = None
+    ) -> ChannelAttention:
+        return self.layer_class(**self.arguments[stage], name=name)
+
+
+def squeeze_excite(use_bias: bool = False, **options: Any) -> LayersByStage:
+    """Squeeze-and-Excitation with the same arguments in every block.
+
+    Args:
+        use_bias: Boolean, whether the excitation has biases, as in the
+            published checkpoints. Defaults to `False`.
+        **options: Other arguments of `SqueezeExcite`.
+    """
+    return LayersByStage(SqueezeExcite, [{"use_bias": use_bias, **options}] * 4)
 
 
 def efficient_channel_attention(
     kernel_sizes: Sequence[int] | None = None, **options: Any
-) -> Attention:
-    """ECA with a kernel size for each stage, or `None` for the paper's rule."""
+) -> LayersByStage:
+    """ECA in every block.
+
+    Args:
+        kernel_sizes: Tuple of four odd integers, the kernel size in each
+            stage. The published checkpoints need theirs: see the documentation
+            of published networks. Defaults to `None`: the rule of the paper.
+        **options: Other arguments of `EfficientChannelAttention`.
+    """
+    sizes: Sequence[int | None] = [None] * 4
     if kernel_sizes is not None:
-        kernel_sizes = four_integers("kernel_sizes", kernel_sizes)
+        sizes = four_integers("kernel_sizes", kernel_sizes)
+    return LayersByStage(
+        EfficientChannelAttention,
+        [{"kernel_size": size, **options} for size in sizes],
+    )
 
-    def attention(channels: int, stage: int) -> EfficientChannelAttention:
-        size = None if kernel_sizes is None else kernel_sizes[stage]
-        return EfficientChannelAttention(kernel_size=size, **options)
 
-    return attention
+def check_attention(attention: Any) -> None:
+    """Raise a `TypeError` for what is no function that returns layers."""
+    is_layer = isinstance(attention, (type, keras.layers.Layer))
+    if attention is not None and (is_layer or not callable(attention)):
+        raise TypeError(
+            "`attention` must be a function that takes the number of channels "
+            "and the index of the stage and returns a new layer, or None, such "
+            "as `lambda channels, stage: SqueezeExcite()`. Received: "
+            f"attention={attention!r} (of type {type(attention).__name__})."
+        )
+
+
+def attention_layer(
+    attention: Attention | None, channels: int, stage: int, name: str
+) -> keras.layers.Layer | None:
+    """A new layer with the name that checkpoints give it, or `None`."""
+    if isinstance(attention, LayersByStage):
+        return attention(channels, stage, name)
+    layer = attention(channels, stage) if attention is not None else None
+    if layer is None:
+        return None
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            "`attention` must return a new layer or None. It returned: "
+            f"{layer!r} (of type {type(layer).__name__})."
+        )
+    # A copy, because the paths of weights can contain the name already.
+    return type(layer).from_config({**layer.get_config(), "name": name})

@@ -62,7 +62,7 @@ def preprocessing(
 
 def find_checkpoint(name: str) -> dict[str, str]:
     """The row of `checkpoints.csv` for a name with or without a tag."""
-    rows = _rows()
+    rows = checkpoint_rows()
     for checkpoint, row in rows.items():
         # The first row of a network is timm's default checkpoint.
         if name in (checkpoint, checkpoint.partition(".")[0]):
@@ -100,7 +100,7 @@ def download(row: dict[str, str]) -> str:
 
 
 @functools.cache
-def _rows() -> dict[str, dict[str, str]]:
+def checkpoint_rows() -> dict[str, dict[str, str]]:
     """Dictionary from name to row, the default of each network first."""
     table = importlib.resources.files(__package__) / "checkpoints.csv"
     lines = table.read_text(encoding="utf-8").splitlines()

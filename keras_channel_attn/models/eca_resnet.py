@@ -13,10 +13,12 @@ from keras_channel_attn.models.architecture import (
     RESNET152,
 )
 from keras_channel_attn.models.attention import efficient_channel_attention
+from keras_channel_attn.models.docstrings import document_arguments
 from keras_channel_attn.models.resnet import ResNet
 from keras_channel_attn.models.torch_weights import Checkpoint
 
 
+@document_arguments(ResNet, efficient_channel_attention)
 def ECAResNet18(
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -35,56 +37,16 @@ def ECAResNet18(
 
     [ECA-Net](https://arxiv.org/abs/1910.03151).
 
-    Args:
-        include_top: Boolean, whether to end with global average pooling and a
-            dense layer. Defaults to `True`.
-        weights: `None`, random initialization; the path of a `.weights.h5`
-            file; or a torch checkpoint, as `load_torch_weights` takes it.
-            Defaults to `None`.
-        input_tensor: Keras tensor to use as the input. Defaults to `None`.
-        input_shape: Tuple of integers, the input shape without the batch.
-            Defaults to `None`: any size, three channels.
-        pooling: Output if `include_top` is `False`: `None`, the last feature
-            map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable, activation of the dense layer;
-            `None` for logits. Defaults to `"softmax"`.
-        name: String, name of the model. Defaults to `"ecaresnet18"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        kernel_sizes: Tuple of four odd integers, the kernel size in each
-            stage. The published checkpoints need theirs: see the documentation
-            of published networks. Defaults to `None`: the rule of the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet`.
-
     Examples:
 
     >>> network = ECAResNet18(input_shape=(64, 64, 3), classes=10)
     >>> network.output_shape
     (None, 10)
     """
-    return _network(
-        RESNET18,
-        kernel_sizes,
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        data_format=data_format,
-        dtype=dtype,
-    )
+    return _network(RESNET18, **locals())
 
 
+@document_arguments(ResNet, efficient_channel_attention)
 def ECAResNet34(
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -102,51 +64,11 @@ def ECAResNet34(
     """ResNet-34 with Efficient Channel Attention.
 
     [ECA-Net](https://arxiv.org/abs/1910.03151).
-
-    Args:
-        include_top: Boolean, whether to end with global average pooling and a
-            dense layer. Defaults to `True`.
-        weights: `None`, random initialization; the path of a `.weights.h5`
-            file; or a torch checkpoint, as `load_torch_weights` takes it.
-            Defaults to `None`.
-        input_tensor: Keras tensor to use as the input. Defaults to `None`.
-        input_shape: Tuple of integers, the input shape without the batch.
-            Defaults to `None`: any size, three channels.
-        pooling: Output if `include_top` is `False`: `None`, the last feature
-            map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable, activation of the dense layer;
-            `None` for logits. Defaults to `"softmax"`.
-        name: String, name of the model. Defaults to `"ecaresnet34"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        kernel_sizes: Tuple of four odd integers, the kernel size in each
-            stage. The published checkpoints need theirs: see the documentation
-            of published networks. Defaults to `None`: the rule of the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet`.
     """
-    return _network(
-        RESNET34,
-        kernel_sizes,
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        data_format=data_format,
-        dtype=dtype,
-    )
+    return _network(RESNET34, **locals())
 
 
+@document_arguments(ResNet, efficient_channel_attention)
 def ECAResNet50(
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -164,51 +86,11 @@ def ECAResNet50(
     """ResNet-50 with Efficient Channel Attention.
 
     [ECA-Net](https://arxiv.org/abs/1910.03151).
-
-    Args:
-        include_top: Boolean, whether to end with global average pooling and a
-            dense layer. Defaults to `True`.
-        weights: `None`, random initialization; the path of a `.weights.h5`
-            file; or a torch checkpoint, as `load_torch_weights` takes it.
-            Defaults to `None`.
-        input_tensor: Keras tensor to use as the input. Defaults to `None`.
-        input_shape: Tuple of integers, the input shape without the batch.
-            Defaults to `None`: any size, three channels.
-        pooling: Output if `include_top` is `False`: `None`, the last feature
-            map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable, activation of the dense layer;
-            `None` for logits. Defaults to `"softmax"`.
-        name: String, name of the model. Defaults to `"ecaresnet50"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        kernel_sizes: Tuple of four odd integers, the kernel size in each
-            stage. The published checkpoints need theirs: see the documentation
-            of published networks. Defaults to `None`: the rule of the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet`.
     """
-    return _network(
-        RESNET50,
-        kernel_sizes,
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        data_format=data_format,
-        dtype=dtype,
-    )
+    return _network(RESNET50, **locals())
 
 
+@document_arguments(ResNet, efficient_channel_attention)
 def ECAResNet101(
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -226,51 +108,11 @@ def ECAResNet101(
     """ResNet-101 with Efficient Channel Attention.
 
     [ECA-Net](https://arxiv.org/abs/1910.03151).
-
-    Args:
-        include_top: Boolean, whether to end with global average pooling and a
-            dense layer. Defaults to `True`.
-        weights: `None`, random initialization; the path of a `.weights.h5`
-            file; or a torch checkpoint, as `load_torch_weights` takes it.
-            Defaults to `None`.
-        input_tensor: Keras tensor to use as the input. Defaults to `None`.
-        input_shape: Tuple of integers, the input shape without the batch.
-            Defaults to `None`: any size, three channels.
-        pooling: Output if `include_top` is `False`: `None`, the last feature
-            map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable, activation of the dense layer;
-            `None` for logits. Defaults to `"softmax"`.
-        name: String, name of the model. Defaults to `"ecaresnet101"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        kernel_sizes: Tuple of four odd integers, the kernel size in each
-            stage. The published checkpoints need theirs: see the documentation
-            of published networks. Defaults to `None`: the rule of the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet`.
     """
-    return _network(
-        RESNET101,
-        kernel_sizes,
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        data_format=data_format,
-        dtype=dtype,
-    )
+    return _network(RESNET101, **locals())
 
 
+@document_arguments(ResNet, efficient_channel_attention)
 def ECAResNet152(
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -288,49 +130,8 @@ def ECAResNet152(
     """ResNet-152 with Efficient Channel Attention.
 
     [ECA-Net](https://arxiv.org/abs/1910.03151).
-
-    Args:
-        include_top: Boolean, whether to end with global average pooling and a
-            dense layer. Defaults to `True`.
-        weights: `None`, random initialization; the path of a `.weights.h5`
-            file; or a torch checkpoint, as `load_torch_weights` takes it.
-            Defaults to `None`.
-        input_tensor: Keras tensor to use as the input. Defaults to `None`.
-        input_shape: Tuple of integers, the input shape without the batch.
-            Defaults to `None`: any size, three channels.
-        pooling: Output if `include_top` is `False`: `None`, the last feature
-            map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
-        classifier_activation: Name or callable, activation of the dense layer;
-            `None` for logits. Defaults to `"softmax"`.
-        name: String, name of the model. Defaults to `"ecaresnet152"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        kernel_sizes: Tuple of four odd integers, the kernel size in each
-            stage. The published checkpoints need theirs: see the documentation
-            of published networks. Defaults to `None`: the rule of the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet`.
     """
-    return _network(
-        RESNET152,
-        kernel_sizes,
-        include_top=include_top,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        name=name,
-        data_format=data_format,
-        dtype=dtype,
-    )
+    return _network(RESNET152, **locals())
 
 
 def _network(
@@ -338,9 +139,7 @@ def _network(
     kernel_sizes: Sequence[int] | None,
     **arguments: Any,
 ) -> keras.Model:
-    attention = efficient_channel_attention(
-        kernel_sizes,
-        data_format=arguments["data_format"],
-        dtype=arguments["dtype"],
-    )
+    """The network for all arguments of a function above: its `locals()`."""
+    settings = {name: arguments[name] for name in ("data_format", "dtype")}
+    attention = efficient_channel_attention(kernel_sizes, **settings)
     return ResNet(attention=attention, **architecture, **arguments)

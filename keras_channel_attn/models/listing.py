@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 
-from keras_channel_attn.models.checkpoints import _rows as checkpoint_rows
+from keras_channel_attn.models.checkpoints import checkpoint_rows
 from keras_channel_attn.models.timm import timm_networks
 
 
@@ -37,11 +37,11 @@ def list_models(
     """
     names = list(checkpoint_rows() if pretrained else timm_networks())
     if pattern is not None:
-        names = _matching(names, pattern)
+        names = _names_like(names, pattern)
     return sorted(names, key=_natural_order)
 
 
-def _matching(names: list[str], pattern: str | Iterable[str]) -> list[str]:
+def _names_like(names: list[str], pattern: str | Iterable[str]) -> list[str]:
     patterns = [pattern] if isinstance(pattern, str) else list(pattern)
     if not all(isinstance(item, str) for item in patterns):
         raise TypeError(

@@ -9,14 +9,15 @@ import keras
 from keras_channel_attn.arguments import (
     boolean,
     data_format_or_global,
+    image_shape,
     one_of,
     positive_integer,
 )
 from keras_channel_attn.graph import recursion_limit_raised
 from keras_channel_attn.models.architecture import Architecture
+from keras_channel_attn.models.attention import Attention, check_attention
 from keras_channel_attn.models.layer_names import CLASSIFIER
 from keras_channel_attn.models.resnet_blocks import (
-    Attention,
     Block,
     apply_block,
     apply_stem,
@@ -138,7 +139,7 @@ def ResNet(
         stride_first=stride_first,
         activation_before_attention=activation_before_attention,
     )
-    _check_attention(attention)
+    check_attention(attention)
     boolean("include_top", include_top)
     if pooling is not None:
         one_of("pooling", pooling, ("avg", "max"))
@@ -148,12 +149,7 @@ def ResNet(
     x = _features(layers, inputs, architecture, attention)
     if include_top:
         x = layers.global_pooling(x, "avg")
-        x = keras.layers.Dense(
-            classes,
-            activation=classifier_activation,
-            dtype=dtype,
-            name=CLASSIFIER,
-        )(x)
+        x = layers.dense(x, classes, classifier_activation, CLASSIFIER)
     elif pooling is not None:
         x = layers.global_pooling(x, pooling)
     # At most 13 layers in a row make a block, 17 the input, stem and top.
@@ -182,17 +178,6 @@ def _features(
     return x
 
 
-def _check_attention(attention: Any) -> None:
-    is_layer = isinstance(attention, (type, keras.layers.Layer))
-    if attention is not None and (is_layer or not callable(attention)):
-        raise TypeError(
-            "`attention` must be a function that takes the number of channels "
-            "and the index of the stage and returns a new layer, or None, such "
-            "as `lambda channels, stage: SqueezeExcite()`. Received: "
-            f"attention={attention!r} (of type {type(attention).__name__})."
-        )
-
-
 def _inputs(
     input_tensor: Any,
     input_shape: Sequence[int | None] | None,
@@ -206,7 +191,7 @@ def _inputs(
         input_shape = (None, None, 3)
         if data_format == "channels_first":
             input_shape = (3, None, None)
-    return keras.Input(input_shape)
+    return keras.Input(image_shape("input_shape", input_shape))
 
 
 def _load(model: keras.Model, weights: Checkpoint, include_top: bool) -> None:

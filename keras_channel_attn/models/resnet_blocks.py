@@ -5,21 +5,16 @@ shortcuts of [Bag of Tricks](https://arxiv.org/abs/1812.01187).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from keras_channel_attn.models.architecture import Architecture
+from keras_channel_attn.models.attention import Attention, attention_layer
 from keras_channel_attn.models.layer_names import (
     CAFFE_POOL_PADDING,
     STEM_POOL_PADDING,
     block_layer_name,
 )
 from keras_channel_attn.models.resnet_layers import Convolution, Layers
-
-# From the number of channels and the index of the stage to a new layer.
-Attention = Callable[[int, int], keras.layers.Layer | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +52,11 @@ def apply_block(
     branch = build(layers, x, block)
     if block.architecture.activation_before_attention:
         branch = layers.activation(branch, block.name("act_se"))
-    if attention is not None:
-        layer = attention(block.channels, block.stage)
-        if layer is not None:
-            branch = _renamed_copy(layer, block.name("se"))(branch)
+    gating = attention_layer(
+        attention, block.channels, block.stage, block.name("se")
+    )
+    if gating is not None:
+        branch = gating(branch)
     shortcut = x
     if block.stride > 1 or layers.channels(x) != block.channels:
         shortcut = _projection(layers, x, block)
@@ -70,7 +66,7 @@ def apply_block(
 
 def _basic(layers: Layers, x: Any, block: Block) -> Any:
     reduced = block.width // block.architecture.first_reduction
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(reduced, 3, stride=block.stride),
         block.names("conv1", "bn1"),
@@ -87,12 +83,12 @@ def _bottleneck(layers: Layers, x: Any, block: Block) -> Any:
     if architecture.stride_first:
         first, second = second, first
     reduced = block.width // architecture.first_reduction
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(reduced, 1, stride=first),
         block.names("conv1", "bn1"),
     )
-    x = layers.normalized_convolution(
+    x = layers.convolution_unit(
         x,
         Convolution(
             block.width, 3, stride=second, groups=architecture.cardinality
@@ -123,16 +119,6 @@ def _projection(layers: Layers, x: Any, block: Block) -> Any:
     return layers.normalization(x, names[1])
 
 
-def _renamed_copy(layer: Any, name: str) -> keras.layers.Layer:
-    """A new layer of the same configuration, named as checkpoints name it."""
-    if not isinstance(layer, keras.layers.Layer):
-        raise TypeError(
-            "`attention` must return a new layer or None. It returned: "
-            f"{layer!r} (of type {type(layer).__name__})."
-        )
-    return type(layer).from_config({**layer.get_config(), "name": name})
-
-
 def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
     """What stands in front of the first block."""
     for convolution, names in _stem_convolutions(architecture):
@@ -141,7 +127,7 @@ def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
         x = layers.normalization(x, names[1])
         x = layers.activation(x, names[2])
     if architecture.stem_pool == "convolution":
-        return layers.normalized_convolution(
+        return layers.convolution_unit(
             x,
             Convolution(layers.channels(x), 3, stride=2),
             ("maxpool_0", "maxpool_1"),

@@ -100,7 +100,12 @@ class Layers:
             name=f"{pooling}_pool",
         )(x)
 
-    def normalized_convolution(
+    def dense(self, x: Any, units: int, activation: Any, name: str) -> Any:
+        return keras.layers.Dense(
+            units, activation=activation, dtype=self.dtype, name=name
+        )(x)
+
+    def convolution_unit(
         self, x: Any, convolution: Convolution, names: Sequence[str]
     ) -> Any:
         """Convolution, normalization and ReLU.

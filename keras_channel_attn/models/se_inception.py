@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.arguments import image_shape
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.surgery.insertion import insert_attention
 
@@ -35,11 +36,7 @@ def SEInceptionV3(
             `keras.applications.inception_v3.preprocess_input`. The weights are
             those of the network without attention.
         name: String, name of the model. Defaults to `"seinceptionv3"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`.
-        dtype: Dtype or policy of all layers. Defaults to the global policy.
-        use_bias: Boolean, whether the excitation has biases. Defaults to
-            `False`.
+        data_format, dtype, use_bias: As in `SEResNet50`.
 
     Returns:
         A functional `keras.Model`.
@@ -53,6 +50,8 @@ def SEInceptionV3(
     >>> sum(isinstance(layer, SqueezeExcite) for layer in network.layers)
     11
     """
+    if input_shape is not None:
+        input_shape = image_shape("input_shape", input_shape)
     with _global_settings(data_format, dtype):
         plain = keras.applications.InceptionV3(
             include_top=include_top,

@@ -205,7 +205,9 @@ def from_timm(
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of all layers. Defaults to the global policy.
         **options: Other arguments of `ResNet` except `attention`, such as
-            `input_shape`, `pooling`, `classifier_activation`.
+            `input_shape` and `pooling`. `classifier_activation=None` returns
+            logits, as networks of timm do. Its default, `"softmax"`, returns
+            probabilities.
 
     Returns:
         A functional `keras.Model`.

@@ -2,27 +2,23 @@
 
 import collections
 import dataclasses
-import inspect
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_channel_attn.graph import (
     Call,
     Changes,
     Graph,
     IdentityMap,
-    Probe,
     graph_of,
-    is_from_keras,
     is_operation,
     matrix_count,
     rebuild,
 )
 from keras_channel_attn.layers import SqueezeExcite
+from keras_channel_attn.surgery.activation_names import activation_and_factor
 
 _POOLINGS = {
     getattr(keras.layers, f"Global{name}Pooling{rank}D"): pooling
@@ -35,21 +31,6 @@ _MAPS = (
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
-_ACTIVATIONS = (
-    "linear",
-    "relu",
-    "relu6",
-    "silu",
-    "hard_silu",
-    "gelu",
-    "elu",
-    "leaky_relu",
-    "tanh",
-    "sigmoid",
-    "hard_sigmoid",
-)
-# Those that are 0.5 at zero: an identity start doubles them.
-_DOUBLED_GATES = ("sigmoid", "hard_sigmoid")
 
 
 def fuse_squeeze_excite(model: Any) -> Any:
@@ -113,7 +94,7 @@ def fuse_squeeze_excite(model: Any) -> Any:
             block.layer(),
             inputs=[block.inputs],
             weights=block.weights(),
-            trainable=block.reduce.trainable,
+            trainable=block.maps[0].trainable,
         )
     return rebuild(graph, changes)
 
@@ -125,35 +106,30 @@ class _Block:
     inputs: Any  # the tensor that is pooled and multiplied
     members: list[Call]  # from the pooling to the gate
     product: Call
-    reduce: Any  # the layer of the first map
-    expand: Any  # the layer of the second map
-    activation: str
-    gate_activation: str
-    identity_start: bool
+    maps: list[Any]  # the two layers with weights
+    activations: dict[str, Any]  # these arguments of the layer
 
     def layer(self) -> SqueezeExcite:
-        pooling = self.members[0].operation
+        pooling, reduce = self.members[0].operation, self.maps[0]
         return SqueezeExcite(
-            bottleneck_units=self.reduce.kernel.shape[-1],
-            activation=self.activation,
-            use_bias=self.reduce.use_bias,
-            gate_activation=self.gate_activation,
+            bottleneck_units=reduce.kernel.shape[-1],
+            use_bias=reduce.use_bias,
             pooling=_POOLINGS[type(pooling)],
-            identity_start=self.identity_start,
             data_format=pooling.data_format,
-            kernel_regularizer=self.reduce.kernel_regularizer,
-            bias_regularizer=self.reduce.bias_regularizer,
-            dtype=self.reduce.dtype_policy,
+            kernel_regularizer=reduce.kernel_regularizer,
+            bias_regularizer=reduce.bias_regularizer,
+            dtype=reduce.dtype_policy,
             name=self.product.operation.name,
+            **self.activations,
         )
 
     def weights(self) -> list[Any]:
-        arrays = []
-        for linear_map in (self.reduce, self.expand):
-            arrays.append(_matrix(linear_map.kernel))
-            if linear_map.use_bias:
-                arrays.append(keras.ops.convert_to_numpy(linear_map.bias))
-        return arrays
+        # Without the spatial axes of kernels, whose size is 1.
+        return [
+            keras.ops.convert_to_numpy(weight).reshape(weight.shape[-2:])
+            for linear_map in self.maps
+            for weight in linear_map.weights
+        ]
 
 
 def _fusible_blocks(graph: Graph) -> list[_Block]:
@@ -192,51 +168,58 @@ def _block_ending_with(product: Call) -> _Block | None:
     first, second = product.inputs
     for inputs, gates in ((first, second), (second, first)):
         members = product.graph.chain(gates, inputs)
-        if members and (block := _parsed(inputs, members, product)):
+        if members and (block := _block(inputs, members, product)):
             return block
     return None
 
 
-def _parsed(inputs: Any, members: list[Call], product: Call) -> _Block | None:
+def _block(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     """The block that a chain of calls and a product form, or `None`."""
-    if type(members[0].operation) not in _POOLINGS or _has_mask(inputs):
+    maps = [call for call in members if matrix_count(call.operation)]
+    if (
+        type(members[0].operation) not in _POOLINGS
+        or _has_mask(inputs)
+        or any(len(call.outputs) != 1 for call in members)
+        or len(maps) != 2
+        or not all(map(_maps_channels, maps))
+        or not _gates_channels(inputs, members, product)
+    ):
         return None
-    if any(len(call.outputs) != 1 for call in members):
+    layers = [call.operation for call in maps]
+    if not _act_alike(layers, [*members, product]):
         return None
-    maps = [
-        position
-        for position, call in enumerate(members)
-        if matrix_count(call.operation)
-    ]
-    if len(maps) != 2 or not all(_maps_channels(members[at]) for at in maps):
+    activations = _activations(members, maps)
+    if activations is None:
         return None
-    if not _gates_channels(inputs, members, product):
-        return None
-    first, second = maps
-    reduce, expand = members[first].operation, members[second].operation
-    if not _act_alike(reduce, expand, [*members, product]):
-        return None
-    before = _name_of_composition(
-        members[1:first], members[0].outputs[0], keras.activations.linear
+    return _Block(inputs, members, product, layers, activations)
+
+
+def _activations(
+    members: list[Call], maps: list[Call]
+) -> dict[str, Any] | None:
+    """The activations in a chain of calls, as arguments of the layer."""
+    first, second = map(members.index, maps)
+    before, activation, gate = (
+        activation_and_factor(
+            getattr(call.operation, "activation", keras.activations.linear),
+            call.outputs[0],
+            following,
+        )
+        for call, following in (
+            (members[0], members[1:first]),
+            (maps[0], members[first + 1 : second]),
+            (maps[1], members[second + 1 :]),
+        )
     )
-    activation = _name_of_activation(members[first:second])
-    gates = members[second:]
-    gate_activation = _name_of_activation(gates)
-    identity_start = gate_activation is None
-    if identity_start:
-        gate_activation = _name_of_activation(gates, _DOUBLED_GATES, factor=2)
-    if before != "linear" or activation is None or gate_activation is None:
+    if before != ("linear", 1) or gate is None:
         return None
-    return _Block(
-        inputs,
-        members,
-        product,
-        reduce,
-        expand,
-        activation,
-        gate_activation,
-        identity_start,
-    )
+    if activation is None or activation[1] != 1:
+        return None
+    return {
+        "activation": activation[0],
+        "gate_activation": gate[0],
+        "identity_start": gate[1] == 2,
+    }
 
 
 def _gates_channels(inputs: Any, members: list[Call], product: Call) -> bool:
@@ -254,27 +237,31 @@ def _gates_channels(inputs: Any, members: list[Call], product: Call) -> bool:
     )
 
 
-def _act_alike(reduce: Any, expand: Any, calls: list[Call]) -> bool:
+def _act_alike(maps: list[Any], calls: list[Call]) -> bool:
     """Whether one layer can be trained and computed like all of these."""
-    layers = [
-        call.operation
-        for call in calls
-        if isinstance(call.operation, keras.layers.Layer)
-    ]
+    reduce, expand = maps
+    policy = reduce.dtype_policy
     return (
-        reduce.use_bias == expand.use_bias
-        and all(_is_plain(linear_map) for linear_map in (reduce, expand))
-        and reduce.trainable == expand.trainable
-        and _regularizers(reduce) == _regularizers(expand)
+        all(map(_is_plain, maps))
+        and _training_arguments(reduce) == _training_arguments(expand)
+        and policy.quantization_mode is None
         and all(
-            getattr(layer, "activity_regularizer", None) is None
-            and layer.dtype_policy == reduce.dtype_policy
-            for layer in layers
+            getattr(call.operation, "activity_regularizer", None) is None
+            and call.operation.dtype_policy == policy
+            for call in calls
+            if isinstance(call.operation, keras.layers.Layer)
         )
-        and reduce.dtype_policy.quantization_mode is None
-        and all(
-            tensor.dtype == reduce.compute_dtype for tensor in calls[-1].outputs
-        )
+        and calls[-1].outputs[0].dtype == reduce.compute_dtype
+    )
+
+
+def _training_arguments(linear_map: Any) -> tuple[Any, ...]:
+    """What one layer has for both of its linear maps."""
+    return (
+        linear_map.use_bias,
+        linear_map.trainable,
+        keras.regularizers.serialize(linear_map.kernel_regularizer),
+        keras.regularizers.serialize(linear_map.bias_regularizer),
     )
 
 
@@ -294,161 +281,19 @@ def _is_plain(linear_map: Any) -> bool:
 
 def _maps_channels(call: Call) -> bool:
     """Whether a call is one matrix for a vector of channels."""
-    layer, tensor = call.operation, call.inputs[0]
-    return (
-        type(layer) in _MAPS
-        and all(size == 1 for size in layer.kernel.shape[:-2])
-        and _channels(tensor, layer) == layer.kernel.shape[-2]
-    )
-
-
-def _channels(tensor: Any, layer: Any) -> int | None:
-    """All numbers of one sample, if they stand along the axis of channels."""
+    layer, shape = call.operation, call.inputs[0].shape
+    if type(layer) not in _MAPS:
+        return False
+    kernel_shape = layer.kernel.shape
     first = getattr(layer, "data_format", None) == "channels_first"
-    channels = tensor.shape[1 if first else -1]
-    return channels if math.prod(tensor.shape[1:]) == channels else None
-
-
-def _matrix(kernel: Any) -> Any:
-    array = keras.ops.convert_to_numpy(kernel)
-    return array.reshape(array.shape[-2:])
-
-
-def _regularizers(layer: Any) -> list[Any]:
-    return [
-        keras.regularizers.serialize(regularizer)
-        for regularizer in (layer.kernel_regularizer, layer.bias_regularizer)
-    ]
+    channels = shape[1 if first else -1]
+    # All numbers of one sample stand along the axis of channels.
+    return (
+        all(size == 1 for size in kernel_shape[:-2])
+        and math.prod(shape[1:]) == channels == kernel_shape[-2]
+    )
 
 
 def _has_mask(tensor: Any) -> bool:
     # Not public, and the only trace of a mask that Keras carries along.
     return getattr(tensor, "_keras_mask", None) is not None
-
-
-def _name_of_activation(
-    calls: list[Call],
-    names: Sequence[str] = _ACTIVATIONS,
-    factor: float = 1,
-) -> str | None:
-    """Name of the function that follows the matrix of the first call."""
-    linear_map, *others = calls
-    return _name_of_composition(
-        others,
-        linear_map.outputs[0],
-        linear_map.operation.activation,
-        names,
-        factor,
-    )
-
-
-def _name_of_composition(
-    calls: list[Call],
-    tensor: Any,
-    activation: Any,
-    names: Sequence[str] = _ACTIVATIONS,
-    factor: float = 1,
-) -> str | None:
-    """Name of the elementwise function that a chain of calls computes.
-
-    Networks write one function in many ways: it is recognized by its values,
-    which are `factor` times those of the function.
-    """
-    if not all(map(_is_seen_through, calls)):
-        return None
-    if not _has_its_own_gradient(activation, tensor):
-        return None
-    points = _points(tensor.shape)
-    try:
-        # NumPy warns of what is infinite far from zero.
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = _composed(calls, activation, points, tensor.shape[0])
-    except Exception:
-        # It is no function of any such tensor.
-        return None
-    if values.shape[0] != len(points) or values.size != points.size:
-        return None
-    tolerance = 1e-5 if values.dtype == "float32" else 2e-3
-    values = values.astype("float32").reshape(points.shape)
-    for name in names:
-        with np.errstate(over="ignore", invalid="ignore"):
-            expected = keras.activations.get(name)(
-                keras.ops.convert_to_tensor(points)
-            )
-        if np.allclose(
-            values,
-            factor * keras.ops.convert_to_numpy(expected),
-            rtol=tolerance,
-            atol=tolerance**2,
-        ):
-            return name
-    return None
-
-
-def _is_seen_through(call: Call) -> bool:
-    """Whether the values of a call in inference tell all that it does.
-
-    A user's layer may do something else in training. One that drops at random
-    has variables.
-    """
-    operation, tensor = call.operation, call.inputs[0]
-    functions = [
-        value
-        for name, value in vars(operation).items()
-        if inspect.isfunction(value) and not hasattr(type(operation), name)
-    ]
-    return (
-        is_from_keras(type(operation))
-        and not getattr(operation, "variables", ())
-        and not is_operation(operation, "StopGradient")
-        and all(_has_its_own_gradient(one, tensor) for one in functions)
-    )
-
-
-def _has_its_own_gradient(function: Any, tensor: Any) -> bool:
-    """Whether no gradient is stopped inside it, as far as Keras sees."""
-    if is_from_keras(function):
-        return True
-    try:
-        inputs = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
-        graph = keras.Function(inputs, function(inputs))
-    except Exception:
-        # It is written with something else than `keras.ops`.
-        return False
-    return not any(
-        is_operation(operation, "StopGradient")
-        for operation in graph.operations
-    )
-
-
-def _composed(
-    calls: list[Call], activation: Any, points: Any, batch_size: int | None
-) -> Any:
-    """The outputs of a chain of calls, batch by batch if its size is fixed."""
-    probes = [Probe(call) for call in calls]
-    parts = [points]
-    if batch_size:
-        parts = np.split(points, len(points) // batch_size)
-    results = []
-    for part in parts:
-        values = keras.ops.convert_to_numpy(
-            activation(keras.ops.convert_to_tensor(part))
-        )
-        for probe in probes:
-            values = probe([values])
-        results.append(values)
-    return np.concatenate(results)
-
-
-def _points(shape: Any) -> Any:
-    """Numbers to try a function on, different ones for each channel.
-
-    Two functions that differ near zero, or far from it, are not the same.
-    """
-    sizes = np.geomspace(1e-4, 1e4, 151)
-    points = np.concatenate([-sizes[::-1], [0], sizes]).astype("float32")
-    if shape[0]:
-        points = np.resize(points, -(-len(points) // shape[0]) * shape[0])
-    channels = np.arange(math.prod(shape[1:]))[None]
-    steps = np.arange(len(points))[:, None] + channels
-    return points[steps % len(points)].reshape(-1, *shape[1:])

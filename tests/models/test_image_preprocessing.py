@@ -142,6 +142,16 @@ def test_wrong_arguments(arguments, error, message):
         ImagePreprocessing(**arguments)
 
 
+def test_numbers_of_numpy_are_stored_as_those_of_python():
+    layer = ImagePreprocessing(
+        np.int64(8), np.float64(0.5), mean=np.zeros(1), standard_deviation=[1]
+    )
+    config = layer.get_config()
+    assert (config["size"], config["crop"], config["mean"]) == (8, 0.5, (0.0,))
+    assert type(config["size"]) is int
+    assert {type(config["crop"]), type(config["mean"][0])} == {float}
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 3), (1, 8, 8, 4), (1, 3, 8, 8)])
 def test_what_is_no_batch_of_images(shape):
     layer = ImagePreprocessing(8, data_format="channels_last")

@@ -13,6 +13,7 @@ from support.prepared_images import image
 
 from keras_channel_attn import SqueezeExcite, insert_attention, models
 from keras_channel_attn.models.attention import (
+    LayersByStage,
     efficient_channel_attention,
     squeeze_excite,
 )
@@ -206,6 +207,44 @@ def test_other_channels():
     assert model.input_shape == (None, 32, 32, 1)
 
 
+@pytest.mark.parametrize("shape", [(32, 33, 3), [32, 33, 3], (None, 33, 3)])
+def test_sizes_of_numpy(shape):
+    """A network of them has the configuration of one of Python's integers."""
+    arguments = {
+        "depths": (1, 1, 1, 1),
+        "classes": 5,
+        "stem": "deep",
+        "stem_width": 16,
+        "base_width": 32,
+        "cardinality": 2,
+    }
+    integers = {
+        name: np.asarray(value)[()] for name, value in arguments.items()
+    }
+    numpy_shape = shape if None in shape else np.array(shape)
+    keras.utils.clear_session()
+    expected = models.ResNet(**arguments, input_shape=shape)
+    keras.utils.clear_session()
+    actual = models.ResNet(
+        **{**integers, "stem": "deep"}, input_shape=numpy_shape
+    )
+    assert actual.to_json() == expected.to_json()
+
+
+def test_attention_is_built_once():
+    """The builder names the layers of this package when it makes them."""
+    calls = []
+
+    class Counted(SqueezeExcite):
+        def __init__(self, *args, **kwargs):
+            calls.append(kwargs["name"])
+            super().__init__(*args, **kwargs)
+
+    attention = LayersByStage(Counted, [{}] * 4)
+    models.ResNet((1, 1, 1, 1), attention=attention, block="basic")
+    assert calls == [f"layer{stage}_0_se" for stage in (1, 2, 3, 4)]
+
+
 def test_input_tensor(networks):
     inputs = keras.Input((40, 40, 3))
     x = keras.layers.Rescaling(2.0)(inputs)
@@ -376,6 +415,11 @@ def test_trains():
         ({"cardinality": 0}, ValueError, "`cardinality`"),
         ({"stem_width": "64"}, TypeError, "`stem_width`"),
         ({"include_top": "no"}, TypeError, "`include_top`"),
+        ({"input_shape": 64}, TypeError, "`input_shape`"),
+        ({"input_shape": "64"}, TypeError, "`input_shape`"),
+        ({"input_shape": (64, 64)}, ValueError, "`input_shape`"),
+        ({"input_shape": (64.0, 64, 3)}, TypeError, "`input_shape`"),
+        ({"input_shape": (-64, 64, 3)}, ValueError, "`input_shape`"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):

@@ -26,6 +26,7 @@ from keras_channel_attn import (
     remove_attention,
     replace_attention,
 )
+from keras_channel_attn.surgery import activation_names
 
 # In Keras' own models
 
@@ -238,6 +239,14 @@ def test_variants_compute_the_same(build):
 def test_variants_keep_the_number_of_parameters(build):
     model = network(build)
     assert fuse_squeeze_excite(model).count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("build", [convolutions, reshaped_first, operator])
+def test_activations_with_a_name_are_not_computed(build, monkeypatch):
+    monkeypatch.setattr(activation_names, "_points", None)
+    assert attention_of(fuse_squeeze_excite(network(build)))
+    with pytest.raises(TypeError, match="not callable"):
+        fuse_squeeze_excite(network(activation_written_out))
 
 
 @pytest.mark.parametrize("build", [convolutions, kept_dense, maximum])
