@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from keras_channel_attn.analysis.shapes import (
     ShapedCall,
     shaped_calls,
 )
-from keras_channel_attn.graph import graph_of
+from keras_channel_attn.graph import graph_of, warn
 from keras_channel_attn.layers import ChannelAttention
 
 _CONVENTION = """\
@@ -164,7 +163,7 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
     shapes = _input_shapes(model, input_shape)
     rows: list[LayerCosts] = []
     counted: set[int] = set()
-    calls = list(shaped_calls(graph, shapes))
+    calls = shaped_calls(graph, shapes)
     # A model with a fixed batch size is computed with it.
     batch = shapes[0][0]
     for call, path in zip(
@@ -183,10 +182,9 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         layers=rows,
     )
     if costs.uncounted:
-        warnings.warn(
+        warn(
             "The multiply-adds of these layers are unknown and not in the "
-            f"sums: {costs.uncounted}.",
-            stacklevel=2,
+            f"sums: {costs.uncounted}."
         )
     return costs
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,10 +14,17 @@ from keras_channel_attn.graph import (
     Graph,
     IdentityMap,
     graph_of,
+    interpret,
     is_model,
+    new_input,
+    warn,
+)
+from keras_channel_attn.graph.keras_internals import (
+    functional_model,
+    names_kept,
+    sync_jax_state,
 )
 from keras_channel_attn.graph.operations import inner_layers
-from keras_channel_attn.graph.tensors import with_tensors_replaced
 from keras_channel_attn.layers import ChannelAttention
 
 
@@ -87,8 +93,9 @@ def attention_scores(
     _check_any(graph, calls)
     chosen = _chosen(graph, calls, layers)
     calls = [call for call in calls if call.operation in chosen]
-    predictor = _Predictor(graph, chosen)
-    with _unchanged(model, predictor):
+    with names_kept():
+        predictor = _Predictor(graph, chosen)
+    with _unchanged(model, predictor), names_kept():
         scores = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
@@ -118,35 +125,34 @@ class _Predictor(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
         scores: list[Any] = []
-        self._run(self._graph, (inputs,), {}, scores)
-        return scores
 
-    def _run(
-        self, graph: Graph, args: Any, kwargs: Any, scores: list[Any]
-    ) -> list[Any]:
-        """The outputs of a model; the scores in it are appended to a list."""
-        tensors = IdentityMap()
-        entered = self._entry_of[graph.model](*args, **kwargs)
-        _assign(tensors, graph.model.inputs, keras.tree.flatten(entered))
-        for call in graph.calls:
-            args, kwargs = with_tensors_replaced(
-                (call.args, call.kwargs), tensors
-            )
+        def apply(call: Call, arrays: IdentityMap) -> Any:
+            args, kwargs = call.arguments(arrays)
             if isinstance(call.operation, keras.layers.Layer):
                 # Inference, whatever was recorded: as `predict` does.
                 kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-            if call.inner is not None:
-                outputs = self._run(call.inner, args, kwargs, scores)
-            elif call.operation in self._chosen:
-                kwargs = {**kwargs, "return_attention_scores": True}
-                outputs = call.operation(*args, **kwargs)
-                scores.append(_single_precision(outputs[1]))
-            else:
-                outputs = call.operation(*args, **kwargs)
+            if call.operation not in self._chosen:
+                return call.operation(*args, **kwargs)
+            kwargs = {**kwargs, "return_attention_scores": True}
+            outputs = call.operation(*args, **kwargs)
+            scores.append(_single_precision(outputs[1]))
             # A call without scores among its outputs has one tensor.
-            flat = keras.tree.flatten(outputs)[: len(call.outputs)]
-            _assign(tensors, call.outputs, flat)
-        return [tensors[tensor] for tensor in graph.outputs]
+            return outputs[: len(call.outputs)]
+
+        interpret(
+            self._graph,
+            keras.tree.flatten(self._entry_of[self._graph.model](inputs)),
+            apply,
+            self._enter,
+        )
+        return scores
+
+    def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
+        args, kwargs = call.arguments(arrays)
+        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+        return keras.tree.flatten(
+            self._entry_of[call.operation](*args, **kwargs)
+        )
 
 
 def _entry(model: Any) -> Any:
@@ -155,22 +161,8 @@ def _entry(model: Any) -> Any:
     Keras matches names, adjusts ranks and converts dtypes before the first
     layer is called.
     """
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=tensor.shape,
-            dtype=tensor.dtype,
-            sparse=tensor.sparse,
-            name=tensor.name,
-        ),
-        model.input,
-    )
-    outputs = [
-        keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
-        for position, tensor in enumerate(keras.tree.flatten(inputs))
-    ]
-    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+    inputs = keras.tree.map_structure(new_input, functional_model(model).input)
+    return keras.Model(inputs, inputs, name=f"{model.name}_inputs")
 
 
 def _single_precision(scores: Any) -> Any:
@@ -179,13 +171,6 @@ def _single_precision(scores: Any) -> Any:
     if dtype in ("float16", "bfloat16"):
         return keras.ops.cast(scores, "float32")
     return scores
-
-
-def _assign(
-    tensors: IdentityMap, symbolic: Sequence[Any], values: Sequence[Any]
-) -> None:
-    for tensor, value in zip(symbolic, values, strict=True):
-        tensors[tensor] = value
 
 
 def _attention_calls(graph: Graph) -> Iterator[Call]:
@@ -281,9 +266,7 @@ def _check_any(graph: Graph, calls: list[Call]) -> None:
             )
         )
     if hidden:
-        warnings.warn(
-            f"Some attention scores are missing. {inside}", stacklevel=3
-        )
+        warn(f"Some attention scores are missing. {inside}")
 
 
 def _holds_attention(operation: Any) -> bool:
@@ -313,7 +296,7 @@ def _unchanged(model: Any, predictor: Any) -> Iterator[None]:
             for variable, value in values:
                 if not value.is_deleted():
                     variable.assign(value)
-            predictor.jax_state_sync()
+            sync_jax_state(predictor)
         raise
     finally:
         for module, mode in zip(modules, modes, strict=True):

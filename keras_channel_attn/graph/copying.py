@@ -1,24 +1,26 @@
 """A layer or operation made again from its configuration."""
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
     is_from_keras,
     is_model,
     operations_of,
 )
+from keras_channel_attn.graph.snapshots import Snapshot
 
 _DETAIL_LENGTH = 200
 
 
 def copy_of(
     operation: Any,
+    copy_of_model: Callable[[Any], Any],
     shared: Callable[[Any], Any] = lambda layer: None,
     configuration: dict[str, Any] | None = None,
 ) -> Any:
@@ -29,6 +31,8 @@ def copy_of(
 
     Args:
         operation: Layer or operation.
+        copy_of_model: Callable from a functional model inside a layer to a
+            copy: see `Snapshot`.
         shared: Callable from a layer that the operation holds to the copy that
             it has already, or `None`. Defaults to a function that returns
             `None`: all layers inside are made again.
@@ -44,15 +48,34 @@ def copy_of(
             f"{type(operation).__name__}) cannot be copied: its `call` was "
             "replaced on this object. Write a class with that `call`."
         )
-    with _named_callables(operation) as callables, _same_remat(operation):
-        custom_objects = {**_own_classes(operation), **callables}
-        try:
-            with keras.saving.custom_object_scope(custom_objects):
-                copy = _from_config(operation, shared, changes)
-        except Exception as error:
-            raise ValueError(_cannot_be_copied(operation, error)) from error
-        _put_back(copy, callables)
-    _share(operation, copy, shared)
+
+    def copy_of_inner(layer: Any) -> Any:
+        copy = shared(layer)
+        if copy is None:
+            copy = built(layer, copy_of(layer, copy_of_model, shared))
+        return copy
+
+    snapshot = Snapshot(operation, copy_of_model)
+    custom_objects = {**_own_classes(operation), **snapshot.custom_objects}
+    try:
+        with (
+            rematerialization(operation),
+            keras.saving.custom_object_scope(custom_objects),
+        ):
+            copy = _from_config(operation, snapshot, copy_of_inner, changes)
+    except Exception as error:
+        raise ValueError(_cannot_be_copied(operation, error)) from error
+    snapshot.put_back(copy)
+    places = dict(inner_layers(copy))
+    for place, inner in inner_layers(operation):
+        held = places.get(place)
+        if place and held is not None:
+            # The configuration may hold the layer itself.
+            is_inner = snapshot.original(held) is inner
+            other = copy_of_inner(inner) if is_inner else shared(inner)
+            if other is not None and other is not held:
+                for holder in places.values():
+                    _replace_held(holder, held, other)
     _rename_inner(operation, copy)
     return copy
 
@@ -71,19 +94,22 @@ def _rename_inner(layer: Any, copy: Any) -> None:
 
 
 def _from_config(
-    layer: Any, shared: Callable[[Any], Any], changes: dict[str, Any]
+    layer: Any,
+    snapshot: Snapshot,
+    copy_of_inner: Callable[[Any], Any],
+    changes: dict[str, Any],
 ) -> Any:
     kind = type(layer)
     if isinstance(layer, keras.layers.Lambda):
         # Its functions are those of a model that is in memory already.
-        return kind.from_config(layer.get_config(), safe_mode=False)
+        return kind.from_config(snapshot.layer.get_config(), safe_mode=False)
     if kind.get_config is not keras.layers.Layer.get_config:
-        return kind.from_config({**layer.get_config(), **changes})
+        return kind.from_config({**snapshot.layer.get_config(), **changes})
     try:
         # Keras records arguments that are numbers or strings.
         config = layer.get_config()
     except NotImplementedError:
-        config = _arguments(layer, shared)
+        config = _arguments(layer, copy_of_inner)
     return _constructed(layer, config)
 
 
@@ -108,7 +134,9 @@ def _constructed(layer: Any, config: dict[str, Any]) -> Any:
     return copy
 
 
-def _arguments(layer: Any, shared: Callable[[Any], Any]) -> dict[str, Any]:
+def _arguments(
+    layer: Any, copy_of_inner: Callable[[Any], Any]
+) -> dict[str, Any]:
     """The arguments of a layer without `get_config`, from its attributes.
 
     Keras' convention is one attribute for each argument, of the same name.
@@ -130,7 +158,7 @@ def _arguments(layer: Any, shared: Callable[[Any], Any]) -> dict[str, Any]:
         if isinstance(value, keras.Variable):
             raise TypeError(f"its argument `{name}` is a variable.")
         if isinstance(value, keras.layers.Layer):
-            value = shared(value) or built(value, copy_of(value, shared))
+            value = copy_of_inner(value)
         config[name] = value
     return config
 
@@ -145,23 +173,6 @@ def built(layer: Any, copy: Any) -> Any:
             # Its layers are built when it is called.
             copy(keras.Input(batch_shape=shapes["input_shape"]))
     return copy
-
-
-def _share(layer: Any, copy: Any, shared: Callable[[Any], Any]) -> None:
-    """Let a copy hold the copies of layers that others hold or call too."""
-    places = dict(inner_layers(copy))
-    for place, inner in inner_layers(layer):
-        held = places.get(place)
-        if not place or held is None:
-            continue
-        other = shared(inner)
-        if other is None and held is inner:
-            # The configuration holds the layer itself.
-            other = built(inner, copy_of(inner, shared))
-        if other is None or other is held:
-            continue
-        for holder in places.values():
-            _replace_held(holder, held, other)
 
 
 def _replace_held(holder: Any, old: Any, new: Any) -> None:
@@ -202,60 +213,6 @@ def _cannot_be_copied(layer: Any, error: Exception) -> str:
     )
 
 
-@contextlib.contextmanager
-def _named_callables(layer: Any) -> Iterator[dict[str, Any]]:
-    """Give the user's callables in a layer names that mean no other object.
-
-    Keras saves a callable by its name, which may be that of one of its own or
-    of another one in the same layer, and a lambda as bytecode. While this
-    context is active, functions with unique names stand in their place.
-
-    Yields:
-        Dictionary from each of these names to the callable.
-    """
-    callables: dict[str, Any] = {}
-    replaced = []
-    try:
-        for place, inner in inner_layers(layer):
-            for name, value in list(vars(inner).items()):
-                if _is_users_callable(inner, name, value):
-                    unique = f"keras_channel_attn_{place}.{name}"
-                    callables[unique] = value
-                    replaced.append((inner, name, value))
-                    vars(inner)[name] = _stand_in(value, unique)
-        yield callables
-    finally:
-        for inner, name, value in replaced:
-            vars(inner)[name] = value
-
-
-def _is_users_callable(layer: Any, name: str, value: Any) -> bool:
-    if isinstance(value, (type, keras.layers.Layer, keras.Variable)):
-        return False
-    if inspect.ismethod(value) or callable(getattr(type(layer), name, None)):
-        # Its own method, which Keras wraps for each layer.
-        return False
-    if inspect.isfunction(value):
-        return not is_from_keras(value)
-    return callable(value) and not is_from_keras(type(value))
-
-
-def _stand_in(value: Any, name: str) -> Any:
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        return value(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
-
-
-def _put_back(copy: Any, callables: dict[str, Any]) -> None:
-    """Replace the stand-ins that a configuration handed on as they are."""
-    for _, inner in inner_layers(copy):
-        for name, value in list(vars(inner).items()):
-            if inspect.isfunction(value) and value.__name__ in callables:
-                vars(inner)[name] = callables[value.__name__]
-
-
 def _own_classes(layer: Any) -> dict[str, type]:
     """The classes of a user in a layer, which need not be registered."""
     return {
@@ -263,19 +220,6 @@ def _own_classes(layer: Any) -> dict[str, type]:
         for _, inner in inner_layers(layer)
         if not is_from_keras(type(inner))
     }
-
-
-def _same_remat(layer: Any) -> contextlib.AbstractContextManager[Any]:
-    """The rematerialization that a layer was made under."""
-    # Not public: a layer does not tell its `RematScope` otherwise.
-    mode = getattr(layer, "_remat_mode", None)
-    if mode is None:
-        return contextlib.nullcontext()
-    return keras.RematScope(
-        mode=mode.mode,
-        output_size_threshold=mode.output_size_threshold,
-        layer_names=mode.layer_names,
-    )
 
 
 def _copy_of_function(operation: Any, changes: dict[str, Any]) -> Any:

@@ -22,6 +22,7 @@ from keras_channel_attn.graph import (
     matrix_count,
     rebuild,
 )
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import SqueezeExcite
 
 _POOLINGS = {
@@ -185,7 +186,7 @@ def _fusible_blocks(graph: Graph) -> list[_Block]:
 def _block_ending_with(product: Call) -> _Block | None:
     operation = product.operation
     multiplies = type(operation) is keras.layers.Multiply or is_operation(
-        operation, "Multiply"
+        operation, "multiply"
     )
     if not multiplies or len(product.inputs) != 2:
         return None
@@ -199,7 +200,9 @@ def _block_ending_with(product: Call) -> _Block | None:
 
 def _parsed(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     """The block that a chain of calls and a product form, or `None`."""
-    if type(members[0].operation) not in _POOLINGS or _has_mask(inputs):
+    if type(members[0].operation) not in _POOLINGS or (
+        mask_of(inputs) is not None
+    ):
         return None
     if any(len(call.outputs) != 1 for call in members):
         return None
@@ -321,11 +324,6 @@ def _regularizers(layer: Any) -> list[Any]:
     ]
 
 
-def _has_mask(tensor: Any) -> bool:
-    # Not public, and the only trace of a mask that Keras carries along.
-    return getattr(tensor, "_keras_mask", None) is not None
-
-
 def _name_of_activation(
     calls: list[Call],
     names: Sequence[str] = _ACTIVATIONS,
@@ -400,7 +398,7 @@ def _is_seen_through(call: Call) -> bool:
     return (
         is_from_keras(type(operation))
         and not getattr(operation, "variables", ())
-        and not is_operation(operation, "StopGradient")
+        and not is_operation(operation, "stop_gradient")
         and all(_has_its_own_gradient(one, tensor) for one in functions)
     )
 
@@ -416,7 +414,7 @@ def _has_its_own_gradient(function: Any, tensor: Any) -> bool:
         # It is written with something else than `keras.ops`.
         return False
     return not any(
-        is_operation(operation, "StopGradient")
+        is_operation(operation, "stop_gradient")
         for operation in graph.operations
     )
 

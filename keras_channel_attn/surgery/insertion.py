@@ -1,6 +1,5 @@
 """Attention inserted into networks, and the places for it."""
 
-import warnings
 from typing import Any
 
 from keras_channel_attn.graph import (
@@ -8,7 +7,9 @@ from keras_channel_attn.graph import (
     check_classes,
     graph_of,
     rebuild,
+    warn,
 )
+from keras_channel_attn.graph.keras_internals import names_kept
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.sites import find_sites
 
@@ -46,7 +47,8 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
     >>> attention_sites(model)
     ['conv']
     """
-    sites = find_sites(graph_of(model), where)
+    with names_kept():
+        sites = find_sites(graph_of(model), where)
     # Sites that share an attention layer are one place.
     return list({site.key: site.path for site in sites}.values())
 
@@ -125,7 +127,6 @@ def insert_attention(
     """
     graph = graph_of(model)
     layers = AttentionLayers(attention, graph)
-    check_classes(graph, ())
     sites = find_sites(graph, where)
     check_classes(graph, [site.source for site in sites])
     changes = Changes()
@@ -153,8 +154,7 @@ def _warn_of_renamed_outputs(model: Any, copy: Any) -> None:
             if old != new
         }
         if renamed:
-            warnings.warn(
+            warn(
                 "Attention after an output layer changes the name of the "
-                f"output: {renamed}. Use the new names in `compile(loss=...)`.",
-                stacklevel=3,
+                f"output: {renamed}. Use the new names in `compile(loss=...)`."
             )

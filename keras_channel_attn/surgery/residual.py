@@ -15,9 +15,10 @@ from keras_channel_attn.graph import (
     is_from_keras,
     is_operation,
     matrix_count,
+    snake_name,
 )
 
-_ATTENTION_OPERATIONS = ("Matmul", "Einsum", "DotProductAttention")
+_ATTENTION_OPERATIONS = ("matmul", "einsum", "dot_product_attention")
 # Random numbers per input that a layer is tried with; large images repeat them.
 _NUMBERS = 2**16
 
@@ -124,7 +125,7 @@ class ResidualBranches:
     def _adds(self, call: Call) -> bool:
         operation = call.operation
         if isinstance(operation, keras.layers.Add) or is_operation(
-            operation, "Add"
+            operation, "add"
         ):
             return True
         if not isinstance(operation, keras.layers.Layer):
@@ -179,7 +180,7 @@ def _attends_to_positions(call: Call) -> bool:
         )
     # A product with a weight is a linear map, one of two tensors is attention.
     return (
-        type(operation).__name__ in _ATTENTION_OPERATIONS
+        snake_name(operation) in _ATTENTION_OPERATIONS
         and len(_distinct(call.inputs)) > 1
     )
 

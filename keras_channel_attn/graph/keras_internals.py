@@ -1,0 +1,233 @@
+"""All that the package reads of Keras beyond its public names.
+
+A version of Keras that changes one of these breaks this file, and
+`tests/graph/test_keras_internals.py` says which. No other file may read them.
+"""
+
+import collections
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+
+# What Keras adds to a model that is compiled and used: no list of it is public.
+_ATTRIBUTES_OF_USED_MODELS = {
+    *("history", "optimizer", "stop_training"),
+    *("stop_evaluating", "stop_predicting"),
+    *("_compile_config", "_compiled_trainable_state"),
+    *("_eval_epoch_iterator", "_functional", "_jax_state", "_modules"),
+}
+
+
+class RecordedCall(NamedTuple):
+    """What Keras recorded of one call of a layer or operation."""
+
+    operation: Any
+    args: Any
+    kwargs: Any
+    outputs: list[Any]
+
+
+def recorded_calls(model: Any) -> list[RecordedCall]:
+    """The calls of a model, in the order of computation.
+
+    The calls of one layer are in the order in which they were made: Keras
+    numbers them, and a copy has the same numbers. Nothing public lists the
+    calls of a model.
+    """
+    by_depth = functional_model(model)._nodes_by_depth
+    nodes = [
+        node
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+    ]
+    return [
+        RecordedCall(
+            node.operation,
+            node.arguments.args,
+            node.arguments.kwargs,
+            list(node.outputs),
+        )
+        for node in _in_order(nodes)
+        if not node.is_input
+    ]
+
+
+def _in_order(nodes: list[Any]) -> list[Any]:
+    """Nodes after those that they depend on and earlier calls of the layer."""
+    earlier = _earlier_calls(nodes)
+    ordered: list[Any] = []
+    done: set[int] = set()
+    for node in nodes:
+        waiting = [node]
+        while waiting:
+            current = waiting[-1]
+            left = [
+                before
+                for before in (*current.parent_nodes, *earlier[id(current)])
+                if id(before) in earlier and id(before) not in done
+            ]
+            if left:
+                waiting += left
+                continue
+            waiting.pop()
+            if id(current) not in done:
+                done.add(id(current))
+                ordered.append(current)
+    return ordered
+
+
+def _earlier_calls(nodes: list[Any]) -> dict[int, list[Any]]:
+    """From each node, by identity, to the one of the same layer before it."""
+    of_operation: dict[Any, list[Any]] = {}
+    for node in nodes:
+        of_operation.setdefault(node.operation, []).append(node)
+    earlier: dict[int, list[Any]] = {}
+    for operation, calls in of_operation.items():
+        if len(calls) > 1:
+            made = {
+                id(node): number
+                for number, node in enumerate(operation._inbound_nodes)
+            }
+            calls.sort(key=lambda node: made[id(node)])
+        for node, before in zip(calls, [None, *calls], strict=False):
+            earlier[id(node)] = [] if before is None else [before]
+    return earlier
+
+
+def has_been_called(layer: Any) -> bool:
+    """Whether a layer stands in a network: nothing public tells it.
+
+    `layer.output` raises the same error for no call and for several.
+    """
+    return bool(getattr(layer, "_inbound_nodes", ()))
+
+
+def input_layer_of(tensor: Any) -> Any:
+    """The input layer of a tensor, or `None`.
+
+    A tensor has no public reference to the layer that made it.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    layer = None if history is None else history.operation
+    return layer if isinstance(layer, keras.layers.InputLayer) else None
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that comes with a tensor, or `None`.
+
+    This attribute is the only trace of a mask that Keras passes on.
+    """
+    return getattr(tensor, "_keras_mask", None)
+
+
+def rematerialization(layer: Any) -> contextlib.AbstractContextManager[Any]:
+    """A context with the `keras.RematScope` that a layer was made in.
+
+    A layer has no public attribute for it.
+    """
+    mode = getattr(layer, "_remat_mode", None)
+    if mode is None:
+        return contextlib.nullcontext()
+    return keras.RematScope(
+        mode=mode.mode,
+        output_size_threshold=mode.output_size_threshold,
+        layer_names=mode.layer_names,
+    )
+
+
+def sync_jax_state(model: Any) -> None:
+    """Move values that `predict` took on JAX back into the variables.
+
+    Keras does it at the end of `predict`, and not after an error.
+    """
+    model.jax_state_sync()
+
+
+def functional_model(model: Any) -> Any:
+    """The functional model that computes a sequential one.
+
+    A new one could be made of public names. It would move the counters of
+    names, and its tensors would be in a graph of their own.
+    """
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model
+
+
+def sequential_model(kind: type, functional: Any, name: str) -> Any:
+    """A sequential model of the layers and calls of a functional one.
+
+    The public constructor would call each layer a second time, so that
+    `layer.output` would be ambiguous.
+    """
+    (tensor,) = functional.inputs
+    model = kind(name=name)
+    model.add(input_layer_of(tensor), rebuild=False)
+    model.build(tensor.shape)
+    for layer in functional.layers[1:]:
+        model.add(layer, rebuild=False)
+    model._functional = functional
+    model.built = True
+    return model
+
+
+@functools.cache
+def functional_class() -> Any:
+    """The class of what `keras.Model` returns for inputs and outputs."""
+    return type(_model())
+
+
+@functools.cache
+def attributes_of_any_model(sequential: bool) -> set[str]:
+    """Names of the attributes that Keras gives to any model."""
+    model = _model()
+    if sequential:
+        model = keras.Sequential(model.layers)
+    return {*attributes_of(model), *_ATTRIBUTES_OF_USED_MODELS}
+
+
+def _model() -> Any:
+    with names_kept():
+        inputs = keras.Input((1,))
+        return keras.Model(inputs, keras.layers.Identity()(inputs))
+
+
+def attributes_of(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer, inner layers included.
+
+    On torch these are not in the dictionary of an object, but in one inside.
+    """
+    return {**vars(layer), **vars(layer).get("_modules", {})}
+
+
+def argument(operation: Any, name: str) -> Any:
+    """An argument that a function of `keras.ops` was called with.
+
+    An operation keeps those that are no tensors as attributes of the same
+    names, which are not documented: `pad_width` of `keras.ops.pad`.
+    """
+    return getattr(operation, name)
+
+
+@contextlib.contextmanager
+def names_kept() -> Iterator[None]:
+    """Restore the counters of names at the end.
+
+    Keras numbers layers and tensors that have no name. After a function that
+    only reads a model, the next layer has the name that it had without. The
+    counters can be increased by public functions, and not read.
+    """
+    state = sys.modules[keras.utils.clear_session.__module__]
+    counters = state.get_global_attribute(
+        "object_name_uids", collections.defaultdict(int), set_to_default=True
+    )
+    before = dict(counters)
+    try:
+        yield
+    finally:
+        counters.clear()
+        counters.update(before)
