@@ -127,32 +127,32 @@ class _Predictor(keras.Model):
         scores: list[Any] = []
 
         def apply(call: Call, arrays: IdentityMap) -> Any:
-            args, kwargs = call.arguments(arrays)
-            if isinstance(call.operation, keras.layers.Layer):
-                # Inference, whatever was recorded: as `predict` does.
-                kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+            args, kwargs = _arguments(call, arrays)
             if call.operation not in self._chosen:
                 return call.operation(*args, **kwargs)
-            kwargs = {**kwargs, "return_attention_scores": True}
+            kwargs["return_attention_scores"] = True
             outputs = call.operation(*args, **kwargs)
             scores.append(_single_precision(outputs[1]))
             # A call without scores among its outputs has one tensor.
             return outputs[: len(call.outputs)]
 
-        interpret(
-            self._graph,
-            keras.tree.flatten(self._entry_of[self._graph.model](inputs)),
-            apply,
-            self._enter,
-        )
+        entry = self._entry_of[self._graph.model]
+        inputs = keras.tree.flatten(entry(inputs))
+        interpret(self._graph, inputs, apply, self._enter)
         return scores
 
     def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
-        args, kwargs = call.arguments(arrays)
+        args, kwargs = _arguments(call, arrays)
+        entry = self._entry_of[call.operation]
+        return keras.tree.flatten(entry(*args, **kwargs))
+
+
+def _arguments(call: Call, arrays: IdentityMap) -> tuple[Any, dict[str, Any]]:
+    args, kwargs = call.arguments(arrays)
+    if isinstance(call.operation, keras.layers.Layer):
+        # Inference, whatever was recorded: as `predict` does.
         kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-        return keras.tree.flatten(
-            self._entry_of[call.operation](*args, **kwargs)
-        )
+    return args, kwargs
 
 
 def _entry(model: Any) -> Any:

@@ -145,9 +145,10 @@ def _function_named(name: str, value: Any) -> Any:
         stand_in.__kwdefaults__ = value.__kwdefaults__
         stand_in.__module__ = value.__module__
     else:
-
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
-            return value(*args, **kwargs)
-
+        stand_in = _function_that_calls(value)
     stand_in.__name__ = stand_in.__qualname__ = name
     return stand_in
+
+
+def _function_that_calls(value: Any) -> types.FunctionType:
+    return lambda *args, **kwargs: value(*args, **kwargs)
