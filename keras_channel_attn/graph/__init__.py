@@ -1,8 +1,8 @@
 """Functional models as graphs: the only code that walks through a model.
 
 `Graph` lists the calls of a model, `interpret` runs over them with values of
-any kind, `Probe` finds out what one of them computes, and `rebuild` makes a copy
-of the model with `Changes`.
+any kind, `Probe` finds out what one of them computes, and `rebuild` makes a
+copy of the model with `Changes`.
 """
 
 from keras_channel_attn.graph.calls import (

@@ -150,5 +150,5 @@ def _function_named(name: str, value: Any) -> Any:
     return stand_in
 
 
-def _function_that_calls(value: Any) -> types.FunctionType:
+def _function_that_calls(value: Any) -> Any:
     return lambda *args, **kwargs: value(*args, **kwargs)

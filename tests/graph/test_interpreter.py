@@ -1,4 +1,4 @@
-"""The interpreter: one run over the calls of a model, with any kind of value."""
+"""The interpreter: it runs over the calls of a model with any kind of value."""
 
 import keras
 import numpy as np
