@@ -21,7 +21,7 @@ from keras_channel_attn.graph import (
 )
 from keras_channel_attn.graph.keras_internals import (
     functional_model,
-    names_kept,
+    keep_names,
     sync_jax_state,
 )
 from keras_channel_attn.graph.operations import inner_layers
@@ -93,9 +93,9 @@ def attention_scores(
     _check_any(graph, calls)
     chosen = _chosen(graph, calls, layers)
     calls = [call for call in calls if call.operation in chosen]
-    with names_kept():
+    with keep_names():
         predictor = _Predictor(graph, chosen)
-    with _unchanged(model, predictor), names_kept():
+    with _unchanged(model, predictor), keep_names():
         scores = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph, IdentityMap, interpret
-from keras_channel_attn.graph.keras_internals import names_kept
+from keras_channel_attn.graph.keras_internals import keep_names
 
 Shape = tuple[int, ...]
 
@@ -58,7 +58,7 @@ def shaped_calls(
         calls.append(shaped)
         return shaped.specification
 
-    with names_kept():
+    with keep_names():
         inputs = [
             keras.KerasTensor(shape, dtype=tensor.dtype, sparse=tensor.sparse)
             for shape, tensor in zip(

@@ -1,7 +1,7 @@
 """The Python attributes of a model, carried over to its copy.
 
-Libraries hang on a functional model what belongs to it: strides of a backbone,
-tensors at the ends of its stages, layers beside the graph.
+Libraries set attributes of functional models: the strides of a backbone, the
+tensors at the ends of its stages, layers that are not in the graph.
 """
 
 import functools
@@ -116,7 +116,7 @@ def _counterpart(value: Any, current: Any, counterparts: Counterparts) -> Any:
         current.state.assign(keras.ops.copy(value.state.value))
         return current
     if isinstance(value, keras.KerasTensor):
-        found = counterparts.tensor(value)
+        found = counterparts.tensors.get(value)
     elif isinstance(value, keras.layers.Layer):
         same_kind = type(current) is type(value)
         found = counterparts.layer(value, current if same_kind else None)
@@ -157,7 +157,7 @@ def _entries(container: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _variable(variable: Any, current: Any, counterparts: Counterparts) -> Any:
-    of_layer = counterparts.variable(variable)
+    of_layer = counterparts.variables.get(variable)
     if of_layer is not None:
         return of_layer
     if isinstance(current, keras.Variable):

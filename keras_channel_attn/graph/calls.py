@@ -20,8 +20,8 @@ from keras_channel_attn.graph.operations import (
 )
 from keras_channel_attn.graph.tensors import (
     IdentityMap,
+    replace_tensors,
     symbolic_tensors,
-    with_tensors_replaced,
 )
 
 _DATA_FORMATS = ("channels_last", "channels_first")
@@ -57,7 +57,7 @@ class Call:
 
     def arguments(self, values: IdentityMap) -> tuple[Any, Any]:
         """`args` and `kwargs` with values in the place of tensors."""
-        args, kwargs = with_tensors_replaced((self.args, self.kwargs), values)
+        args, kwargs = replace_tensors((self.args, self.kwargs), values)
         return args, kwargs
 
 

@@ -52,7 +52,7 @@ def copy_of(
     def copy_of_inner(layer: Any) -> Any:
         copy = shared(layer)
         if copy is None:
-            copy = built(layer, copy_of(layer, copy_of_model, shared))
+            copy = build_as(layer, copy_of(layer, copy_of_model, shared))
         return copy
 
     snapshot = Snapshot(operation, copy_of_model)
@@ -163,7 +163,7 @@ def _arguments(
     return config
 
 
-def built(layer: Any, copy: Any) -> Any:
+def build_as(layer: Any, copy: Any) -> Any:
     """The copy of a layer that is not called yet, with its variables."""
     shapes = layer.get_build_config() if layer.built else None
     if shapes and not copy.built:

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.copying import built
+from keras_channel_attn.graph.copying import build_as
 from keras_channel_attn.graph.layer_copies import LayerCopies
 from keras_channel_attn.graph.operations import is_model
 from keras_channel_attn.graph.state import LayerPair
-from keras_channel_attn.graph.tensors import IdentityMap, with_tensors_replaced
+from keras_channel_attn.graph.tensors import IdentityMap, replace_tensors
 
 
 class Counterparts:
@@ -19,20 +19,21 @@ class Counterparts:
         models: Dictionary from each model that was copied call by call to its
             copy.
         tensors: `IdentityMap` from tensors to those of the copy.
+
+    Attributes:
+        tensors: As above.
+        variables: `IdentityMap` from variables to those of the copy.
     """
 
     def __init__(
-        self,
-        copies: LayerCopies,
-        models: dict[Any, Any],
-        tensors: IdentityMap,
+        self, copies: LayerCopies, models: dict[Any, Any], tensors: IdentityMap
     ) -> None:
+        self.tensors = tensors
+        self.variables = IdentityMap()
         self._copies = copies
         self._models = models
-        self._tensors = tensors
-        self._pairs: dict[Any, LayerPair] = {}
         self._layers: dict[Any, Any] = {}
-        self._variables = IdentityMap()
+        self._pairs: dict[Any, LayerPair] = {}
         self.layer_pairs()
 
     def layer_pairs(self) -> list[LayerPair]:
@@ -42,23 +43,14 @@ class Counterparts:
             if not is_layer or original in self._pairs:
                 continue
             self._layers.setdefault(original, copy)
-            if original in self._models:
-                continue
-            pair = LayerPair(original, copy, self._copies.values)
-            self._pairs[original] = pair
-            for layer, other in pair.layers:
-                self._layers.setdefault(layer, other)
-            for variable, other in pair.variables:
-                self._variables.setdefault(variable, other)
+            if original not in self._models:
+                pair = LayerPair(original, copy, self._copies.values)
+                self._pairs[original] = pair
+                for layer, other in pair.layers:
+                    self._layers.setdefault(layer, other)
+                for variable, other in pair.variables:
+                    self.variables.setdefault(variable, other)
         return list(self._pairs.values())
-
-    def tensor(self, tensor: Any) -> Any:
-        """The tensor of the copy, or `None`."""
-        return self._tensors.get(tensor)
-
-    def variable(self, variable: Any) -> Any:
-        """The variable of the copy, or `None`."""
-        return self._variables.get(variable)
 
     def layer(self, layer: Any, current: Any) -> Any:
         """The copy of a layer that a model holds, in its graph or beside it.
@@ -71,24 +63,23 @@ class Counterparts:
         Returns:
             Layer, or `None` if the copy has other layers in its place.
         """
-        if layer in self._layers:
-            return self._layers[layer]
-        if layer in self._copies.in_graph:
-            return None
-        copy = self._view(layer)
-        if copy is None:
-            made = self._copies.made
-            copy = made.setdefault(layer, current or self._copies.of(layer))
-            copy = built(layer, copy)
-        self._layers[layer] = copy
-        return copy
+        if layer not in self._layers:
+            if layer in self._copies.in_graph:
+                return None
+            copy = self._view(layer)
+            if copy is None:
+                if current is not None:
+                    self._copies.made.setdefault(layer, current)
+                copy = build_as(layer, self._copies.of(layer))
+            self._layers[layer] = copy
+        return self._layers[layer]
 
     def holds(self, value: Any) -> bool:
         """Whether something is a part of the original."""
         if isinstance(value, keras.KerasTensor):
-            return value in self._tensors
+            return value in self.tensors
         if isinstance(value, keras.Variable):
-            return value in self._variables
+            return value in self.variables
         return isinstance(value, keras.layers.Layer) and (
             value in self._layers or value in self._models
         )
@@ -98,9 +89,9 @@ class Counterparts:
         if not is_model(model) or isinstance(model, keras.Sequential):
             return None
         ends = (*model.inputs, *model.outputs)
-        if any(tensor not in self._tensors for tensor in ends):
+        if any(tensor not in self.tensors for tensor in ends):
             return None
-        inputs, outputs = with_tensors_replaced(
-            (model.input, model.output), self._tensors
+        inputs, outputs = replace_tensors(
+            (model.input, model.output), self.tensors
         )
         return keras.Model(inputs, outputs, name=model.name)

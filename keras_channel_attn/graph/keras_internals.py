@@ -7,6 +7,7 @@ A version of Keras that changes one of these breaks this file, and
 import collections
 import contextlib
 import functools
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -58,48 +59,30 @@ def recorded_calls(model: Any) -> list[RecordedCall]:
 
 def _in_order(nodes: list[Any]) -> list[Any]:
     """Nodes after those that they depend on and earlier calls of the layer."""
-    earlier = _earlier_calls(nodes)
-    ordered: list[Any] = []
-    done: set[int] = set()
+    before = {id(node): list(node.parent_nodes) for node in nodes}
+    for operation in dict.fromkeys(node.operation for node in nodes):
+        calls = [x for x in operation._inbound_nodes if id(x) in before]
+        for earlier, node in itertools.pairwise(calls):
+            before[id(node)].append(earlier)
+    ordered: dict[int, Any] = {}
     for node in nodes:
         waiting = [node]
         while waiting:
             current = waiting[-1]
             left = [
-                before
-                for before in (*current.parent_nodes, *earlier[id(current)])
-                if id(before) in earlier and id(before) not in done
+                other
+                for other in before[id(current)]
+                if id(other) in before and id(other) not in ordered
             ]
-            if left:
-                waiting += left
-                continue
-            waiting.pop()
-            if id(current) not in done:
-                done.add(id(current))
-                ordered.append(current)
-    return ordered
-
-
-def _earlier_calls(nodes: list[Any]) -> dict[int, list[Any]]:
-    """From each node, by identity, to the one of the same layer before it."""
-    of_operation: dict[Any, list[Any]] = {}
-    for node in nodes:
-        of_operation.setdefault(node.operation, []).append(node)
-    earlier: dict[int, list[Any]] = {}
-    for operation, calls in of_operation.items():
-        if len(calls) > 1:
-            made = {
-                id(node): number
-                for number, node in enumerate(operation._inbound_nodes)
-            }
-            calls.sort(key=lambda node: made[id(node)])
-        for node, before in zip(calls, [None, *calls], strict=False):
-            earlier[id(node)] = [] if before is None else [before]
-    return earlier
+            waiting += left
+            if not left:
+                ordered[id(current)] = current
+                waiting.pop()
+    return list(ordered.values())
 
 
 def has_been_called(layer: Any) -> bool:
-    """Whether a layer stands in a network: nothing public tells it.
+    """Whether a layer is part of a network.
 
     `layer.output` raises the same error for no call and for several.
     """
@@ -107,10 +90,7 @@ def has_been_called(layer: Any) -> bool:
 
 
 def input_layer_of(tensor: Any) -> Any:
-    """The input layer of a tensor, or `None`.
-
-    A tensor has no public reference to the layer that made it.
-    """
+    """The input layer of a tensor, or `None`: no public attribute holds it."""
     history = getattr(tensor, "_keras_history", None)
     layer = None if history is None else history.operation
     return layer if isinstance(layer, keras.layers.InputLayer) else None
@@ -191,7 +171,7 @@ def attributes_of_any_model(sequential: bool) -> set[str]:
 
 
 def _model() -> Any:
-    with names_kept():
+    with keep_names():
         inputs = keras.Input((1,))
         return keras.Model(inputs, keras.layers.Identity()(inputs))
 
@@ -214,7 +194,7 @@ def argument(operation: Any, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def names_kept() -> Iterator[None]:
+def keep_names() -> Iterator[None]:
     """Restore the counters of names at the end.
 
     Keras numbers layers and tensors that have no name. After a function that

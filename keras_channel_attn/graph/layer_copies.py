@@ -10,7 +10,7 @@ import numpy as np
 from keras_channel_attn.graph.calls import Graph
 from keras_channel_attn.graph.changes import Changes
 from keras_channel_attn.graph.classes import keeps_class
-from keras_channel_attn.graph.copying import built, copy_of
+from keras_channel_attn.graph.copying import build_as, copy_of
 from keras_channel_attn.graph.operations import (
     inner_layers,
     is_model,
@@ -26,8 +26,8 @@ class LayerCopies:
     Args:
         graph: `Graph` of the outermost model.
         changes: `Changes`.
-        rebuilt: Callable from the graph of a nested model to its copy, for
-            models that are copied call by call.
+        copy_calls: Callable from the graph of a nested model to a copy that is
+            made call by call.
         copy_of_model: As in `copy_of`.
 
     Attributes:
@@ -41,7 +41,7 @@ class LayerCopies:
         self,
         graph: Graph,
         changes: Changes,
-        rebuilt: Callable[[Graph], Any],
+        copy_calls: Callable[[Graph], Any],
         copy_of_model: Callable[[Any], Any],
     ) -> None:
         self.made: dict[Any, Any] = {}
@@ -49,7 +49,7 @@ class LayerCopies:
         self._outermost = graph
         self._changes = changes
         self._changed = set(changes.calls())
-        self._rebuilt = rebuilt
+        self._copy_calls = copy_calls
         self._copy_of_model = copy_of_model
         self.in_graph, self._shared = self._layers_in_use()
         # From each variable that is an argument of a call to its copy.
@@ -69,7 +69,7 @@ class LayerCopies:
             for layer in self.in_graph:
                 own = getattr(layer, "variables", [])
                 if any(candidate is variable for candidate in own):
-                    copy = built(layer, self.of(layer))
+                    copy = build_as(layer, self.of(layer))
                     pair = LayerPair(layer, copy, self.values)
                     self._variables.update(*zip(*pair.variables, strict=True))
                     break
@@ -80,7 +80,7 @@ class LayerCopies:
     def restore_initializers(self) -> None:
         """Give resized layers the initializers of the originals."""
         for copy, initializers in self._initializers.items():
-            vars(copy).update(_fitting(copy, initializers))
+            vars(copy).update(_initializers_that_fit(copy, initializers))
 
     def _new(self, operation: Any) -> Any:
         if is_model(operation):
@@ -88,14 +88,14 @@ class LayerCopies:
             if operation not in nested:
                 Graph(operation, f"{operation.name}/", nested)
             if self._is_rebuilt(nested[operation]):
-                return self._rebuilt(nested[operation])
+                return self._copy_calls(nested[operation])
             # Nothing changes in it: it can keep a class of its own.
         configuration = self._changes.configurations.get(operation)
         copy = copy_of(
             operation, self._copy_of_model, self._if_shared, configuration
         )
         if configuration is not None:
-            self._initializers[copy] = _initializers_replaced(copy)
+            self._initializers[copy] = _start_with_zeros(copy)
         places = dict(inner_layers(copy))
         for place, inner in inner_layers(operation):
             if inner in self._shared and place in places:
@@ -105,7 +105,7 @@ class LayerCopies:
     def _if_shared(self, layer: Any) -> Any:
         """The copy of a layer inside another one, if it is used elsewhere."""
         if layer in self.in_graph:
-            return built(layer, self.of(layer))
+            return build_as(layer, self.of(layer))
         return self.made.get(layer) if layer in self._shared else None
 
     def _is_rebuilt(self, graph: Graph) -> bool:
@@ -153,7 +153,7 @@ def copy_of_variable(variable: Any) -> Any:
     )
 
 
-def _initializers_replaced(layer: Any) -> dict[str, Any]:
+def _start_with_zeros(layer: Any) -> dict[str, Any]:
     """Let the weights of a new layer start at zero, until they are assigned.
 
     JAX compiles the random numbers of each shape, which takes longer than all
@@ -171,7 +171,9 @@ def _initializers_replaced(layer: Any) -> dict[str, Any]:
     return initializers
 
 
-def _fitting(layer: Any, initializers: dict[str, Any]) -> dict[str, Any]:
+def _initializers_that_fit(
+    layer: Any, initializers: dict[str, Any]
+) -> dict[str, Any]:
     """The initializers of a layer; zeros for arrays of another shape.
 
     An array has the shape of the original's weight. A layer that is loaded

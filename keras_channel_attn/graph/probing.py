@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_channel_attn.graph.calls import Call
 from keras_channel_attn.graph.copying import copy_of
-from keras_channel_attn.graph.random_state import random_state_kept
+from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.rebuilding import copy_of_model
 from keras_channel_attn.graph.state import LayerPair
 from keras_channel_attn.graph.tensors import IdentityMap
@@ -41,7 +41,7 @@ class Probe:
         if isinstance(self._call.operation, keras.layers.Layer):
             kwargs = {**kwargs, "training": False}
         if self._copy is None:
-            with random_state_kept():
+            with keep_random_state():
                 self._copy = self._new_copy(args, kwargs)
         return keras.ops.convert_to_numpy(self._copy(*args, **kwargs))
 

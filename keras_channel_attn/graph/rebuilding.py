@@ -18,12 +18,12 @@ from keras_channel_attn.graph.inputs import new_input
 from keras_channel_attn.graph.interpreter import values_of_tensors
 from keras_channel_attn.graph.keras_internals import functional_model
 from keras_channel_attn.graph.layer_copies import LayerCopies
-from keras_channel_attn.graph.random_state import random_state_kept
+from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.tensors import (
     IdentityMap,
+    replace_tensors,
     symbolic_tensors,
-    with_tensors_replaced,
 )
 
 
@@ -54,7 +54,7 @@ def rebuild(
             that the copy would lack.
     """
     call_count = sum(1 for _ in graph.all_calls())
-    with random_state_kept(), recursion_limit_raised(2 * call_count):
+    with keep_random_state(), recursion_limit_raised(2 * call_count):
         copies = _ModelCopies(graph, changes or Changes(), on_call)
         copy = copies.of(graph)
         copies.carry_state()
@@ -108,7 +108,7 @@ class _ModelCopies:
         # A nested model may begin at a tensor of the model around it, so that
         # the tensors of each model have a map of their own.
         values = values_of_tensors(graph, keras.tree.flatten(inputs), apply)
-        outputs = with_tensors_replaced(functional.output, values)
+        outputs = replace_tensors(functional.output, values)
         for tensor in values:
             if graph is self._outermost or tensor not in self._tensors:
                 self._tensors[tensor] = values[tensor]
@@ -149,7 +149,7 @@ class _ModelCopies:
             attended[tensor] = values[tensor]
             if tensor in before:
                 path = _source_path(call, tensor)
-                attended[tensor] = _applied(
+                attended[tensor] = _output_of(
                     before[tensor], values[tensor], path
                 )
         args, kwargs = self._arguments(call, attended)
@@ -157,7 +157,7 @@ class _ModelCopies:
         outputs = keras.tree.flatten(copy(*args, **kwargs))
         after = changes.after.get(call, {})
         for position, layer in after.items():
-            outputs[position] = _applied(layer, outputs[position], call.path)
+            outputs[position] = _output_of(layer, outputs[position], call.path)
         return outputs, bool(before or after) or copy in self._extended
 
     def _outputs_instead(
@@ -205,7 +205,7 @@ def _source_path(call: Call, tensor: Any) -> str:
     return call.path if source is None else source.path
 
 
-def _applied(layer: Any, tensor: Any, path: str) -> Any:
+def _output_of(layer: Any, tensor: Any, path: str) -> Any:
     """The output of a new layer, which must have the shape of its input."""
     return _outputs_of_shape(layer, [tensor], {}, [tensor], f"after '{path}'")
 

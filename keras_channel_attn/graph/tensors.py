@@ -53,7 +53,7 @@ def symbolic_tensors(structure: Any) -> list[Any]:
     ]
 
 
-def with_tensors_replaced(structure: Any, replacements: IdentityMap) -> Any:
+def replace_tensors(structure: Any, replacements: IdentityMap) -> Any:
     """The structure with each tensor in `replacements` replaced."""
     return keras.tree.map_structure(
         lambda leaf: replacements.get(leaf, leaf), structure

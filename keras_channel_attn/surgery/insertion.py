@@ -9,7 +9,7 @@ from keras_channel_attn.graph import (
     rebuild,
     warn,
 )
-from keras_channel_attn.graph.keras_internals import names_kept
+from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.sites import find_sites
 
@@ -47,7 +47,7 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
     >>> attention_sites(model)
     ['conv']
     """
-    with names_kept():
+    with keep_names():
         sites = find_sites(graph_of(model), where)
     # Sites that share an attention layer are one place.
     return list({site.key: site.path for site in sites}.values())

@@ -24,8 +24,8 @@ from keras_channel_attn.graph.keras_internals import (
     argument,
     has_been_called,
     input_layer_of,
+    keep_names,
     mask_of,
-    names_kept,
     sequential_model,
 )
 
@@ -188,7 +188,7 @@ def test_a_sequential_model_has_the_calls_of_the_functional_one():
 
 def test_names_kept():
     first = layers.ReLU().name
-    with names_kept():
+    with keep_names():
         layers.ReLU(), keras.Input((1,))
     following = layers.ReLU().name, keras.KerasTensor((1,)).name
     assert (first, *following) == ("re_lu", "re_lu_1", "keras_tensor")
@@ -196,7 +196,7 @@ def test_names_kept():
 
 def names_that_follow():
     """Names that Keras would give now."""
-    with names_kept():
+    with keep_names():
         made = [keras.Input((1,)), layers.Dense(1), layers.Conv2D(1, 1)]
         return [one.name for one in made]
 
