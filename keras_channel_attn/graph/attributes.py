@@ -33,7 +33,7 @@ def carry_attributes(model: Any, copy: Any, counterparts: Counterparts) -> None:
     the original are named in a warning.
     """
     lost = []
-    ignored = attributes_of_any_model(isinstance(model, keras.Sequential))
+    ignored = attributes_of_any_model()
     present = attributes_of(copy)
     values = attributes_of(model)
     if type(copy) is not type(model):

@@ -9,6 +9,7 @@ import keras
 from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
+    inner_pairs,
     is_from_keras,
     is_model,
     operations_of,
@@ -66,31 +67,20 @@ def copy_of(
     except Exception as error:
         raise ValueError(_cannot_be_copied(operation, error)) from error
     snapshot.put_back(copy)
-    places = dict(inner_layers(copy))
-    for place, inner in inner_layers(operation):
-        held = places.get(place)
-        if place and held is not None:
-            # The configuration may hold the layer itself.
-            is_inner = snapshot.original(held) is inner
-            other = copy_of_inner(inner) if is_inner else shared(inner)
-            if other is not None and other is not held:
-                for holder in places.values():
-                    _replace_held(holder, held, other)
-    _rename_inner(operation, copy)
-    return copy
-
-
-def _rename_inner(layer: Any, copy: Any) -> None:
-    """Give the layers inside a copy the names of the original's.
-
-    Keras numbers layers without a name through the whole process, and
-    the paths of variables hold these names.
-    """
-    places = dict(inner_layers(copy))
-    for place, inner in inner_layers(layer):
-        other = places.get(place)
-        if other is not None and not other.built and other.name != inner.name:
+    holders = [holder for _, holder in inner_layers(copy)]
+    for inner, held in inner_pairs(operation, copy)[1:]:
+        # The configuration may hold the layer itself.
+        is_inner = snapshot.original(held) is inner
+        other = copy_of_inner(inner) if is_inner else shared(inner)
+        if other is not None and other is not held:
+            for holder in holders:
+                _replace_held(holder, held, other)
+    for inner, other in inner_pairs(operation, copy):
+        # Keras numbers layers without a name through the whole process, and
+        # the paths of variables hold these names.
+        if not other.built and other.name != inner.name:
             other.name = inner.name
+    return copy
 
 
 def _from_config(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-# What Keras adds to a model that is compiled and used: no list of it is public.
+# What Keras adds to a model that is compiled and used.
 _ATTRIBUTES_OF_USED_MODELS = {
     *("history", "optimizer", "stop_training"),
     *("stop_evaluating", "stop_predicting"),
@@ -156,24 +156,17 @@ def sequential_model(kind: type, functional: Any, name: str) -> Any:
 
 
 @functools.cache
-def functional_class() -> Any:
-    """The class of what `keras.Model` returns for inputs and outputs."""
-    return type(_model())
+def attributes_of_any_model() -> set[str]:
+    """Names of the attributes that Keras gives to models.
 
-
-@functools.cache
-def attributes_of_any_model(sequential: bool) -> set[str]:
-    """Names of the attributes that Keras gives to any model."""
-    model = _model()
-    if sequential:
-        model = keras.Sequential(model.layers)
-    return {*attributes_of(model), *_ATTRIBUTES_OF_USED_MODELS}
-
-
-def _model() -> Any:
+    A list of them is not public.
+    """
     with keep_names():
         inputs = keras.Input((1,))
-        return keras.Model(inputs, keras.layers.Identity()(inputs))
+        functional = keras.Model(inputs, keras.layers.Identity()(inputs))
+        sequential = keras.Sequential(functional.layers)
+    names = {*attributes_of(functional), *attributes_of(sequential)}
+    return names | _ATTRIBUTES_OF_USED_MODELS
 
 
 def attributes_of(layer: Any) -> dict[str, Any]:

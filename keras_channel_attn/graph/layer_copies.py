@@ -13,6 +13,7 @@ from keras_channel_attn.graph.classes import keeps_class
 from keras_channel_attn.graph.copying import build_as, copy_of
 from keras_channel_attn.graph.operations import (
     inner_layers,
+    inner_pairs,
     is_model,
     operations_of,
 )
@@ -96,10 +97,9 @@ class LayerCopies:
         )
         if configuration is not None:
             self._initializers[copy] = _start_with_zeros(copy)
-        places = dict(inner_layers(copy))
-        for place, inner in inner_layers(operation):
-            if inner in self._shared and place in places:
-                self.made.setdefault(inner, places[place])
+        for inner, other in inner_pairs(operation, copy):
+            if inner in self._shared:
+                self.made.setdefault(inner, other)
         return copy
 
     def _if_shared(self, layer: Any) -> Any:

@@ -87,6 +87,16 @@ def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
             waiting += _layers_in(value, f"{place}.{name}")
 
 
+def inner_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """A layer and all that it holds, each with what its copy has there."""
+    places = dict(inner_layers(copy))
+    return [
+        (inner, places[place])
+        for place, inner in inner_layers(layer)
+        if place in places
+    ]
+
+
 def _layers_in(value: Any, place: str) -> list[tuple[str, Any]]:
     if isinstance(value, keras.layers.Layer):
         return [(place, value)]

@@ -8,7 +8,6 @@ be calling it.
 """
 
 import inspect
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -134,21 +133,12 @@ def _is_users_callable(layer: Any, name: str, value: Any) -> bool:
 
 def _function_named(name: str, value: Any) -> Any:
     """A function that computes what a callable does, of another name."""
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        return value(*args, **kwargs)
+
     if inspect.isfunction(value):
-        stand_in = types.FunctionType(
-            value.__code__,
-            value.__globals__,
-            name,
-            value.__defaults__,
-            value.__closure__,
-        )
-        stand_in.__kwdefaults__ = value.__kwdefaults__
-        stand_in.__module__ = value.__module__
-    else:
-        stand_in = _function_that_calls(value)
+        # `Lambda` looks at the arguments of its function.
+        vars(stand_in)["__signature__"] = inspect.signature(value)
     stand_in.__name__ = stand_in.__qualname__ = name
     return stand_in
-
-
-def _function_that_calls(value: Any) -> Any:
-    return lambda *args, **kwargs: value(*args, **kwargs)

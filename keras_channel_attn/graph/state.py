@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph.operations import inner_layers
+from keras_channel_attn.graph.operations import inner_layers, inner_pairs
 from keras_channel_attn.graph.tensors import IdentityMap
 
 
@@ -39,7 +39,11 @@ class LayerPair:
         self, original: Any, copy: Any, values: IdentityMap | None = None
     ) -> None:
         self._values = values or IdentityMap()
-        self.layers = _layer_pairs(original, copy)
+        self.layers = [
+            (layer, other)
+            for layer, other in inner_pairs(original, copy)
+            if type(layer) is type(other)
+        ]
         self.variables = _variable_pairs(
             original, copy, self.layers, self._values
         )
@@ -87,16 +91,6 @@ def _variable_pairs(
             f"{_keys(others)}."
         )
     return [*pairs, *zip(rest, others, strict=True)]
-
-
-def _layer_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
-    """A layer and those inside it, each with its copy."""
-    places = dict(inner_layers(copy))
-    return [
-        (layer, places[place])
-        for place, layer in inner_layers(original)
-        if place in places and type(places[place]) is type(layer)
-    ]
 
 
 def _own_pairs(
