@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.analysis.keys import numbered
+from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.graph import (
     Call,
     Graph,
@@ -91,15 +91,15 @@ def attention_scores(
     graph = graph_of(model)
     calls = list(_attention_calls(graph))
     _check_any(graph, calls)
-    chosen = _chosen(graph, calls, layers)
+    chosen = _selected_layers(graph, calls, layers)
     calls = [call for call in calls if call.operation in chosen]
     with keep_names():
         predictor = _Predictor(graph, chosen)
-    with _unchanged(model, predictor), keep_names():
+    with _keep_state(model, predictor), keep_names():
         scores = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
-    keys = numbered(call.path for call in calls)
+    keys = unique_keys(call.path for call in calls)
     return dict(zip(keys, scores, strict=True))
 
 
@@ -186,14 +186,16 @@ def _attention_calls(graph: Graph) -> Iterator[Call]:
             yield call
 
 
-def _chosen(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
+def _selected_layers(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
     """The attention layers that the argument `layers` selects."""
     if layers is None:
         return {call.operation for call in calls}
     if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
         chosen = {call.operation for call in calls if layers(call.operation)}
     elif isinstance(layers, Sequence) and not isinstance(layers, str):
-        chosen = {layer for name in layers for layer in _named(calls, name)}
+        chosen = {
+            layer for name in layers for layer in _layers_named(calls, name)
+        }
     else:
         raise TypeError(
             "`layers` must be a list of names, or a callable from an attention "
@@ -207,7 +209,7 @@ def _chosen(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
     return chosen
 
 
-def _named(calls: list[Call], name: Any) -> set[Any]:
+def _layers_named(calls: list[Call], name: Any) -> set[Any]:
     found = {
         call.operation
         for call in calls
@@ -281,7 +283,7 @@ def _holds_attention(operation: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _unchanged(model: Any, predictor: Any) -> Iterator[None]:
+def _keep_state(model: Any, predictor: Any) -> Iterator[None]:
     """Undo what `predict` does to the layers of a model, also after errors."""
     backend = keras.backend.backend()
     modules = list(model.modules()) if backend == "torch" else []

@@ -54,7 +54,7 @@ def shaped_calls(
     calls: list[ShapedCall] = []
 
     def apply(call: Call, specifications: IdentityMap) -> Any:
-        shaped = _shaped(call, *call.arguments(specifications))
+        shaped = _shaped_call(call, *call.arguments(specifications))
         calls.append(shaped)
         return shaped.specification
 
@@ -69,7 +69,7 @@ def shaped_calls(
     return calls
 
 
-def _shaped(call: Call, args: Any, kwargs: Any) -> ShapedCall:
+def _shaped_call(call: Call, args: Any, kwargs: Any) -> ShapedCall:
     try:
         return ShapedCall(call.operation, args, kwargs, call.path)
     except Exception as error:

@@ -100,10 +100,10 @@ def _from_config(
         config = layer.get_config()
     except NotImplementedError:
         config = _arguments(layer, copy_of_inner)
-    return _constructed(layer, config)
+    return _construct(layer, config)
 
 
-def _constructed(layer: Any, config: dict[str, Any]) -> Any:
+def _construct(layer: Any, config: dict[str, Any]) -> Any:
     """A layer of a class without `get_config`, which may not take a name."""
     kind = type(layer)
     parameters = inspect.signature(kind.__init__).parameters
@@ -175,20 +175,20 @@ def _replace_held(holder: Any, old: Any, new: Any) -> None:
         )
     for name, value in vars(holder).items():
         # Not assigned: Keras would track the new layer beside the old one.
-        vars(holder)[name] = _with_replaced(value, old, new)
+        vars(holder)[name] = _replace_in(value, old, new)
 
 
-def _with_replaced(value: Any, old: Any, new: Any) -> Any:
+def _replace_in(value: Any, old: Any, new: Any) -> Any:
     if value is old:
         return new
     if isinstance(value, dict):
         for key, entry in value.items():
-            dict.__setitem__(value, key, _with_replaced(entry, old, new))
+            dict.__setitem__(value, key, _replace_in(entry, old, new))
     elif isinstance(value, list):
         for position, entry in enumerate(value):
-            list.__setitem__(value, position, _with_replaced(entry, old, new))
+            list.__setitem__(value, position, _replace_in(entry, old, new))
     elif isinstance(value, tuple) and any(entry is old for entry in value):
-        return type(value)([_with_replaced(x, old, new) for x in value])
+        return type(value)([_replace_in(x, old, new) for x in value])
     return value
 
 

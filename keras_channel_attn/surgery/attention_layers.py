@@ -30,7 +30,7 @@ class AttentionLayers:
 
     def at(self, site: Site) -> Any:
         """The layer for a site, or `None` to leave the site alone."""
-        layer = self._made_once(site.key, site.layer, site.path)
+        layer = self._layer_for(site.key, site.layer, site.path)
         if isinstance(layer, ChannelAttention):
             self._check_data_format(layer, site)
         return layer
@@ -39,7 +39,7 @@ class AttentionLayers:
         """The layer for the place of an attention layer, or `None`."""
         old = call.operation
         path = call.path.removesuffix("_" + snake_name(old))
-        layer = self._made_once(old, old, path, freed=call.path)
+        layer = self._layer_for(old, old, path, freed=call.path)
         if isinstance(layer, ChannelAttention) and (
             layer.data_format != old.data_format
         ):
@@ -48,7 +48,7 @@ class AttentionLayers:
             )
         return layer
 
-    def _made_once(
+    def _layer_for(
         self, key: Any, site: Any, path: str, freed: str | None = None
     ) -> Any:
         if key not in self._made:

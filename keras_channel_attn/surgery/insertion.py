@@ -76,11 +76,11 @@ def insert_attention(
         model: Functional or sequential model of Keras, built.
         attention: What to insert. A layer such as
             `SqueezeExcite(identity_start=True)`: each site gets a new layer of
-            the same configuration, named `<site>_squeeze_excite`; a site whose
-            dtype policy is not the global one lends it to a layer that has the
-            global one. Or a callable that takes the layer at a site and
-            returns a new layer of any class, a functional model included, or
-            `None` to leave the site alone.
+            the same configuration, named `<site>_squeeze_excite`. If it has
+            the global dtype policy, it gets the policy of the layer at the
+            site. Or a callable that takes the layer at a site and returns a
+            new layer of any class, a functional model included, or `None` to
+            leave the site alone.
         where: One of
 
             - `"residual"`: the end of each residual branch that has a
