@@ -89,7 +89,7 @@ def attention_scores(
         )
     _check_has_graph(model)
     graph = graph_of(model)
-    calls = list(_attention_calls(graph))
+    calls = _attention_calls(graph)
     _check_any(graph, calls)
     chosen = _selected_layers(graph, calls, layers)
     calls = [call for call in calls if call.operation in chosen]
@@ -173,17 +173,21 @@ def _single_precision(scores: Any) -> Any:
     return scores
 
 
-def _attention_calls(graph: Graph) -> Iterator[Call]:
+def _attention_calls(graph: Graph) -> list[Call]:
     """The calls of attention layers as they are computed.
 
     Unlike in `Graph.all_calls`, those in a nested model come once for each
     call of that model.
     """
-    for call in graph.calls:
-        if call.inner is not None:
-            yield from _attention_calls(call.inner)
-        elif isinstance(call.operation, ChannelAttention):
-            yield call
+    calls: list[Call] = []
+
+    def apply(call: Call, values: IdentityMap) -> list[None]:
+        if isinstance(call.operation, ChannelAttention):
+            calls.append(call)
+        return [None] * len(call.outputs)
+
+    interpret(graph, [None] * len(graph.model.inputs), apply)
+    return calls
 
 
 def _selected_layers(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
