@@ -162,7 +162,12 @@ def _entry(model: Any) -> Any:
     layer is called.
     """
     inputs = keras.tree.map_structure(new_input, functional_model(model).input)
-    return keras.Model(inputs, inputs, name=f"{model.name}_inputs")
+    # In Keras 3.12 the output of a model cannot be its input.
+    outputs = [
+        keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
+        for position, tensor in enumerate(keras.tree.flatten(inputs))
+    ]
+    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
 
 
 def _single_precision(scores: Any) -> Any:
