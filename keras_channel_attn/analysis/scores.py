@@ -14,6 +14,7 @@ from keras_channel_attn.graph import (
     Graph,
     IdentityMap,
     graph_of,
+    inner_layers,
     interpret,
     is_model,
     new_input,
@@ -24,7 +25,6 @@ from keras_channel_attn.graph.keras_internals import (
     keep_names,
     sync_jax_state,
 )
-from keras_channel_attn.graph.operations import inner_layers
 from keras_channel_attn.layers import ChannelAttention
 
 

@@ -2,7 +2,8 @@
 
 `Graph` lists the calls of a model, `interpret` runs over them with values of
 any kind, `Probe` finds out what one of them computes, and `rebuild` makes a
-copy of the model with `Changes`.
+copy of the model with `Changes`. What Keras does not publish is read in
+`keras_internals` alone.
 """
 
 from keras_channel_attn.graph.calls import (
@@ -17,10 +18,12 @@ from keras_channel_attn.graph.inputs import new_input
 from keras_channel_attn.graph.interpreter import inputs_of_nested, interpret
 from keras_channel_attn.graph.operations import (
     convolves,
+    inner_layers,
     is_from_keras,
     is_model,
     is_operation,
     matrix_count,
+    operations_of,
     snake_name,
 )
 from keras_channel_attn.graph.probing import Probe
@@ -39,6 +42,7 @@ __all__ = [
     "check_classes",
     "convolves",
     "graph_of",
+    "inner_layers",
     "inputs_of_nested",
     "interpret",
     "is_from_keras",
@@ -46,6 +50,7 @@ __all__ = [
     "is_operation",
     "matrix_count",
     "new_input",
+    "operations_of",
     "rebuild",
     "recursion_limit_raised",
     "snake_name",
