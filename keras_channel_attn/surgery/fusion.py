@@ -193,17 +193,16 @@ def _block_ending_with(product: Call) -> _Block | None:
     first, second = product.inputs
     for inputs, gates in ((first, second), (second, first)):
         members = product.graph.chain(gates, inputs)
-        if members and (block := _block_of_chain(inputs, members, product)):
+        if members and (block := _parsed(inputs, members, product)):
             return block
     return None
 
 
-def _block_of_chain(
-    inputs: Any, members: list[Call], product: Call
-) -> _Block | None:
+def _parsed(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     """The block that a chain of calls and a product form, or `None`."""
-    is_pooling = type(members[0].operation) in _POOLINGS
-    if not is_pooling or mask_of(inputs) is not None:
+    if type(members[0].operation) not in _POOLINGS:
+        return None
+    if mask_of(inputs) is not None:
         return None
     if any(len(call.outputs) != 1 for call in members):
         return None
@@ -361,9 +360,7 @@ def _name_of_composition(
     try:
         # NumPy warns of what is infinite far from zero.
         with np.errstate(over="ignore", invalid="ignore"):
-            values = _values_of_chain(
-                calls, activation, points, tensor.shape[0]
-            )
+            values = _composed(calls, activation, points, tensor.shape[0])
     except Exception:
         # It is no function of any such tensor.
         return None
@@ -422,7 +419,7 @@ def _has_its_own_gradient(function: Any, tensor: Any) -> bool:
     )
 
 
-def _values_of_chain(
+def _composed(
     calls: list[Call], activation: Any, points: Any, batch_size: int | None
 ) -> Any:
     """The outputs of a chain of calls, batch by batch if its size is fixed."""
