@@ -2,20 +2,19 @@
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_channel_attn.analysis.counting import multiply_adds
-from keras_channel_attn.analysis.keys import numbered
+from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.shapes import (
     Shape,
     ShapedCall,
     shaped_calls,
 )
-from keras_channel_attn.graph import graph_of
+from keras_channel_attn.graph import graph_of, warn
 from keras_channel_attn.layers import ChannelAttention
 
 _CONVENTION = """\
@@ -164,11 +163,11 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
     shapes = _input_shapes(model, input_shape)
     rows: list[LayerCosts] = []
     counted: set[int] = set()
-    calls = list(shaped_calls(graph, shapes))
+    calls = shaped_calls(graph, shapes)
     # A model with a fixed batch size is computed with it.
     batch = shapes[0][0]
     for call, path in zip(
-        calls, numbered(call.path for call in calls), strict=True
+        calls, unique_keys(call.path for call in calls), strict=True
     ):
         rows.append(_row(call, path, batch, counted))
     attention = [row for row in rows if row.is_attention]
@@ -183,10 +182,9 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         layers=rows,
     )
     if costs.uncounted:
-        warnings.warn(
+        warn(
             "The multiply-adds of these layers are unknown and not in the "
-            f"sums: {costs.uncounted}.",
-            stacklevel=2,
+            f"sums: {costs.uncounted}."
         )
     return costs
 
@@ -283,9 +281,9 @@ def _table(rows: list[LayerCosts]) -> list[str]:
         mark = " *" if row.is_attention else ""
         cells.append(
             (
-                _shortened(row.path, _WIDTHS["Layer"] - len(mark)) + mark,
-                _shortened(row.kind, _WIDTHS["Kind"]),
-                _shortened(str(row.output_shape), _WIDTHS["Output shape"]),
+                _shorten(row.path, _WIDTHS["Layer"] - len(mark)) + mark,
+                _shorten(row.kind, _WIDTHS["Kind"]),
+                _shorten(str(row.output_shape), _WIDTHS["Output shape"]),
                 f"{row.parameters:,}",
                 "?" if row.macs is None else f"{row.macs:,}",
             )
@@ -304,7 +302,7 @@ def _table(rows: list[LayerCosts]) -> list[str]:
     return [lines[0], rule, *lines[1:], rule]
 
 
-def _shortened(text: str, width: int) -> str:
+def _shorten(text: str, width: int) -> str:
     # The end of a path says more than its beginning.
     return text if len(text) <= width else "..." + text[3 - width :]
 

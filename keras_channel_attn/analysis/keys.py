@@ -4,7 +4,7 @@ import collections
 from collections.abc import Iterable
 
 
-def numbered(paths: Iterable[str]) -> list[str]:
+def unique_keys(paths: Iterable[str]) -> list[str]:
     """Paths with `":1"`, `":2"` after the second and third of the same."""
     counts: dict[str, int] = collections.Counter()
     keys = []

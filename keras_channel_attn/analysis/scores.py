@@ -2,23 +2,29 @@
 
 import contextlib
 import difflib
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.analysis.keys import numbered
+from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
     graph_of,
+    inner_layers,
+    interpret,
     is_model,
+    new_input,
+    warn,
 )
-from keras_channel_attn.graph.operations import inner_layers
-from keras_channel_attn.graph.tensors import with_tensors_replaced
+from keras_channel_attn.graph.keras_internals import (
+    functional_model,
+    keep_names,
+    sync_jax_state,
+)
 from keras_channel_attn.layers import ChannelAttention
 
 
@@ -83,16 +89,17 @@ def attention_scores(
         )
     _check_has_graph(model)
     graph = graph_of(model)
-    calls = list(_attention_calls(graph))
+    calls = _attention_calls(graph)
     _check_any(graph, calls)
-    chosen = _chosen(graph, calls, layers)
+    chosen = _selected_layers(graph, calls, layers)
     calls = [call for call in calls if call.operation in chosen]
-    predictor = _Predictor(graph, chosen)
-    with _unchanged(model, predictor):
+    with keep_names():
+        predictor = _Predictor(graph, chosen)
+    with _keep_state(model, predictor), keep_names():
         scores = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
-    keys = numbered(call.path for call in calls)
+    keys = unique_keys(call.path for call in calls)
     return dict(zip(keys, scores, strict=True))
 
 
@@ -118,35 +125,34 @@ class _Predictor(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
         scores: list[Any] = []
-        self._run(self._graph, (inputs,), {}, scores)
+
+        def apply(call: Call, arrays: IdentityMap) -> Any:
+            args, kwargs = _arguments(call, arrays)
+            if call.operation not in self._chosen:
+                return call.operation(*args, **kwargs)
+            kwargs["return_attention_scores"] = True
+            outputs = call.operation(*args, **kwargs)
+            scores.append(_single_precision(outputs[1]))
+            # A call without scores among its outputs has one tensor.
+            return outputs[: len(call.outputs)]
+
+        entry = self._entry_of[self._graph.model]
+        inputs = keras.tree.flatten(entry(inputs))
+        interpret(self._graph, inputs, apply, self._enter)
         return scores
 
-    def _run(
-        self, graph: Graph, args: Any, kwargs: Any, scores: list[Any]
-    ) -> list[Any]:
-        """The outputs of a model; the scores in it are appended to a list."""
-        tensors = IdentityMap()
-        entered = self._entry_of[graph.model](*args, **kwargs)
-        _assign(tensors, graph.model.inputs, keras.tree.flatten(entered))
-        for call in graph.calls:
-            args, kwargs = with_tensors_replaced(
-                (call.args, call.kwargs), tensors
-            )
-            if isinstance(call.operation, keras.layers.Layer):
-                # Inference, whatever was recorded: as `predict` does.
-                kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-            if call.inner is not None:
-                outputs = self._run(call.inner, args, kwargs, scores)
-            elif call.operation in self._chosen:
-                kwargs = {**kwargs, "return_attention_scores": True}
-                outputs = call.operation(*args, **kwargs)
-                scores.append(_single_precision(outputs[1]))
-            else:
-                outputs = call.operation(*args, **kwargs)
-            # A call without scores among its outputs has one tensor.
-            flat = keras.tree.flatten(outputs)[: len(call.outputs)]
-            _assign(tensors, call.outputs, flat)
-        return [tensors[tensor] for tensor in graph.outputs]
+    def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
+        args, kwargs = _arguments(call, arrays)
+        entry = self._entry_of[call.operation]
+        return keras.tree.flatten(entry(*args, **kwargs))
+
+
+def _arguments(call: Call, arrays: IdentityMap) -> tuple[Any, dict[str, Any]]:
+    args, kwargs = call.arguments(arrays)
+    if isinstance(call.operation, keras.layers.Layer):
+        # Inference, whatever was recorded: as `predict` does.
+        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    return args, kwargs
 
 
 def _entry(model: Any) -> Any:
@@ -155,17 +161,8 @@ def _entry(model: Any) -> Any:
     Keras matches names, adjusts ranks and converts dtypes before the first
     layer is called.
     """
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=tensor.shape,
-            dtype=tensor.dtype,
-            sparse=tensor.sparse,
-            name=tensor.name,
-        ),
-        model.input,
-    )
+    inputs = keras.tree.map_structure(new_input, functional_model(model).input)
+    # In Keras 3.12 the output of a model cannot be its input.
     outputs = [
         keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
         for position, tensor in enumerate(keras.tree.flatten(inputs))
@@ -181,34 +178,33 @@ def _single_precision(scores: Any) -> Any:
     return scores
 
 
-def _assign(
-    tensors: IdentityMap, symbolic: Sequence[Any], values: Sequence[Any]
-) -> None:
-    for tensor, value in zip(symbolic, values, strict=True):
-        tensors[tensor] = value
-
-
-def _attention_calls(graph: Graph) -> Iterator[Call]:
+def _attention_calls(graph: Graph) -> list[Call]:
     """The calls of attention layers as they are computed.
 
     Unlike in `Graph.all_calls`, those in a nested model come once for each
     call of that model.
     """
-    for call in graph.calls:
-        if call.inner is not None:
-            yield from _attention_calls(call.inner)
-        elif isinstance(call.operation, ChannelAttention):
-            yield call
+    calls: list[Call] = []
+
+    def apply(call: Call, values: IdentityMap) -> list[None]:
+        if isinstance(call.operation, ChannelAttention):
+            calls.append(call)
+        return [None] * len(call.outputs)
+
+    interpret(graph, [None] * len(graph.model.inputs), apply)
+    return calls
 
 
-def _chosen(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
+def _selected_layers(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
     """The attention layers that the argument `layers` selects."""
     if layers is None:
         return {call.operation for call in calls}
     if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
         chosen = {call.operation for call in calls if layers(call.operation)}
     elif isinstance(layers, Sequence) and not isinstance(layers, str):
-        chosen = {layer for name in layers for layer in _named(calls, name)}
+        chosen = {
+            layer for name in layers for layer in _layers_named(calls, name)
+        }
     else:
         raise TypeError(
             "`layers` must be a list of names, or a callable from an attention "
@@ -222,7 +218,7 @@ def _chosen(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
     return chosen
 
 
-def _named(calls: list[Call], name: Any) -> set[Any]:
+def _layers_named(calls: list[Call], name: Any) -> set[Any]:
     found = {
         call.operation
         for call in calls
@@ -281,9 +277,7 @@ def _check_any(graph: Graph, calls: list[Call]) -> None:
             )
         )
     if hidden:
-        warnings.warn(
-            f"Some attention scores are missing. {inside}", stacklevel=3
-        )
+        warn(f"Some attention scores are missing. {inside}")
 
 
 def _holds_attention(operation: Any) -> bool:
@@ -298,7 +292,7 @@ def _holds_attention(operation: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _unchanged(model: Any, predictor: Any) -> Iterator[None]:
+def _keep_state(model: Any, predictor: Any) -> Iterator[None]:
     """Undo what `predict` does to the layers of a model, also after errors."""
     backend = keras.backend.backend()
     modules = list(model.modules()) if backend == "torch" else []
@@ -313,7 +307,7 @@ def _unchanged(model: Any, predictor: Any) -> Iterator[None]:
             for variable, value in values:
                 if not value.is_deleted():
                     variable.assign(value)
-            predictor.jax_state_sync()
+            sync_jax_state(predictor)
         raise
     finally:
         for module, mode in zip(modules, modes, strict=True):

@@ -1,18 +1,13 @@
 """The shapes in a model for one sample, computed without calling a layer."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import (
-    Call,
-    Graph,
-    IdentityMap,
-    arguments_of_model,
-)
-from keras_channel_attn.graph.tensors import with_tensors_replaced
+from keras_channel_attn.graph import Call, Graph, IdentityMap, interpret
+from keras_channel_attn.graph.keras_internals import keep_names
 
 Shape = tuple[int, ...]
 
@@ -50,40 +45,31 @@ class ShapedCall:
 
 def shaped_calls(
     graph: Graph, input_shapes: Sequence[Shape]
-) -> Iterator[ShapedCall]:
+) -> list[ShapedCall]:
     """All calls in the order of computation, with the shapes they have.
 
     Those in a nested model come once for each call of that model. The model is
     not changed: no layer is called.
     """
-    specifications = [
-        keras.KerasTensor(shape, dtype=tensor.dtype, sparse=tensor.sparse)
-        for shape, tensor in zip(input_shapes, graph.model.inputs, strict=True)
-    ]
-    yield from _shaped_calls(graph, specifications, [])
+    calls: list[ShapedCall] = []
+
+    def apply(call: Call, specifications: IdentityMap) -> Any:
+        shaped = _shaped_call(call, *call.arguments(specifications))
+        calls.append(shaped)
+        return shaped.specification
+
+    with keep_names():
+        inputs = [
+            keras.KerasTensor(shape, dtype=tensor.dtype, sparse=tensor.sparse)
+            for shape, tensor in zip(
+                input_shapes, graph.model.inputs, strict=True
+            )
+        ]
+        interpret(graph, inputs, apply)
+    return calls
 
 
-def _shaped_calls(
-    graph: Graph, inputs: list[Any], outputs: list[Any]
-) -> Iterator[ShapedCall]:
-    """As `shaped_calls`; the outputs of the model are appended to a list."""
-    tensors = IdentityMap()
-    _assign(tensors, graph.model.inputs, inputs)
-    for call in graph.calls:
-        args, kwargs = with_tensors_replaced((call.args, call.kwargs), tensors)
-        if call.inner is not None:
-            results: list[Any] = []
-            arguments = arguments_of_model(call, args, kwargs)
-            yield from _shaped_calls(call.inner, arguments, results)
-        else:
-            shaped = _shaped(call, args, kwargs)
-            results = keras.tree.flatten(shaped.specification)
-            yield shaped
-        _assign(tensors, call.outputs, results)
-    outputs += [tensors[tensor] for tensor in graph.outputs]
-
-
-def _shaped(call: Call, args: Any, kwargs: Any) -> ShapedCall:
+def _shaped_call(call: Call, args: Any, kwargs: Any) -> ShapedCall:
     try:
         return ShapedCall(call.operation, args, kwargs, call.path)
     except Exception as error:
@@ -114,10 +100,3 @@ def _shapes(structure: Any) -> list[Shape]:
         for leaf in keras.tree.flatten(structure)
         if hasattr(leaf, "shape")
     ]
-
-
-def _assign(
-    tensors: IdentityMap, symbolic: Sequence[Any], values: Sequence[Any]
-) -> None:
-    for tensor, value in zip(symbolic, values, strict=True):
-        tensors[tensor] = value

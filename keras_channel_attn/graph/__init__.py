@@ -1,7 +1,9 @@
 """Functional models as graphs: the only code that walks through a model.
 
-`Graph` lists the calls of a model, `Probe` finds out what one of them computes,
-and `rebuild` makes a copy of the model with `Changes`.
+`Graph` lists the calls of a model, `interpret` runs over them with values of
+any kind, `Probe` finds out what one of them computes, and `rebuild` makes a
+copy of the model with `Changes`. What Keras does not publish is read in
+`keras_internals` alone.
 """
 
 from keras_channel_attn.graph.calls import (
@@ -11,17 +13,24 @@ from keras_channel_attn.graph.calls import (
     graph_of,
 )
 from keras_channel_attn.graph.changes import Changes
+from keras_channel_attn.graph.classes import check_classes
+from keras_channel_attn.graph.inputs import new_input
+from keras_channel_attn.graph.interpreter import inputs_of_nested, interpret
 from keras_channel_attn.graph.operations import (
     convolves,
+    inner_layers,
     is_from_keras,
     is_model,
     is_operation,
     matrix_count,
+    operations_of,
+    snake_name,
 )
 from keras_channel_attn.graph.probing import Probe
-from keras_channel_attn.graph.rebuilding import check_classes, rebuild
+from keras_channel_attn.graph.rebuilding import rebuild
 from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.tensors import IdentityMap
+from keras_channel_attn.graph.warnings_to_user import warn
 
 __all__ = [
     "Call",
@@ -33,10 +42,17 @@ __all__ = [
     "check_classes",
     "convolves",
     "graph_of",
+    "inner_layers",
+    "inputs_of_nested",
+    "interpret",
     "is_from_keras",
     "is_model",
     "is_operation",
     "matrix_count",
+    "new_input",
+    "operations_of",
     "rebuild",
     "recursion_limit_raised",
+    "snake_name",
+    "warn",
 ]

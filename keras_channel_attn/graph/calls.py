@@ -9,11 +9,23 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.operations import is_model, operations_of
-from keras_channel_attn.graph.tensors import IdentityMap, symbolic_tensors
+from keras_channel_attn.graph.keras_internals import (
+    RecordedCall,
+    recorded_calls,
+)
+from keras_channel_attn.graph.operations import (
+    is_model,
+    operations_of,
+    snake_name,
+)
+from keras_channel_attn.graph.tensors import (
+    IdentityMap,
+    replace_tensors,
+    symbolic_tensors,
+)
 
 _DATA_FORMATS = ("channels_last", "channels_first")
-_TRANSPOSING = ("Permute", "Transpose", "Moveaxis", "Swapaxes", "Rot90")
+_TRANSPOSING = ("permute", "transpose", "moveaxis", "swapaxes", "rot90")
 
 
 class Call:
@@ -29,19 +41,24 @@ class Call:
         graph: `Graph` of the model that the call belongs to.
     """
 
-    def __init__(self, node: Any, graph: "Graph") -> None:
-        self.operation = node.operation
-        self.path: str = graph.prefix + node.operation.name
-        self.args = node.arguments.args
-        self.kwargs = node.arguments.kwargs
+    def __init__(self, recorded: RecordedCall, graph: "Graph") -> None:
+        self.operation = recorded.operation
+        self.path: str = graph.prefix + recorded.operation.name
+        self.args = recorded.args
+        self.kwargs = recorded.kwargs
         self.inputs = symbolic_tensors((self.args, self.kwargs))
-        self.outputs: list[Any] = list(node.outputs)
+        self.outputs = recorded.outputs
         self.graph = graph
 
     @property
     def inner(self) -> "Graph | None":
         """The graph of the nested model that is called, if it is one."""
         return self.graph.nested.get(self.operation)
+
+    def arguments(self, values: IdentityMap) -> tuple[Any, Any]:
+        """`args` and `kwargs` with values in the place of tensors."""
+        args, kwargs = replace_tensors((self.args, self.kwargs), values)
+        return args, kwargs
 
 
 class Graph:
@@ -69,8 +86,8 @@ class Graph:
         self.outputs: list[Any] = list(model.outputs)
         self.calls: list[Call] = []
         self._sources = IdentityMap()
-        for node in _nodes(model):
-            call = Call(node, self)
+        for recorded in recorded_calls(model):
+            call = Call(recorded, self)
             if is_model(call.operation) and call.operation not in self.nested:
                 Graph(call.operation, call.path + "/", self.nested)
             self.calls.append(call)
@@ -150,9 +167,10 @@ class Graph:
             if call.inner is not None:
                 position = _position(tensor, call.outputs)
                 return call.inner.channel_axis(call.inner.outputs[position])
-            if type(call.operation).__name__ in _TRANSPOSING:
+            kind = snake_name(call.operation)
+            if kind in _TRANSPOSING:
                 return None
-            if type(call.operation).__name__ == "Concatenate":
+            if kind == "concatenate":
                 axes = (self.channel_axis(x) for x in call.inputs)
                 return next((axis for axis in axes if axis is not None), None)
             alike = [x for x in call.inputs if x.shape == tensor.shape]
@@ -202,61 +220,6 @@ def graph_of(model: Any) -> Graph:
             "`keras.Input` as its first layer, or call its `build` method."
         )
     return Graph(model)
-
-
-def _nodes(model: Any) -> list[Any]:
-    """What Keras recorded of each call, in the order of computation.
-
-    The calls of one layer are in the order in which they were made: Keras
-    numbers them, and a copy has the same numbers.
-    """
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    # Not public, as nothing is that lists the calls of a model.
-    by_depth = model._nodes_by_depth
-    nodes = [
-        node
-        for depth in sorted(by_depth, reverse=True)
-        for node in by_depth[depth]
-    ]
-    earlier = _earlier_calls(nodes)
-    ordered: list[Any] = []
-    done: set[int] = set()
-    for node in nodes:
-        waiting = [node]
-        while waiting:
-            current = waiting[-1]
-            left = [
-                before
-                for before in (*current.parent_nodes, *earlier[id(current)])
-                if id(before) in earlier and id(before) not in done
-            ]
-            if left:
-                waiting += left
-                continue
-            waiting.pop()
-            if id(current) not in done:
-                done.add(id(current))
-                ordered.append(current)
-    return [node for node in ordered if not node.is_input]
-
-
-def _earlier_calls(nodes: list[Any]) -> dict[int, list[Any]]:
-    """From each node, by identity, to the one of the same layer before it."""
-    of_operation: dict[Any, list[Any]] = {}
-    for node in nodes:
-        of_operation.setdefault(node.operation, []).append(node)
-    earlier: dict[int, list[Any]] = {}
-    for operation, calls in of_operation.items():
-        if len(calls) > 1:
-            made = {
-                id(node): number
-                for number, node in enumerate(operation._inbound_nodes)
-            }
-            calls.sort(key=lambda node: made[id(node)])
-        for node, before in zip(calls, [None, *calls], strict=False):
-            earlier[id(node)] = [] if before is None else [before]
-    return earlier
 
 
 def _position(tensor: Any, tensors: list[Any]) -> int:

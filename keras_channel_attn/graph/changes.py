@@ -59,8 +59,8 @@ class Changes:
             weights: List of arrays for the new layer. Defaults to `None`: it
                 keeps its initial weights.
             trainable: Boolean, flag of the new layer. Defaults to `True`.
-            extends: Boolean, whether the model holds something new, and is
-                trainable itself for that reason. Defaults to `True`.
+            extends: Boolean, whether the model becomes trainable because the
+                layer is new. Defaults to `True`.
         """
         self.instead[call] = Replacement(
             layer, inputs, weights, trainable, extends

@@ -1,11 +1,16 @@
 """The class of a copied model: what can be kept and what must be refused."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.calls import Graph
+from keras_channel_attn.graph.calls import Call, Graph
+from keras_channel_attn.graph.keras_internals import (
+    recorded_calls,
+    sequential_model,
+)
 from keras_channel_attn.graph.operations import is_from_keras
 from keras_channel_attn.graph.tensors import symbolic_tensors
 
@@ -18,14 +23,29 @@ _LOGIC = (
 )
 
 
-def check_class(model: Any) -> None:
-    """Check that the class of a model can be kept, or that none is needed.
+def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
+    """Check that a model can be copied with changes at some calls.
+
+    `rebuild` refuses such a model too. This function is for those who run code
+    of the user before.
+
+    Args:
+        graph: `Graph` of the model.
+        calls: Calls that are to change.
 
     Raises:
-        ValueError: If the class has training logic of its own and is not
-            constructed from inputs and outputs: the copy would be a plain
-            functional model without that logic.
+        ValueError: If the class of the model, or of one that is nested in it
+            and changes, has training logic of its own and is not constructed
+            from inputs and outputs: the copy would be a plain functional model
+            without that logic.
     """
+    changed = set(calls)
+    for nested in graph.nested.values():
+        if nested is graph or not changed.isdisjoint(nested.all_calls()):
+            _check_class(nested.model)
+
+
+def _check_class(model: Any) -> None:
     if not keeps_class(model):
         _check_logic(model)
 
@@ -59,16 +79,17 @@ def of_same_class(model: Any, functional: Any) -> Any:
     """A functional model as one of the class of another.
 
     A class that does not take inputs and outputs becomes a plain functional
-    or sequential model: see `check_class`. A sequential model whose copy has
-    branches becomes a functional model.
+    or sequential model, if it has no training logic: see `check_classes`. A
+    sequential model whose copy has branches becomes a functional model.
     """
+    _check_class(model)
     kind = type(model)
     if isinstance(model, keras.Sequential):
         if not _is_chain(functional):
             _check_logic(model)
             return functional
         kind = kind if keeps_class(model) else keras.Sequential
-        return kind(functional.layers, name=model.name)
+        return sequential_model(kind, functional, model.name)
     if is_from_keras(kind) or not keeps_class(model):
         return functional
     return kind(functional.input, functional.output, name=model.name)
@@ -78,7 +99,7 @@ def _is_chain(functional: Any) -> bool:
     """Whether each layer is called on one tensor; masks do not count."""
     return all(
         len(symbolic_tensors(call.args)) == 1
-        for call in Graph(functional).calls
+        for call in recorded_calls(functional)
     )
 
 
@@ -87,14 +108,8 @@ def _takes_inputs_and_outputs(kind: Any) -> bool:
     own = inspect.getfullargspec(kind.__init__)
     if set(own.kwonlyargs) - set(own.kwonlydefaults or ()):
         return False
-    expected = inspect.getfullargspec(_functional_class().__init__)
-    return own.args == expected.args or bool(own.varargs and own.varkw)
-
-
-def _functional_class() -> Any:
-    # Not public: what `keras.Model` returns for inputs and outputs.
-    inputs = keras.Input((1,))
-    return type(keras.Model(inputs, keras.layers.Identity()(inputs)))
+    takes_any = bool(own.varargs and own.varkw)
+    return takes_any or own.args[1:] == ["inputs", "outputs", "name"]
 
 
 def _is_inherited(kind: Any, name: str) -> bool:

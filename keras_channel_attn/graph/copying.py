@@ -1,24 +1,27 @@
 """A layer or operation made again from its configuration."""
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
+    inner_pairs,
     is_from_keras,
     is_model,
     operations_of,
 )
+from keras_channel_attn.graph.snapshots import Snapshot
 
 _DETAIL_LENGTH = 200
 
 
 def copy_of(
     operation: Any,
+    copy_of_model: Callable[[Any], Any],
     shared: Callable[[Any], Any] = lambda layer: None,
     configuration: dict[str, Any] | None = None,
 ) -> Any:
@@ -29,6 +32,8 @@ def copy_of(
 
     Args:
         operation: Layer or operation.
+        copy_of_model: Callable from a functional model inside a layer to a
+            copy: see `Snapshot`.
         shared: Callable from a layer that the operation holds to the copy that
             it has already, or `None`. Defaults to a function that returns
             `None`: all layers inside are made again.
@@ -44,50 +49,61 @@ def copy_of(
             f"{type(operation).__name__}) cannot be copied: its `call` was "
             "replaced on this object. Write a class with that `call`."
         )
-    with _named_callables(operation) as callables, _same_remat(operation):
-        custom_objects = {**_own_classes(operation), **callables}
-        try:
-            with keras.saving.custom_object_scope(custom_objects):
-                copy = _from_config(operation, shared, changes)
-        except Exception as error:
-            raise ValueError(_cannot_be_copied(operation, error)) from error
-        _put_back(copy, callables)
-    _share(operation, copy, shared)
-    _rename_inner(operation, copy)
+
+    def copy_of_inner(layer: Any) -> Any:
+        copy = shared(layer)
+        if copy is None:
+            copy = build_as(layer, copy_of(layer, copy_of_model, shared))
+        return copy
+
+    snapshot = Snapshot(operation, copy_of_model)
+    custom_objects = {**_own_classes(operation), **snapshot.custom_objects}
+    try:
+        with (
+            rematerialization(operation),
+            keras.saving.custom_object_scope(custom_objects),
+        ):
+            copy = _from_config(operation, snapshot, copy_of_inner, changes)
+    except Exception as error:
+        raise ValueError(_cannot_be_copied(operation, error)) from error
+    snapshot.put_back(copy)
+    holders = [holder for _, holder in inner_layers(copy)]
+    for inner, held in inner_pairs(operation, copy)[1:]:
+        # The configuration may hold the layer itself.
+        is_inner = snapshot.original(held) is inner
+        other = copy_of_inner(inner) if is_inner else shared(inner)
+        if other is not None and other is not held:
+            for holder in holders:
+                _replace_held(holder, held, other)
+    for inner, other in inner_pairs(operation, copy):
+        # Keras numbers layers without a name through the whole process, and
+        # the paths of variables hold these names.
+        if not other.built and other.name != inner.name:
+            other.name = inner.name
     return copy
 
 
-def _rename_inner(layer: Any, copy: Any) -> None:
-    """Give the layers inside a copy the names of the original's.
-
-    Keras numbers layers without a name through the whole process, and
-    the paths of variables hold these names.
-    """
-    places = dict(inner_layers(copy))
-    for place, inner in inner_layers(layer):
-        other = places.get(place)
-        if other is not None and not other.built and other.name != inner.name:
-            other.name = inner.name
-
-
 def _from_config(
-    layer: Any, shared: Callable[[Any], Any], changes: dict[str, Any]
+    layer: Any,
+    snapshot: Snapshot,
+    copy_of_inner: Callable[[Any], Any],
+    changes: dict[str, Any],
 ) -> Any:
     kind = type(layer)
     if isinstance(layer, keras.layers.Lambda):
         # Its functions are those of a model that is in memory already.
-        return kind.from_config(layer.get_config(), safe_mode=False)
+        return kind.from_config(snapshot.layer.get_config(), safe_mode=False)
     if kind.get_config is not keras.layers.Layer.get_config:
-        return kind.from_config({**layer.get_config(), **changes})
+        return kind.from_config({**snapshot.layer.get_config(), **changes})
     try:
         # Keras records arguments that are numbers or strings.
         config = layer.get_config()
     except NotImplementedError:
-        config = _arguments(layer, shared)
-    return _constructed(layer, config)
+        config = _arguments(layer, copy_of_inner)
+    return _construct(layer, config)
 
 
-def _constructed(layer: Any, config: dict[str, Any]) -> Any:
+def _construct(layer: Any, config: dict[str, Any]) -> Any:
     """A layer of a class without `get_config`, which may not take a name."""
     kind = type(layer)
     parameters = inspect.signature(kind.__init__).parameters
@@ -108,7 +124,9 @@ def _constructed(layer: Any, config: dict[str, Any]) -> Any:
     return copy
 
 
-def _arguments(layer: Any, shared: Callable[[Any], Any]) -> dict[str, Any]:
+def _arguments(
+    layer: Any, copy_of_inner: Callable[[Any], Any]
+) -> dict[str, Any]:
     """The arguments of a layer without `get_config`, from its attributes.
 
     Keras' convention is one attribute for each argument, of the same name.
@@ -130,12 +148,12 @@ def _arguments(layer: Any, shared: Callable[[Any], Any]) -> dict[str, Any]:
         if isinstance(value, keras.Variable):
             raise TypeError(f"its argument `{name}` is a variable.")
         if isinstance(value, keras.layers.Layer):
-            value = shared(value) or built(value, copy_of(value, shared))
+            value = copy_of_inner(value)
         config[name] = value
     return config
 
 
-def built(layer: Any, copy: Any) -> Any:
+def build_as(layer: Any, copy: Any) -> Any:
     """The copy of a layer that is not called yet, with its variables."""
     shapes = layer.get_build_config() if layer.built else None
     if shapes and not copy.built:
@@ -145,23 +163,6 @@ def built(layer: Any, copy: Any) -> Any:
             # Its layers are built when it is called.
             copy(keras.Input(batch_shape=shapes["input_shape"]))
     return copy
-
-
-def _share(layer: Any, copy: Any, shared: Callable[[Any], Any]) -> None:
-    """Let a copy hold the copies of layers that others hold or call too."""
-    places = dict(inner_layers(copy))
-    for place, inner in inner_layers(layer):
-        held = places.get(place)
-        if not place or held is None:
-            continue
-        other = shared(inner)
-        if other is None and held is inner:
-            # The configuration holds the layer itself.
-            other = built(inner, copy_of(inner, shared))
-        if other is None or other is held:
-            continue
-        for holder in places.values():
-            _replace_held(holder, held, other)
 
 
 def _replace_held(holder: Any, old: Any, new: Any) -> None:
@@ -174,20 +175,20 @@ def _replace_held(holder: Any, old: Any, new: Any) -> None:
         )
     for name, value in vars(holder).items():
         # Not assigned: Keras would track the new layer beside the old one.
-        vars(holder)[name] = _with_replaced(value, old, new)
+        vars(holder)[name] = _replace_in(value, old, new)
 
 
-def _with_replaced(value: Any, old: Any, new: Any) -> Any:
+def _replace_in(value: Any, old: Any, new: Any) -> Any:
     if value is old:
         return new
     if isinstance(value, dict):
         for key, entry in value.items():
-            dict.__setitem__(value, key, _with_replaced(entry, old, new))
+            dict.__setitem__(value, key, _replace_in(entry, old, new))
     elif isinstance(value, list):
         for position, entry in enumerate(value):
-            list.__setitem__(value, position, _with_replaced(entry, old, new))
+            list.__setitem__(value, position, _replace_in(entry, old, new))
     elif isinstance(value, tuple) and any(entry is old for entry in value):
-        return type(value)([_with_replaced(x, old, new) for x in value])
+        return type(value)([_replace_in(x, old, new) for x in value])
     return value
 
 
@@ -202,60 +203,6 @@ def _cannot_be_copied(layer: Any, error: Exception) -> str:
     )
 
 
-@contextlib.contextmanager
-def _named_callables(layer: Any) -> Iterator[dict[str, Any]]:
-    """Give the user's callables in a layer names that mean no other object.
-
-    Keras saves a callable by its name, which may be that of one of its own or
-    of another one in the same layer, and a lambda as bytecode. While this
-    context is active, functions with unique names stand in their place.
-
-    Yields:
-        Dictionary from each of these names to the callable.
-    """
-    callables: dict[str, Any] = {}
-    replaced = []
-    try:
-        for place, inner in inner_layers(layer):
-            for name, value in list(vars(inner).items()):
-                if _is_users_callable(inner, name, value):
-                    unique = f"keras_channel_attn_{place}.{name}"
-                    callables[unique] = value
-                    replaced.append((inner, name, value))
-                    vars(inner)[name] = _stand_in(value, unique)
-        yield callables
-    finally:
-        for inner, name, value in replaced:
-            vars(inner)[name] = value
-
-
-def _is_users_callable(layer: Any, name: str, value: Any) -> bool:
-    if isinstance(value, (type, keras.layers.Layer, keras.Variable)):
-        return False
-    if inspect.ismethod(value) or callable(getattr(type(layer), name, None)):
-        # Its own method, which Keras wraps for each layer.
-        return False
-    if inspect.isfunction(value):
-        return not is_from_keras(value)
-    return callable(value) and not is_from_keras(type(value))
-
-
-def _stand_in(value: Any, name: str) -> Any:
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        return value(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
-
-
-def _put_back(copy: Any, callables: dict[str, Any]) -> None:
-    """Replace the stand-ins that a configuration handed on as they are."""
-    for _, inner in inner_layers(copy):
-        for name, value in list(vars(inner).items()):
-            if inspect.isfunction(value) and value.__name__ in callables:
-                vars(inner)[name] = callables[value.__name__]
-
-
 def _own_classes(layer: Any) -> dict[str, type]:
     """The classes of a user in a layer, which need not be registered."""
     return {
@@ -263,19 +210,6 @@ def _own_classes(layer: Any) -> dict[str, type]:
         for _, inner in inner_layers(layer)
         if not is_from_keras(type(inner))
     }
-
-
-def _same_remat(layer: Any) -> contextlib.AbstractContextManager[Any]:
-    """The rematerialization that a layer was made under."""
-    # Not public: a layer does not tell its `RematScope` otherwise.
-    mode = getattr(layer, "_remat_mode", None)
-    if mode is None:
-        return contextlib.nullcontext()
-    return keras.RematScope(
-        mode=mode.mode,
-        output_size_threshold=mode.output_size_threshold,
-        layer_names=mode.layer_names,
-    )
 
 
 def _copy_of_function(operation: Any, changes: dict[str, Any]) -> Any:

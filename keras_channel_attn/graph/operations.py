@@ -1,5 +1,6 @@
 """Questions about one layer or operation of a model."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,12 +22,22 @@ def is_from_keras(thing: Any) -> bool:
     return thing.__module__.partition(".")[0] == "keras"
 
 
+def snake_name(operation: Any) -> str:
+    """The class of a layer or operation in snake case: `"squeeze_excite"`.
+
+    For an operation this is the name of the function in `keras.ops`. Its class
+    is not public.
+    """
+    name = type(operation).__name__
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
 def is_operation(operation: Any, name: str) -> bool:
     """Whether it is the function of `keras.ops`, or operator, of this name."""
     return (
         not isinstance(operation, keras.layers.Layer)
         and is_from_keras(type(operation))
-        and type(operation).__name__ == name
+        and snake_name(operation) == name
     )
 
 
@@ -74,6 +85,16 @@ def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
         yield place, current
         for name, value in vars(current).items():
             waiting += _layers_in(value, f"{place}.{name}")
+
+
+def inner_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
+    """A layer and all that it holds, each with what its copy has there."""
+    places = dict(inner_layers(copy))
+    return [
+        (inner, places[place])
+        for place, inner in inner_layers(layer)
+        if place in places
+    ]
 
 
 def _layers_in(value: Any, place: str) -> list[tuple[str, Any]]:

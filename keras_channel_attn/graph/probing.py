@@ -8,9 +8,10 @@ import numpy as np
 
 from keras_channel_attn.graph.calls import Call
 from keras_channel_attn.graph.copying import copy_of
-from keras_channel_attn.graph.random_state import random_state_kept
-from keras_channel_attn.graph.state import carry_state
-from keras_channel_attn.graph.tensors import IdentityMap, with_tensors_replaced
+from keras_channel_attn.graph.random_state import keep_random_state
+from keras_channel_attn.graph.rebuilding import copy_of_model
+from keras_channel_attn.graph.state import LayerPair
+from keras_channel_attn.graph.tensors import IdentityMap
 
 
 class Probe:
@@ -36,23 +37,21 @@ class Probe:
         tensors = IdentityMap()
         for tensor, array in zip(self._call.inputs, arrays, strict=True):
             tensors[tensor] = keras.ops.convert_to_tensor(array)
-        args, kwargs = with_tensors_replaced(
-            (self._call.args, self._call.kwargs), tensors
-        )
+        args, kwargs = self._call.arguments(tensors)
         if isinstance(self._call.operation, keras.layers.Layer):
             kwargs = {**kwargs, "training": False}
         if self._copy is None:
-            with random_state_kept():
+            with keep_random_state():
                 self._copy = self._new_copy(args, kwargs)
         return keras.ops.convert_to_numpy(self._copy(*args, **kwargs))
 
     def _new_copy(self, args: Any, kwargs: Any) -> Any:
         operation = self._call.operation
-        copy = copy_of(operation)
+        copy = copy_of(operation, copy_of_model)
         if isinstance(operation, keras.layers.Layer):
             copy(*args, **kwargs)
             if self._weights == "same":
-                carry_state(operation, copy)
+                LayerPair(operation, copy).carry_state()
             else:
                 _randomize(copy)
         return copy

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def random_state_kept() -> Iterator[None]:
+def keep_random_state() -> Iterator[None]:
     """Restore the global random generators of Python and NumPy at the end.
 
     Keras draws the seed of each new initializer and dropout from Python's

@@ -12,68 +12,77 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph.operations import inner_layers
+from keras_channel_attn.graph.operations import inner_layers, inner_pairs
 from keras_channel_attn.graph.tensors import IdentityMap
 
 
-def carry_state(
-    original: Any, copy: Any, values: IdentityMap | None = None
-) -> None:
-    """Give a layer the variables, other state and flags of another.
+class LayerPair:
+    """A layer and its copy, with what belongs to each other in them.
 
     Args:
         original: Layer.
-        copy: Layer of the same class.
+        copy: Layer of the same class, built.
         values: `IdentityMap` from variables of the original to arrays that the
-            copy gets in place of their values. Defaults to `None`.
+            copy gets in place of their values. They may have other shapes.
+            Defaults to `None`.
+
+    Attributes:
+        layers: List of pairs: the layer and those inside it, with their copies.
+        variables: List of pairs of variables. The states of random generators
+            and of stateful RNNs are included.
 
     Raises:
         ValueError: If the copy has other variables than the original.
     """
-    values = values or IdentityMap()
-    pairs = _layer_pairs(original, copy)
-    for layer, other in pairs:
-        if not any(variable in values for variable in layer.variables):
-            _carry_own_state(layer, other)
-        _carry_plain_attributes(layer, other)
-    variables = variable_pairs(original, copy, values)
-    for variable, other in variables:
-        # A new array: JAX frees those that a training step was given.
-        if variable in values:
-            other.assign(values[variable])
-        else:
-            other.assign(keras.ops.copy(variable.value))
-    # The flag of a layer reaches those inside it, which may have others.
-    for layer, other in pairs:
-        if other.trainable != layer.trainable:
-            other.trainable = layer.trainable
-    for variable, other in variables:
-        if other.trainable != variable.trainable:
-            other.trainable = variable.trainable
+
+    def __init__(
+        self, original: Any, copy: Any, values: IdentityMap | None = None
+    ) -> None:
+        self._values = values or IdentityMap()
+        self.layers = [
+            (layer, other)
+            for layer, other in inner_pairs(original, copy)
+            if type(layer) is type(other)
+        ]
+        self.variables = _variable_pairs(
+            original, copy, self.layers, self._values
+        )
+
+    def carry_state(self) -> None:
+        """Give the copy the variables, other state and flags of the layer."""
+        values = self._values
+        for layer, other in self.layers:
+            if not any(variable in values for variable in layer.variables):
+                _carry_own_state(layer, other)
+            _carry_plain_attributes(layer, other)
+        for variable, other in self.variables:
+            # A new array: JAX frees those that a training step was given.
+            if variable in values:
+                other.assign(values[variable])
+            else:
+                other.assign(keras.ops.copy(variable.value))
+        # The flag of a layer reaches those inside it, which may have others.
+        for original, copy in (*self.layers, *self.variables):
+            if copy.trainable != original.trainable:
+                copy.trainable = original.trainable
 
 
-def variable_pairs(
-    original: Any, copy: Any, values: IdentityMap | None = None
+def _variable_pairs(
+    original: Any,
+    copy: Any,
+    layers: list[tuple[Any, Any]],
+    values: IdentityMap,
 ) -> list[tuple[Any, Any]]:
-    """The variables of a layer with those of its copy.
-
-    Variables with an array in `values` have its shape in the copy.
-
-    The states of random generators and of stateful RNNs are included.
-
-    Raises:
-        ValueError: If the copy has other variables than the original.
-    """
-    values = values or IdentityMap()
     pairs = [
         pair
-        for layer, other in _layer_pairs(original, copy)
+        for layer, other in layers
         for pair in _own_pairs(layer, other, values)
     ]
-    paired = {id(variable) for variable, _ in pairs}
-    rest = [v for v in original.variables if id(v) not in paired]
-    paired = {id(variable) for _, variable in pairs}
-    others = [v for v in copy.variables if id(v) not in paired]
+    paired = {id(variable) for pair in pairs for variable in pair}
+    rest, others = (
+        [v for v in layer.variables if id(v) not in paired]
+        for layer in (original, copy)
+    )
     if _keys(rest, values) != _keys(others):
         raise ValueError(
             f"The layer '{original.name}' (of type {type(original).__name__}) "
@@ -82,16 +91,6 @@ def variable_pairs(
             f"{_keys(others)}."
         )
     return [*pairs, *zip(rest, others, strict=True)]
-
-
-def _layer_pairs(original: Any, copy: Any) -> list[tuple[Any, Any]]:
-    """A layer and those inside it, each with its copy."""
-    places = dict(inner_layers(copy))
-    return [
-        (layer, places[place])
-        for place, layer in inner_layers(original)
-        if place in places and type(places[place]) is type(layer)
-    ]
 
 
 def _own_pairs(

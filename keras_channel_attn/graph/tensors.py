@@ -1,6 +1,6 @@
 """Symbolic tensors: found in arguments, replaced there, used as keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -35,6 +35,11 @@ class IdentityMap:
     def get(self, tensor: Any, default: Any = None) -> Any:
         return self._entries.get(id(tensor), (None, default))[1]
 
+    def update(self, tensors: Sequence[Any], values: Sequence[Any]) -> None:
+        """Set a value for each of several tensors."""
+        for tensor, value in zip(tensors, values, strict=True):
+            self[tensor] = value
+
     def setdefault(self, tensor: Any, value: Any) -> Any:
         return self._entries.setdefault(id(tensor), (tensor, value))[1]
 
@@ -48,7 +53,7 @@ def symbolic_tensors(structure: Any) -> list[Any]:
     ]
 
 
-def with_tensors_replaced(structure: Any, replacements: IdentityMap) -> Any:
+def replace_tensors(structure: Any, replacements: IdentityMap) -> Any:
     """The structure with each tensor in `replacements` replaced."""
     return keras.tree.map_structure(
         lambda leaf: replacements.get(leaf, leaf), structure

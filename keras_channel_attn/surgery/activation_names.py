@@ -80,7 +80,7 @@ def _computes_alike_in_training(call: Call) -> bool:
     return (
         is_from_keras(type(operation))
         and not getattr(operation, "variables", ())
-        and not is_operation(operation, "StopGradient")
+        and not is_operation(operation, "stop_gradient")
         and all(_keeps_gradients(function, tensor) for function in functions)
     )
 
@@ -96,7 +96,7 @@ def _keeps_gradients(function: Any, tensor: Any) -> bool:
         # It is written with something else than `keras.ops`.
         return False
     return not any(
-        is_operation(operation, "StopGradient")
+        is_operation(operation, "stop_gradient")
         for operation in graph.operations
     )
 

@@ -1,12 +1,12 @@
 """The new attention layers: one for each site, with names of their own."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph
+from keras_channel_attn.graph import Call, Graph, snake_name
+from keras_channel_attn.graph.keras_internals import has_been_called
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.sites import Site
 
@@ -30,7 +30,7 @@ class AttentionLayers:
 
     def at(self, site: Site) -> Any:
         """The layer for a site, or `None` to leave the site alone."""
-        layer = self._made_once(site.key, site.layer, site.path)
+        layer = self._layer_for(site.key, site.layer, site.path)
         if isinstance(layer, ChannelAttention):
             self._check_data_format(layer, site)
         return layer
@@ -38,8 +38,8 @@ class AttentionLayers:
     def instead_of(self, call: Call) -> Any:
         """The layer for the place of an attention layer, or `None`."""
         old = call.operation
-        path = call.path.removesuffix("_" + mechanism_name(old))
-        layer = self._made_once(old, old, path, freed=call.path)
+        path = call.path.removesuffix("_" + snake_name(old))
+        layer = self._layer_for(old, old, path, freed=call.path)
         if isinstance(layer, ChannelAttention) and (
             layer.data_format != old.data_format
         ):
@@ -48,7 +48,7 @@ class AttentionLayers:
             )
         return layer
 
-    def _made_once(
+    def _layer_for(
         self, key: Any, site: Any, path: str, freed: str | None = None
     ) -> Any:
         if key not in self._made:
@@ -60,7 +60,7 @@ class AttentionLayers:
         layer = self._make(site, base.replace(":", "_"))
         if layer is None:
             return None
-        if layer in self._in_use or _has_been_called(layer):
+        if layer in self._in_use or has_been_called(layer):
             raise ValueError(
                 f"`attention` returned the layer '{layer.name}' for "
                 f"'{site.name}', which is in use already. It has to return a "
@@ -105,22 +105,12 @@ class AttentionLayers:
             raise ValueError(_other_data_format(layer, data_format, site.path))
 
 
-def _has_been_called(layer: Any) -> bool:
-    # Not public. A layer that stands in another network would be shared.
-    return bool(getattr(layer, "_inbound_nodes", ()))
-
-
 def _other_data_format(layer: Any, data_format: str, path: str) -> str:
     return (
         f"The network is {data_format} at '{path}', the attention for it is "
         f"{layer.data_format}. Pass `data_format='{data_format}'` to "
         f"{type(layer).__name__}."
     )
-
-
-def mechanism_name(layer: Any) -> str:
-    """The class of a layer in snake case: `"squeeze_excite"`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(layer).__name__).lower()
 
 
 def _factory(attention: Any) -> Callable[[Any, str], Any]:
@@ -152,7 +142,7 @@ def _factory(attention: Any) -> Callable[[Any, str], Any]:
 
 def _copy_for_site(template: Any, site: Any, base: str) -> Any:
     config = template.get_config()
-    config["name"] = f"{base}_{mechanism_name(template)}"
+    config["name"] = f"{base}_{snake_name(template)}"
     policy = getattr(site, "dtype_policy", None)
     if (
         policy is not None

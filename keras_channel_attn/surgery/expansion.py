@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
@@ -151,8 +152,7 @@ def _obstacles(call: Call) -> Iterator[str]:
 
 
 def _has_mask(call: Call) -> bool:
-    # Not public. Keras records the mask that comes with an input, too.
-    if getattr(call.inputs[0], "_keras_mask", None) is not None:
+    if mask_of(call.inputs[0]) is not None:
         return True
     signature = inspect.signature(call.operation.call)
     arguments = signature.bind(*call.args, **call.kwargs).arguments

@@ -17,6 +17,7 @@ from keras_channel_attn.graph import (
     matrix_count,
     rebuild,
 )
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.surgery.activation_names import activation_and_factor
 
@@ -161,7 +162,7 @@ def _fusible_blocks(graph: Graph) -> list[_Block]:
 def _block_ending_with(product: Call) -> _Block | None:
     operation = product.operation
     multiplies = type(operation) is keras.layers.Multiply or is_operation(
-        operation, "Multiply"
+        operation, "multiply"
     )
     if not multiplies or len(product.inputs) != 2:
         return None
@@ -178,7 +179,7 @@ def _block(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     maps = [call for call in members if matrix_count(call.operation)]
     if (
         type(members[0].operation) not in _POOLINGS
-        or _has_mask(inputs)
+        or mask_of(inputs) is not None
         or any(len(call.outputs) != 1 for call in members)
         or len(maps) != 2
         or not all(map(_maps_channels, maps))
@@ -292,8 +293,3 @@ def _maps_channels(call: Call) -> bool:
         all(size == 1 for size in kernel_shape[:-2])
         and math.prod(shape[1:]) == channels == kernel_shape[-2]
     )
-
-
-def _has_mask(tensor: Any) -> bool:
-    # Not public, and the only trace of a mask that Keras carries along.
-    return getattr(tensor, "_keras_mask", None) is not None

@@ -1,6 +1,5 @@
 """Attention inserted into networks, and the places for it."""
 
-import warnings
 from typing import Any
 
 from keras_channel_attn.graph import (
@@ -8,7 +7,9 @@ from keras_channel_attn.graph import (
     check_classes,
     graph_of,
     rebuild,
+    warn,
 )
+from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.sites import find_sites
 
@@ -46,7 +47,8 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
     >>> attention_sites(model)
     ['conv']
     """
-    sites = find_sites(graph_of(model), where)
+    with keep_names():
+        sites = find_sites(graph_of(model), where)
     # Sites that share an attention layer are one place.
     return list({site.key: site.path for site in sites}.values())
 
@@ -74,11 +76,11 @@ def insert_attention(
         model: Functional or sequential model of Keras, built.
         attention: What to insert. A layer such as
             `SqueezeExcite(identity_start=True)`: each site gets a new layer of
-            the same configuration, named `<site>_squeeze_excite`; a site whose
-            dtype policy is not the global one lends it to a layer that has the
-            global one. Or a callable that takes the layer at a site and
-            returns a new layer of any class, a functional model included, or
-            `None` to leave the site alone.
+            the same configuration, named `<site>_squeeze_excite`. If it has
+            the global dtype policy, it gets the policy of the layer at the
+            site. Or a callable that takes the layer at a site and returns a
+            new layer of any class, a functional model included, or `None` to
+            leave the site alone.
         where: One of
 
             - `"residual"`: the end of each residual branch that has a
@@ -125,7 +127,6 @@ def insert_attention(
     """
     graph = graph_of(model)
     layers = AttentionLayers(attention, graph)
-    check_classes(graph, ())
     sites = find_sites(graph, where)
     check_classes(graph, [site.source for site in sites])
     changes = Changes()
@@ -153,8 +154,7 @@ def _warn_of_renamed_outputs(model: Any, copy: Any) -> None:
             if old != new
         }
         if renamed:
-            warnings.warn(
+            warn(
                 "Attention after an output layer changes the name of the "
-                f"output: {renamed}. Use the new names in `compile(loss=...)`.",
-                stacklevel=3,
+                f"output: {renamed}. Use the new names in `compile(loss=...)`."
             )

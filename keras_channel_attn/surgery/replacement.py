@@ -9,6 +9,7 @@ from keras_channel_attn.graph import (
     graph_of,
     rebuild,
 )
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
@@ -116,8 +117,8 @@ def replace_attention(model: Any, attention: Any) -> Any:
 
 def _check_mask(call: Call, layer: Any) -> None:
     """A mask that was passed as an argument cannot be left out silently."""
-    # Not public. Keras records the mask that comes with an input, too.
-    own = getattr(call.inputs[0], "_keras_mask", None)
+    # Keras records the mask that comes with an input, too.
+    own = mask_of(call.inputs[0])
     if any(tensor is not own for tensor in call.inputs[1:]):
         raise ValueError(
             f"'{call.path}' is called with a mask, which the new layer "

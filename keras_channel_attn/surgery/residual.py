@@ -15,9 +15,10 @@ from keras_channel_attn.graph import (
     is_from_keras,
     is_operation,
     matrix_count,
+    snake_name,
 )
 
-_ATTENTION_OPERATIONS = ("Matmul", "Einsum", "DotProductAttention")
+_ATTENTION_OPERATIONS = ("matmul", "einsum", "dot_product_attention")
 # Random numbers per input that a layer is tried with; large images repeat them.
 _NUMBERS = 2**16
 
@@ -25,11 +26,13 @@ _NUMBERS = 2**16
 class ResidualBranches:
     """Finds the branches that the calls of a model add to a shortcut.
 
-    A call adds if it is an addition of Keras, or any other layer that is found
-    to add its inputs. Its shortcut is the input that all others are computed
-    from. Where there is none, it is the input that comes with the fewest
-    weight matrices, one at most, from a tensor that another input is computed
-    from as well: a projection. Two inputs with equally many have no shortcut.
+    A call adds if it is an addition of Keras, or another layer that is found
+    to add its inputs. The shortcut is the input that all others are computed
+    from. If there is no such input, the shortcut is a projection: an input
+    that is computed by at most one layer with a weight matrix from a tensor
+    that another input is computed from, too. Of several projections the
+    shortcut is the one with the fewest such layers; if two have equally few,
+    there is no shortcut.
 
     A branch has a convolution in it. The additions of transformers, around
     attention and around dense layers, are not residual branches here.
@@ -45,7 +48,7 @@ class ResidualBranches:
 
     def ends(self, call: Call) -> list[Any]:
         """The inputs of a call that are residual branches, perhaps none."""
-        inputs = list(_distinct(call.inputs))
+        inputs = list(_unique(call.inputs))
         if len(inputs) < 2 or len({tensor.shape for tensor in inputs}) > 1:
             return []
         upstream = IdentityMap()
@@ -124,7 +127,7 @@ class ResidualBranches:
     def _adds(self, call: Call) -> bool:
         operation = call.operation
         if isinstance(operation, keras.layers.Add) or is_operation(
-            operation, "Add"
+            operation, "add"
         ):
             return True
         if not isinstance(operation, keras.layers.Layer):
@@ -141,7 +144,7 @@ class ResidualBranches:
         return self._known_layers[key]
 
 
-def _distinct(tensors: list[Any]) -> IdentityMap:
+def _unique(tensors: list[Any]) -> IdentityMap:
     found = IdentityMap()
     for tensor in tensors:
         found[tensor] = True
@@ -179,8 +182,8 @@ def _attends_to_positions(call: Call) -> bool:
         )
     # A product with a weight is a linear map, one of two tensors is attention.
     return (
-        type(operation).__name__ in _ATTENTION_OPERATIONS
-        and len(_distinct(call.inputs)) > 1
+        snake_name(operation) in _ATTENTION_OPERATIONS
+        and len(_unique(call.inputs)) > 1
     )
 
 

@@ -209,6 +209,31 @@ def test_mask(rng):
     )
 
 
+class PlusIfPresent(layers.Layer):
+    def call(self, base, extra=None):
+        return base if extra is None else base + extra
+
+    def compute_output_shape(self, base_shape, extra_shape=None):
+        return base_shape
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_optional_input_that_is_none(nested, rng):
+    image = keras.Input((6, 8), name="image")
+    depth = keras.Input((6, 8), name="depth", optional=True)
+    x = PlusIfPresent()(image, depth)
+    if nested:
+        a = keras.Input((6, 8))
+        x = keras.Model(a, Observed(reduction=2, name="se")(a))(x)
+    else:
+        x = Observed(reduction=2, name="se")(x)
+    model = keras.Model({"image": image, "depth": depth}, x)
+    x = {"image": rng.normal(size=(3, 6, 8)).astype("float32"), "depth": None}
+    (expected,) = scores_seen(model, x)
+    (scores,) = attention_scores(model, x, verbose=0).values()
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
 def test_channels_first(rng):
     inputs = keras.Input((8, 5, 4))
     layer = Observed(reduction=2, data_format="channels_first", name="se")

@@ -100,6 +100,13 @@ class Functions(Kept):
         return {**layers.Layer.get_config(self), "functions": self.functions}
 
 
+def bidirectional(activation):
+    rnn = layers.SimpleRNN(4, activation=activation, return_sequences=True)
+    # It makes its layers from a configuration, in which functions have names.
+    with keras.saving.custom_object_scope({activation.__name__: activation}):
+        return layers.Bidirectional(rnn)
+
+
 FUNCTIONS = {
     "named as one of Keras": lambda: layers.Dense(8, activation=relu),
     "in Activation": lambda: layers.Activation(relu),
@@ -115,9 +122,7 @@ FUNCTIONS = {
         recurrent_activation=closure(0.5),
         return_sequences=True,
     ),
-    "inside Bidirectional": lambda: layers.Bidirectional(
-        layers.SimpleRNN(4, activation=relu, return_sequences=True)
-    ),
+    "inside Bidirectional": lambda: bidirectional(relu),
     "inside TimeDistributed": lambda: layers.TimeDistributed(
         layers.Dense(8, activation=relu)
     ),
