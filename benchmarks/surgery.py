@@ -17,6 +17,8 @@ from keras_channel_attn import (
     EfficientChannelAttention,
     attention_sites,
     insert_attention,
+)
+from keras_channel_attn.pruning import (
     magnitude,
     prune_channels,
 )

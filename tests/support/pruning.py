@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_channel_attn import (
-    ChannelAttention,
+from keras_channel_attn import ChannelAttention
+from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
     remove_channels,
@@ -35,7 +35,7 @@ def silence(model, removed):
     for name, channels in removed.items():
         for part in groups[name].slices:
             if (
-                part.role != "readers"
+                part.role != "consumers"
                 and part.weight != "moving_variance"
                 and not isinstance(part.layer, ChannelAttention)
             ):

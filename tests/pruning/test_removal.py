@@ -29,6 +29,8 @@ from keras_channel_attn import (
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
+)
+from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
     remove_channels,
@@ -310,7 +312,7 @@ def test_operator_and_layer_of_different_rank():
         return layers.Multiply()([x, gates])
 
     model = network(gated)
-    assert channel_groups(model)["first"].makers == ["first", "gates"]
+    assert channel_groups(model)["first"].producers == ["first", "gates"]
     assert_removal_is_exact(model)
 
 

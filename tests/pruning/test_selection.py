@@ -12,18 +12,20 @@ from keras_channel_attn import (
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
-    attention_importance,
     attention_scores,
-    batch_norm_scale,
-    channel_groups,
     insert_attention,
-    magnitude,
     model_costs,
     models,
-    prune_channels,
     remove_attention,
 )
-from keras_channel_attn.surgery.pruning import progress
+from keras_channel_attn.pruning import (
+    attention_importance,
+    batch_norm_scale,
+    channel_groups,
+    magnitude,
+    prune_channels,
+    selection,
+)
 
 LAST = {"data_format": "channels_last"}
 
@@ -434,7 +436,7 @@ def test_errors(arguments, error, message):
     [(0, 0, 0), (1, 1000, 1), (2, 1000, 1), ("auto", 1000, 0), ("auto", 0, 1)],
 )
 def test_progress(verbose, patience, lines, capsys, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", patience)
+    monkeypatch.setattr(selection, "PATIENCE", patience)
     prune_channels(small(), magnitude, verbose=verbose)
     written = capsys.readouterr().out
     assert written.count("\n") == lines
@@ -448,7 +450,7 @@ def test_progress(verbose, patience, lines, capsys, monkeypatch):
 def test_each_step_of_progress(importance, steps, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        progress.Progress, "_show", lambda _, n: shown.append(n)
+        selection.Progress, "_show", lambda _, n: shown.append(n)
     )
     prune_channels(small(), importance, macs=0.8)
     assert shown == list(range(1, steps + 1))

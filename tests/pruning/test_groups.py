@@ -7,8 +7,8 @@ from keras import layers, ops
 from support.copies import image
 from support.networks import nested, siamese
 
-from keras_channel_attn import (
-    SqueezeExcite,
+from keras_channel_attn import SqueezeExcite
+from keras_channel_attn.pruning import (
     channel_groups,
     remove_channels,
 )
@@ -35,11 +35,11 @@ def test_addition_ties_what_it_adds():
     groups = channel_groups(model_of(conv(8, "stem"), residual))
     assert list(groups) == ["stem", "a", "last"]
     stem = groups["stem"]
-    assert stem.makers == ["stem", "b"]
-    assert stem.carriers == ["add"]
-    assert stem.readers == ["a", "last"]
+    assert stem.producers == ["stem", "b"]
+    assert stem.passthrough == ["add"]
+    assert stem.consumers == ["a", "last"]
     assert (stem.channels, stem.locked) == (8, None)
-    assert groups["a"].carriers == ["relu"]
+    assert groups["a"].passthrough == ["relu"]
 
 
 def test_concatenation_ties_nothing_and_has_offsets():
@@ -48,7 +48,7 @@ def test_concatenation_ties_nothing_and_has_offsets():
 
     groups = channel_groups(model_of(body))
     assert [group.channels for group in groups.values()] == [4, 5, 3]
-    (kernel,) = [x for x in groups["b"].slices if x.role == "readers"]
+    (kernel,) = [x for x in groups["b"].slices if x.role == "consumers"]
     np.testing.assert_array_equal(kernel.positions, range(4, 9))
     np.testing.assert_array_equal(kernel.channels, range(5))
 
@@ -59,7 +59,7 @@ def test_addition_to_a_concatenation_joins_the_groups():
         return layers.Add()([y, conv(9, "c")(x)])
 
     groups = channel_groups(model_of(body))
-    assert groups["a"].makers == ["a", "b", "c"]
+    assert groups["a"].producers == ["a", "b", "c"]
     assert groups["a"].channels == 9
 
 
@@ -67,7 +67,7 @@ def test_flatten_repeats_each_channel_for_each_position():
     x = keras.Input((2, 3, 4))
     y = layers.Flatten()(conv(5, "a")(x))
     groups = channel_groups(keras.Model(x, layers.Dense(2, name="head")(y)))
-    (kernel,) = [x for x in groups["a"].slices if x.role == "readers"]
+    (kernel,) = [x for x in groups["a"].slices if x.role == "consumers"]
     np.testing.assert_array_equal(kernel.channels, np.tile(range(5), 6))
 
 
@@ -77,7 +77,7 @@ def test_group_of_a_convolution_counts_as_one_channel():
     )
     assert list(groups) == ["a", "last"]
     assert groups["a"].channels == 4
-    assert groups["a"].makers == ["a", "grouped"]
+    assert groups["a"].producers == ["a", "grouped"]
 
 
 def test_reduction_of_squeeze_excite_of_keras_is_a_group():
@@ -87,19 +87,19 @@ def test_reduction_of_squeeze_excite_of_keras_is_a_group():
         return x * conv(8, "expand", activation="sigmoid")(y)
 
     groups = channel_groups(model_of(conv(8, "a"), body))
-    assert groups["a"].makers == ["a", "expand"]
+    assert groups["a"].producers == ["a", "expand"]
     assert groups["reduce"].channels == 2
 
 
 def test_attention_carries():
     attention = SqueezeExcite(2, name="se")
     groups = channel_groups(model_of(conv(8, "a"), attention))
-    assert groups["a"].carriers == ["se"]
+    assert groups["a"].passthrough == ["se"]
 
 
 def test_nested_models_have_paths():
     groups = channel_groups(nested())
-    assert [group.makers for group in groups.values()] == [
+    assert [group.producers for group in groups.values()] == [
         ["backbone/a_1"],
         ["backbone/shortcut", "backbone/a_2", "backbone/b_2"],
         ["backbone/b_1"],
