@@ -174,17 +174,50 @@ class Mystery(layers.Layer):
         return x
 
 
+def after_call(layer, change):
+    """A layer that is changed once the network has it."""
+
+    def body(x):
+        y = layer(x)
+        change(layer)
+        return y
+
+    return body
+
+
+def part_of_another(x):
+    layer = layers.Dense(8, name="dense")
+    return layers.TimeDistributed(layer, name="each")(layer(x))
+
+
 class OwnConvolution(layers.Conv2D):
     pass
 
 
 def tied_weights(x):
-    layer = conv(8, "a")
+    layer = conv(8, "tied")
     return ops.multiply(layer(x), layer.bias)
 
 
 LOCKED = {
-    "unknown layer": (Mystery(name="mystery"), "(of type Mystery)"),
+    "unknown layer": (Mystery(name="mystery"), "(of type Mystery) is not of"),
+    "LoRA": (
+        after_call(layers.Dense(8), lambda layer: layer.enable_lora(2)),
+        "(of type Dense) has LoRA weights",
+    ),
+    "quantized": (
+        after_call(layers.Dense(8), lambda layer: layer.quantize("int8")),
+        "(of type Dense) is quantized",
+    ),
+    "replaced call": (
+        after_call(layers.ReLU(), lambda layer: setattr(layer, "call", abs)),
+        "(of type ReLU) has a `call` that was replaced",
+    ),
+    "part of another layer": (part_of_another, "is a part of 'each' as well"),
+    "weights of a layer in another call": (
+        tied_weights,
+        "has a weight that 'multiply' takes, too",
+    ),
     "function": (layers.Lambda(lambda x: x), "(of type Lambda)"),
     "mixing reshape": (layers.Reshape((6, 12, 4)), "mixes channels"),
     "layer norm": (layers.LayerNormalization(), "all channels together"),
@@ -243,13 +276,14 @@ def test_locked(name):
 
 def test_subclass_is_not_followed():
     model = model_of(conv(8, "a"), OwnConvolution(8, 1, name="own"))
-    assert "OwnConvolution" in channel_groups(model)["a"].locked
+    reason = "'own' (of type OwnConvolution) is not of Keras"
+    assert reason in channel_groups(model)["a"].locked
     assert "own" not in channel_groups(model)
 
 
 def test_layer_whose_weights_are_used_elsewhere_is_not_followed():
     groups = channel_groups(model_of(tied_weights))
-    assert "a" not in groups
+    assert "tied" not in groups
 
 
 def test_addition_to_the_input_locks():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from keras_channel_attn import ChannelAttention
 from keras_channel_attn.pruning import (
@@ -11,6 +12,25 @@ from keras_channel_attn.pruning import (
     remove_channels,
 )
 from support.networks import distance, predictions, randomize, sample
+
+
+def axis():
+    return 1 if keras.config.image_data_format() == "channels_first" else -1
+
+
+def network(body, rank=2, filters=12):
+    """Layers between a convolution and one that reads what they return."""
+    shape = (6,) * rank
+    shape = (4, *shape) if axis() == 1 else (*shape, 4)
+    x = keras.Input(shape, name="image")
+    convolution = getattr(layers, f"Conv{rank}D")
+    y = convolution(filters, 3, padding="same", name="first")(x)
+    y = body(y)
+    if len(y.shape) > 2:
+        y = convolution(5, 1, name="last")(y)
+    else:
+        y = layers.Dense(5, name="last")(y)
+    return keras.Model(x, y)
 
 
 def lowest_share(model, importance, **arguments):
