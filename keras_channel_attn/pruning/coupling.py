@@ -33,6 +33,10 @@ from keras_channel_attn.graph import Call, IdentityMap
 
 # A position that holds no channel of any layer, such as one of an input.
 FIXED = -1
+# From the attributes that hold weights to axes of these.
+Axes = Mapping[str, Sequence[int]]
+# From a boolean array, which positions are kept, to configuration entries.
+Config = Callable[[Any], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Channels:
 
     axis: int
     ids: Any
+
+
+# Of several tensors. `None` stands for a tensor whose channels all stay.
+TensorChannels = list[Channels | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +76,7 @@ class ChannelUse:
     role: str
     ids: Any
     axes: list[tuple[str, int]]
-    config: Callable[[Any], dict[str, Any]] | None
+    config: Config | None
 
 
 class Coupling:
@@ -84,6 +92,9 @@ class Coupling:
             `None`.
         locks: List of pairs: an array of channels, and a string that says why
             these must stay.
+        produced: Dictionary from each layer to the channels that it produces.
+        first: Dictionary from each axis of a weight and each configuration to
+            the channels that it has at the first call.
     """
 
     def __init__(self) -> None:
@@ -91,10 +102,9 @@ class Coupling:
         self.uses: list[ChannelUse] = []
         self.inputs = IdentityMap()
         self.locks: list[tuple[Any, str]] = []
+        self.produced: dict[Any, Any] = {}
+        self.first: dict[tuple[Any, ...], Any] = {}
         self._pairs: list[Any] = []
-        self._produced: dict[Any, Any] = {}
-        # From each axis of a weight and each configuration to its channels.
-        self._first: dict[tuple[Any, ...], Any] = {}
 
     def new(self, size: int) -> Any:
         """Array of channels that did not exist before."""
@@ -102,93 +112,27 @@ class Coupling:
         self.count += size
         return ids
 
-    def produced_by(self, layer: Any, size: int) -> Any:
-        """The channels that a layer produces: the same ones at each call."""
-        if layer not in self._produced:
-            self._produced[layer] = self.new(size)
-        return self._produced[layer]
-
-    def use(
-        self,
-        call: Call,
-        role: str,
-        ids: Any,
-        axes: Mapping[str, Sequence[int]] | None = None,
-        config: Callable[[Any], dict[str, Any]] | None = None,
-    ) -> None:
-        """Record what a call does with channels: see `ChannelUse`.
-
-        Args:
-            call: `Call` of the layer or operation.
-            role: As in `ChannelUse`.
-            ids: As in `ChannelUse`.
-            axes: Dictionary from attributes to the axes of their weights, which
-                may be negative. A weight that is `None` is left out.
-            config: As in `ChannelUse`.
-        """
-        layer = call.operation
-        pairs = [
-            (weight, axis % len(getattr(layer, weight).shape))
-            for weight, of_weight in (axes or {}).items()
-            for axis in of_weight
-            if getattr(layer, weight) is not None
-        ]
-        new = [pair for pair in pairs if self._is_first(call, pair, ids)]
-        if config is not None and not self._is_first(call, (), ids):
-            config = None
-        self.uses.append(ChannelUse(call.path, layer, role, ids, new, config))
-
-    def _is_first(self, call: Call, place: tuple[Any, ...], ids: Any) -> bool:
-        """Whether it is the first call, with whose channels others couple."""
-        place = (call.operation, *place)
-        if place not in self._first:
-            self._first[place] = ids
-            return True
-        first = self._first[place]
-        reason = reason_of(call, "is called on tensors whose channels differ")
-        if len(first) == len(ids):
-            self.couple(first, ids, reason)
-        else:
-            self.lock(first, reason)
-            self.lock(ids, reason)
-        return False
-
     def couple(self, first: Any, second: Any, reason: str) -> None:
         """Couple the channels at the same position of two arrays.
 
-        Those that meet `FIXED` are locked for this reason.
+        Those that meet `FIXED` are locked for this reason, and all of arrays
+        of different lengths.
         """
         if first is second:
+            return
+        if len(first) != len(second):
+            self.lock(first, reason)
+            self.lock(second, reason)
             return
         pairs = np.stack([first, second])
         self._pairs.append(pairs[:, (pairs != FIXED).all(axis=0)])
         self.lock(pairs[:, (pairs == FIXED).any(axis=0)].ravel(), reason)
-
-    def couple_blocks(self, call: Call, blocks: int, *arrays: Any) -> None:
-        """Couple all channels in the same block of arrays in equal blocks."""
-        rows = np.concatenate([ids.reshape(blocks, -1) for ids in arrays], 1)
-        reason = f"'{call.path}' computes them together with channels that stay"
-        for column in rows.T[:-1]:
-            self.couple(rows.T[-1], column, reason)
 
     def lock(self, ids: Any, reason: str) -> None:
         """Say why channels must stay."""
         ids = ids[ids != FIXED]
         if ids.size:
             self.locks.append((ids, reason))
-
-    def lock_inputs(
-        self, call: Call, inputs: Sequence[Channels | None], what: str
-    ) -> list[Channels | None]:
-        """Lock what a call is given.
-
-        Returns:
-            List with `None` for each output: none of their channels can go.
-        """
-        for channels in inputs:
-            if channels is not None:
-                self.lock(channels.ids, reason_of(call, what))
-        return [None] * len(call.outputs)
 
     def enter(self, tensor: Any, channels: Channels | None, path: str) -> Any:
         """The channels of an input of a nested model, the same in all calls.
@@ -219,9 +163,113 @@ class Coupling:
         return connected(self.count, pairs)
 
 
-def reason_of(call: Call, what: str) -> str:
-    """Why channels must stay: what a layer or operation is or does."""
-    return f"'{call.path}' (of type {type(call.operation).__name__}) {what}"
+class Step:
+    """A call of a layer or operation, as a rule for its kind gets it.
+
+    Attributes:
+        coupling: `Coupling` of the model.
+        call: `Call`.
+        operation: The layer or operation.
+        inputs: List of the `Channels` of its inputs, with `None` for a tensor
+            whose channels all stay.
+    """
+
+    def __init__(self, coupling: Coupling, call: Call, inputs: TensorChannels):
+        self.coupling = coupling
+        self.call = call
+        self.operation = call.operation
+        self.inputs = inputs
+
+    @property
+    def rank(self) -> int:
+        """The number of axes of the first input."""
+        return len(self.call.inputs[0].shape)
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the channels by the data format of the layer."""
+        is_first = self.operation.data_format == "channels_first"
+        return 1 if is_first else self.rank - 1
+
+    def first_channels(self) -> Channels | None:
+        """The channels of the first input; those of others are locked."""
+        for channels in self.inputs[1:]:
+            self.lock("takes them as an argument", channels)
+        return self.inputs[0]
+
+    def produced_ids(self, size: int) -> Any:
+        """The channels that the layer produces: the same ones at each call."""
+        produced = self.coupling.produced
+        if self.operation not in produced:
+            produced[self.operation] = self.coupling.new(size)
+        return produced[self.operation]
+
+    def use(
+        self,
+        role: str,
+        ids: Any,
+        axes: Axes | None = None,
+        config: Config | None = None,
+    ) -> None:
+        """Record what the call does with channels: see `ChannelUse`.
+
+        Args:
+            role: As in `ChannelUse`.
+            ids: As in `ChannelUse`.
+            axes: Dictionary from attributes to the axes of their weights, which
+                may be negative. A weight that is `None` is left out.
+            config: As in `ChannelUse`.
+        """
+        new = []
+        for weight, axes_of_weight in (axes or {}).items():
+            variable = getattr(self.operation, weight)
+            for axis in () if variable is None else axes_of_weight:
+                place = weight, axis % len(variable.shape)
+                if self._is_first(place, ids):
+                    new.append(place)
+        if config is not None and not self._is_first((), ids):
+            config = None
+        self.coupling.uses.append(
+            ChannelUse(self.call.path, self.operation, role, ids, new, config)
+        )
+
+    def _is_first(self, place: tuple[Any, ...], ids: Any) -> bool:
+        """Whether no call before has used it; if one has, couple with that."""
+        place, first = (self.operation, *place), self.coupling.first
+        if place not in first:
+            first[place] = ids
+            return True
+        what = "is called on tensors whose channels differ"
+        self.coupling.couple(first[place], ids, self.reason(what))
+        return False
+
+    def couple_blocks(self, blocks: int, *arrays: Any) -> None:
+        """Couple all channels in the same block of arrays in equal blocks."""
+        rows = np.concatenate([ids.reshape(blocks, -1) for ids in arrays], 1)
+        path = self.call.path
+        reason = f"'{path}' computes them together with channels that stay"
+        for column in rows.T[:-1]:
+            self.coupling.couple(rows.T[-1], column, reason)
+
+    def lock(self, what: str, *channels: Channels | None) -> TensorChannels:
+        """Lock channels, by default those of all inputs.
+
+        Args:
+            what: String, what the layer or operation is or does.
+            *channels: `Channels`, or `None` where nothing is to be locked.
+
+        Returns:
+            List with `None` for each output: all of their channels stay.
+        """
+        for locked in channels or self.inputs:
+            if locked is not None:
+                self.coupling.lock(locked.ids, self.reason(what))
+        return [None] * len(self.call.outputs)
+
+    def reason(self, what: str) -> str:
+        """Why channels must stay: what the layer or operation is or does."""
+        kind = type(self.operation).__name__
+        return f"'{self.call.path}' (of type {kind}) {what}"
 
 
 def connected(count: int, pairs: Any) -> Any:

@@ -1,21 +1,21 @@
-"""Rules for layers that compute each channel from that of their input alone.
+"""Rules for layers that compute each channel from that of their input alone."""
 
-The form of a rule is that of `producers`.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call
 from keras_channel_attn.layers import ChannelAttention
-from keras_channel_attn.pruning.coupling import Channels, Coupling
+from keras_channel_attn.pruning.coupling import (
+    Axes,
+    Channels,
+    Config,
+    Step,
+    TensorChannels,
+)
 
-Inputs = Sequence[Channels | None]
-Outputs = list[Channels | None]
-Rule = Callable[[Coupling, Call, Inputs], Outputs]
+Rule = Callable[[Step], TensorChannels]
 
 # In `keras.activations` and `keras.ops`; some Keras versions lack a few.
 ELEMENTWISE = (
@@ -36,27 +36,7 @@ _ELEMENTWISE_FUNCTIONS = [
 ]
 
 
-def channel_axis(call: Call) -> int:
-    """The axis of the channels by the data format of a layer."""
-    is_first = call.operation.data_format == "channels_first"
-    return 1 if is_first else input_rank(call) - 1
-
-
-def input_rank(call: Call) -> int:
-    return len(call.inputs[0].shape)
-
-
-def first_channels(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Channels | None:
-    """The channels of the first input; other tensors must have none."""
-    coupling.lock_inputs(call, inputs[1:], "takes them as an argument")
-    return inputs[0]
-
-
-def check_function(
-    coupling: Coupling, call: Call, channels: Channels, function: Any
-) -> None:
+def check_function(step: Step, channels: Channels, function: Any) -> None:
     """Lock channels behind an activation that may mix them."""
     if isinstance(function, keras.layers.Layer):
         name = type(function).__name__
@@ -66,24 +46,21 @@ def check_function(
         name = getattr(function, "__name__", repr(function))
         known = function in _ELEMENTWISE_FUNCTIONS
     if not known:
-        what = f"has the activation '{name}', which may mix channels"
-        coupling.lock_inputs(call, [channels], what)
+        step.lock(
+            f"has the activation '{name}', which may mix channels", channels
+        )
 
 
 def pass_channels(
-    coupling: Coupling,
-    call: Call,
-    inputs: Inputs,
+    step: Step,
     axis: int | None = None,
-    axes: Mapping[str, Sequence[int]] | None = None,
-    config: Callable[[Any], dict[str, Any]] | None = None,
+    axes: Axes | None = None,
+    config: Config | None = None,
 ) -> Channels | None:
     """The channels of the first input, if a layer works along their axis.
 
     Args:
-        coupling: `Coupling`.
-        call: `Call` of the layer or operation.
-        inputs: List of `Channels` or `None`.
+        step: `Step`.
         axis: Integer, the axis of the layer. Defaults to `None`: that of its
             data format, or any if it has none.
         axes: Dictionary from attributes to axes of their weights.
@@ -92,109 +69,90 @@ def pass_channels(
     Returns:
         `Channels`, or `None` if all of them stay.
     """
-    channels = first_channels(coupling, call, inputs)
+    channels = step.first_channels()
     if channels is None:
         return None
     if axis is None:
-        has_format = getattr(call.operation, "data_format", None) is not None
-        axis = channel_axis(call) if has_format else channels.axis
+        has_format = getattr(step.operation, "data_format", None) is not None
+        axis = step.channel_axis if has_format else channels.axis
     if channels.axis != axis:
-        what = "has its channels along another axis"
-        coupling.lock_inputs(call, [channels], what)
+        step.lock("has its channels along another axis", channels)
         return None
-    coupling.use(call, "passthrough", channels.ids, axes, config)
+    step.use("passthrough", channels.ids, axes, config)
     return channels
 
 
-def elementwise(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
+def elementwise(step: Step) -> TensorChannels:
     """Also pooling and others that change the spatial axes alone."""
-    channels = pass_channels(coupling, call, inputs)
-    shape = call.outputs[0].shape
+    channels = pass_channels(step)
+    shape = step.call.outputs[0].shape
     if channels and (
-        len(shape) != input_rank(call)
-        or shape[channels.axis] != len(channels.ids)
+        len(shape) != step.rank or shape[channels.axis] != len(channels.ids)
     ):
-        what = "changes the number of channels"
-        return coupling.lock_inputs(call, inputs, what)
+        return step.lock("changes the number of channels")
     return [channels]
 
 
-def activation(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    channels = pass_channels(coupling, call, inputs)
+def activation(step: Step) -> TensorChannels:
+    channels = pass_channels(step)
     if channels:
-        function = call.operation.activation
-        check_function(coupling, call, channels, function)
+        check_function(step, channels, step.operation.activation)
     return [channels]
 
 
-def depthwise_convolution(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
-    axis = channel_axis(call)
-    channels = pass_channels(coupling, call, inputs, axis, {"kernel": (-2,)})
+def depthwise_convolution(step: Step) -> TensorChannels:
+    channels = pass_channels(step, axes={"kernel": (-2,)})
     if channels is None:
         return [None]
-    ids = np.repeat(channels.ids, call.operation.depth_multiplier)
-    coupling.use(call, "passthrough", ids, {"bias": (0,)})
-    outputs = Channels(axis, ids)
-    check_function(coupling, call, outputs, call.operation.activation)
+    ids = np.repeat(channels.ids, step.operation.depth_multiplier)
+    step.use("passthrough", ids, {"bias": (0,)})
+    outputs = Channels(channels.axis, ids)
+    check_function(step, outputs, step.operation.activation)
     return [outputs]
 
 
-def batch_normalization(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
+def batch_normalization(step: Step) -> TensorChannels:
     weights = ("gamma", "beta", "moving_mean", "moving_variance")
-    axis = call.operation.axis % input_rank(call)
-    axes = dict.fromkeys(weights, (0,))
-    return [pass_channels(coupling, call, inputs, axis, axes)]
+    axis = step.operation.axis % step.rank
+    return [pass_channels(step, axis, dict.fromkeys(weights, (0,)))]
 
 
-def group_normalization(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
-    layer = call.operation
-    axis = layer.axis % input_rank(call)
-    size = call.inputs[0].shape[axis]
-    groups = size if layer.groups == -1 else layer.groups
+def group_normalization(step: Step) -> TensorChannels:
+    axis, groups = step.operation.axis % step.rank, step.operation.groups
+    size = step.call.inputs[0].shape[axis]
+    if groups == -1:
+        groups = size
     if groups == 1:
-        return normalization_over_channels(coupling, call, inputs)
+        return normalization_over_channels(step)
     channels = pass_channels(
-        coupling,
-        call,
-        inputs,
+        step,
         axis,
         {"gamma": (0,), "beta": (0,)},
         lambda kept: {"groups": int(kept.sum()) * groups // size},
     )
     if channels:
-        coupling.couple_blocks(call, groups, channels.ids)
+        step.couple_blocks(groups, channels.ids)
     return [channels]
 
 
-def normalization_over_channels(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
-    what = "normalizes all channels together"
-    return coupling.lock_inputs(call, inputs, what)
+def normalization_over_channels(step: Step) -> TensorChannels:
+    return step.lock("normalizes all channels together")
 
 
-def parametric_relu(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    channels = inputs[0]
-    axes = {}
-    if channels and call.operation.alpha.shape[channels.axis - 1] > 1:
+def parametric_relu(step: Step) -> TensorChannels:
+    channels, axes = step.inputs[0], {}
+    if channels and step.operation.alpha.shape[channels.axis - 1] > 1:
         axes = {"alpha": (channels.axis - 1,)}
-    return [pass_channels(coupling, call, inputs, axes=axes)]
+    return [pass_channels(step, axes=axes)]
 
 
 def one_for_all_channels(*attributes: str) -> Rule:
     """The rule for an operation with numbers that may be arrays."""
 
-    def rule(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-        if any(np.ndim(getattr(call.operation, x)) for x in attributes):
-            what = "has a number for each channel"
-            return coupling.lock_inputs(call, inputs, what)
-        return elementwise(coupling, call, inputs)
+    def rule(step: Step) -> TensorChannels:
+        if any(np.ndim(getattr(step.operation, x)) for x in attributes):
+            return step.lock("has a number for each channel")
+        return elementwise(step)
 
     return rule
 
@@ -202,86 +160,78 @@ def one_for_all_channels(*attributes: str) -> Rule:
 def padding(attribute: str) -> Rule:
     """The rule for an operation with pairs of widths for the axes."""
 
-    def rule(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-        channels, widths = inputs[0], getattr(call.operation, attribute)
+    def rule(step: Step) -> TensorChannels:
+        channels, widths = step.inputs[0], getattr(step.operation, attribute)
         if len(widths) == 1:
-            widths = widths * input_rank(call)
+            widths = widths * step.rank
         if channels and tuple(widths[channels.axis]) != (0, 0):
-            return coupling.lock_inputs(call, inputs, "pads them")
-        return elementwise(coupling, call, inputs)
+            return step.lock("pads them")
+        return elementwise(step)
 
     return rule
 
 
-def softmax(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    if inputs[0] and inputs[0].axis in _axes(call):
-        return _over_channels(coupling, call, inputs)
-    return elementwise(coupling, call, inputs)
+def softmax(step: Step) -> TensorChannels:
+    if step.inputs[0] and step.inputs[0].axis in _axes(step):
+        return step.lock("is computed over all channels")
+    return elementwise(step)
 
 
-def noise(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    shape = getattr(call.operation, "noise_shape", None)
-    channels = inputs[0]
+def noise(step: Step) -> TensorChannels:
+    shape = getattr(step.operation, "noise_shape", None)
+    channels = step.inputs[0]
     if channels and shape and shape[channels.axis] not in (None, 1):
-        what = "has noise of a fixed shape"
-        return coupling.lock_inputs(call, inputs, what)
-    return elementwise(coupling, call, inputs)
+        return step.lock("has noise of a fixed shape")
+    return elementwise(step)
 
 
-def global_pooling(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    channels = pass_channels(coupling, call, inputs)
-    if channels is None or call.operation.keepdims:
+def global_pooling(step: Step) -> TensorChannels:
+    channels = pass_channels(step)
+    if channels is None or step.operation.keepdims:
         return [channels]
     return [Channels(1, channels.ids)]
 
 
-def reduction(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    channels, axes = pass_channels(coupling, call, inputs), _axes(call)
+def reduction(step: Step) -> TensorChannels:
+    channels, axes = pass_channels(step), _axes(step)
     if channels is None:
         return [None]
     if channels.axis in axes or 0 in axes:
-        return _over_channels(coupling, call, inputs)
-    if call.operation.keepdims:
+        return step.lock("is computed over all channels")
+    if step.operation.keepdims:
         return [channels]
     before = sum(axis < channels.axis for axis in axes)
     return [Channels(channels.axis - before, channels.ids)]
 
 
-def _axes(call: Call) -> list[int]:
+def _axes(step: Step) -> list[int]:
     """The axes that an operation is computed over, not negative."""
-    axes, rank = call.operation.axis, input_rank(call)
+    axes = step.operation.axis
     if axes is None:
-        return list(range(rank))
+        return list(range(step.rank))
     axes = [axes] if isinstance(axes, int) else axes
-    return [axis % rank for axis in axes]
+    return [axis % step.rank for axis in axes]
 
 
-def _over_channels(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    return coupling.lock_inputs(call, inputs, "is computed over all channels")
-
-
-def attention(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
+def attention(step: Step) -> TensorChannels:
     """Any `ChannelAttention` that describes its weights."""
-    layer, axis = call.operation, channel_axis(call)
-    size = call.inputs[0].shape[axis]
-    if what := _undescribed(layer, size):
-        return coupling.lock_inputs(call, inputs, what)
+    layer, axis = step.operation, step.channel_axis
+    if what := _undescribed(layer, step.call.inputs[0].shape[axis]):
+        return step.lock(what)
     channels = pass_channels(
-        coupling,
-        call,
-        inputs,
+        step,
         axis,
         layer.channel_axes(),
         lambda kept: layer.config_for_channels(int(kept.sum())),
     )
     if channels is None:
-        return [None] * len(call.outputs)
+        return [None] * len(step.call.outputs)
     if blocks := layer.coupled_blocks():
-        coupling.couple_blocks(call, blocks, channels.ids)
-    check_function(coupling, call, channels, layer.gate_activation)
+        step.couple_blocks(blocks, channels.ids)
+    check_function(step, channels, layer.gate_activation)
     # The attention scores have the channels along axis 1.
-    outputs: Outputs = [channels, Channels(1, channels.ids)]
-    return outputs[: len(call.outputs)]
+    outputs: TensorChannels = [channels, Channels(1, channels.ids)]
+    return outputs[: len(step.call.outputs)]
 
 
 def _undescribed(layer: Any, size: int) -> str | None:

@@ -1,110 +1,81 @@
-"""Rules for layers that consume channels and produce others.
+"""Rules for layers that consume channels and produce others."""
 
-A rule takes the `Coupling` of a model, a `Call` and the `Channels` of its
-inputs (`None` for a tensor whose channels all stay). It records what the call
-does with them, and returns those of its outputs.
-"""
-
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_channel_attn.graph import Call
-from keras_channel_attn.pruning.coupling import FIXED, Channels, Coupling
-from keras_channel_attn.pruning.passthrough import (
-    Inputs,
-    Outputs,
-    channel_axis,
-    check_function,
-    first_channels,
-    input_rank,
+from keras_channel_attn.pruning.coupling import (
+    FIXED,
+    Axes,
+    Channels,
+    Step,
+    TensorChannels,
 )
+from keras_channel_attn.pruning.passthrough import check_function
 
-_Axes = Mapping[str, Sequence[int]]
-_ENDS_IN_FILTERS = {"kernel": (-1,), "bias": (0,)}
-
-
-def convolution(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    layer, axis = call.operation, channel_axis(call)
-    if layer.groups == 1:
-        _consume(coupling, call, inputs, axis, {"kernel": (-2,)})
-        return _produce(coupling, call, axis, "filters", _ENDS_IN_FILTERS)
-    # Axis -2 is the channels of one group, which stay.
-    consumed = _consume(coupling, call, inputs, axis, {})
-    produced = coupling.produced_by(layer, layer.filters)
-    coupling.couple_blocks(call, layer.groups, consumed, produced)
-    return _produce(
-        coupling, call, axis, "filters", _ENDS_IN_FILTERS, layer.groups
-    )
+_LAST_AXIS = {"kernel": (-1,), "bias": (0,)}
 
 
-def transposed_convolution(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
-    axis = channel_axis(call)
-    _consume(coupling, call, inputs, axis, {"kernel": (-1,)})
+def convolution(step: Step) -> TensorChannels:
+    groups = step.operation.groups
+    if groups == 1:
+        _consume(step, step.channel_axis, {"kernel": (-2,)})
+    else:
+        # Axis -2 is the channels of one group, which stay.
+        consumed = _consume(step, step.channel_axis, {})
+        produced = step.produced_ids(step.operation.filters)
+        step.couple_blocks(groups, consumed, produced)
+    return _produce(step, step.channel_axis, "filters", _LAST_AXIS, groups)
+
+
+def transposed_convolution(step: Step) -> TensorChannels:
+    _consume(step, step.channel_axis, {"kernel": (-1,)})
     axes = {"kernel": (-2,), "bias": (0,)}
-    return _produce(coupling, call, axis, "filters", axes)
+    return _produce(step, step.channel_axis, "filters", axes)
 
 
-def separable_convolution(
-    coupling: Coupling, call: Call, inputs: Inputs
-) -> Outputs:
-    axis = channel_axis(call)
-    ids = _consume(coupling, call, inputs, axis, {"depthwise_kernel": (-2,)})
-    between = np.repeat(ids, call.operation.depth_multiplier)
-    coupling.use(call, "consumers", between, {"pointwise_kernel": (-2,)})
+def separable_convolution(step: Step) -> TensorChannels:
+    ids = _consume(step, step.channel_axis, {"depthwise_kernel": (-2,)})
+    between = np.repeat(ids, step.operation.depth_multiplier)
+    step.use("consumers", between, {"pointwise_kernel": (-2,)})
     axes = {"pointwise_kernel": (-1,), "bias": (0,)}
-    return _produce(coupling, call, axis, "filters", axes)
+    return _produce(step, step.channel_axis, "filters", axes)
 
 
-def dense(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    axis = input_rank(call) - 1
-    _consume(coupling, call, inputs, axis, {"kernel": (0,)})
-    return _produce(coupling, call, axis, "units", _ENDS_IN_FILTERS)
+def dense(step: Step) -> TensorChannels:
+    _consume(step, step.rank - 1, {"kernel": (0,)})
+    return _produce(step, step.rank - 1, "units", _LAST_AXIS)
 
 
-def embedding(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    axis = input_rank(call)
-    return _produce(coupling, call, axis, "output_dim", {"embeddings": (1,)})
+def embedding(step: Step) -> TensorChannels:
+    return _produce(step, step.rank, "output_dim", {"embeddings": (1,)})
 
 
-def _consume(
-    coupling: Coupling, call: Call, inputs: Inputs, axis: int, axes: _Axes
-) -> Any:
+def _consume(step: Step, axis: int, axes: Axes) -> Any:
     """The channels that a layer computes others from, along an axis."""
-    channels = first_channels(coupling, call, inputs)
+    channels = step.first_channels()
     if channels is not None and channels.axis == axis:
         ids = channels.ids
     else:
-        what = "has its channels along another axis"
-        coupling.lock_inputs(call, [channels], what)
-        ids = np.full(call.inputs[0].shape[axis], FIXED)
-    coupling.use(call, "consumers", ids, axes)
+        step.lock("has its channels along another axis", channels)
+        ids = np.full(step.call.inputs[0].shape[axis], FIXED)
+    step.use("consumers", ids, axes)
     return ids
 
 
 def _produce(
-    coupling: Coupling,
-    call: Call,
-    axis: int,
-    entry: str,
-    axes: _Axes,
-    groups: int = 1,
-) -> Outputs:
-    """The channels that a layer produces along an axis of its output.
+    step: Step, axis: int, entry: str, axes: Axes, groups: int = 1
+) -> TensorChannels:
+    """The channels that a layer produces.
 
     Args:
-        coupling: `Coupling`.
-        call: `Call` of the layer.
+        step: `Step`.
         axis: Integer, axis of the output.
         entry: String, the entry of the configuration that says how many.
         axes: Dictionary from attributes to axes of their weights.
         groups: Integer, groups of a grouped convolution. Defaults to 1.
     """
-    layer = call.operation
-    ids = coupling.produced_by(layer, getattr(layer, entry))
+    ids = step.produced_ids(getattr(step.operation, entry))
 
     def config(kept: Any) -> dict[str, Any]:
         count = int(kept.sum())
@@ -112,8 +83,8 @@ def _produce(
             return {entry: count}
         return {entry: count, "groups": count * groups // len(ids)}
 
-    coupling.use(call, "producers", ids, axes, config)
+    step.use("producers", ids, axes, config)
     channels = Channels(axis, ids)
-    if hasattr(layer, "activation"):
-        check_function(coupling, call, channels, layer.activation)
+    if hasattr(step.operation, "activation"):
+        check_function(step, channels, step.operation.activation)
     return [channels]

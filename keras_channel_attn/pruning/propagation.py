@@ -1,4 +1,8 @@
-"""How channels propagate through a model: one table, and one walk."""
+"""How channels propagate through a model: a walk, and a table of rules.
+
+A rule takes a `Step`, which is one call with the channels of its inputs. It
+records what the call does with them, and returns those of its outputs.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,52 +19,15 @@ from keras_channel_attn.graph import (
 )
 from keras_channel_attn.graph.operations import inner_layers, operations_of
 from keras_channel_attn.layers import ChannelAttention
-from keras_channel_attn.pruning.coupling import Channels, Coupling
-from keras_channel_attn.pruning.passthrough import (
-    ELEMENTWISE,
-    ELEMENTWISE_LAYERS,
-    Inputs,
-    Outputs,
-    Rule,
-    activation,
-    attention,
-    batch_normalization,
-    depthwise_convolution,
-    elementwise,
-    global_pooling,
-    group_normalization,
-    noise,
-    normalization_over_channels,
-    one_for_all_channels,
-    padding,
-    parametric_relu,
-    reduction,
-    softmax,
-)
-from keras_channel_attn.pruning.producers import (
-    convolution,
-    dense,
-    embedding,
-    separable_convolution,
-    transposed_convolution,
-)
-from keras_channel_attn.pruning.rearrangement import (
-    combination,
-    concatenation,
-    flattening,
-    indexing,
-    permutation,
-    reshaping,
-    split,
-    squeezing,
-)
+from keras_channel_attn.pruning import passthrough, producers, rearrangement
+from keras_channel_attn.pruning.coupling import Coupling, Step, TensorChannels
 
 
 def coupling_of(graph: Graph) -> Coupling:
     """What the layers of a model do with channels, nested models included."""
     coupling = Coupling()
     reasons = _reasons_to_lock(graph)
-    inputs = [None] * len(graph.model.inputs)
+    inputs: TensorChannels = [None] * len(graph.model.inputs)
     outputs = _outputs_of_model(coupling, graph, inputs, reasons)
     # Of several reasons the first one is shown, and this is the plainest.
     others, coupling.locks = coupling.locks, []
@@ -77,9 +44,9 @@ def coupling_of(graph: Graph) -> Coupling:
 def _outputs_of_model(
     coupling: Coupling,
     graph: Graph,
-    inputs: Inputs,
+    inputs: TensorChannels,
     reasons: dict[Any, str],
-) -> Outputs:
+) -> TensorChannels:
     """The channels of the outputs of a model, for those of its inputs."""
     known = IdentityMap()
     _assign(known, graph.model.inputs, inputs)
@@ -103,37 +70,40 @@ def _outputs_of_model(
 def _assign(
     known: IdentityMap,
     tensors: Sequence[Any],
-    values: Sequence[Channels | None],
+    values: TensorChannels,
 ) -> None:
     for tensor, value in zip(tensors, values, strict=True):
         known[tensor] = value
 
 
 def _outputs_of_call(
-    coupling: Coupling, call: Call, inputs: Inputs, reasons: dict[Any, str]
-) -> Outputs:
-    operation = call.operation
-    rule = _rule(operation)
+    coupling: Coupling,
+    call: Call,
+    inputs: TensorChannels,
+    reasons: dict[Any, str],
+) -> TensorChannels:
+    step, operation = Step(coupling, call, inputs), call.operation
     reason = reasons.get(operation) or _reason_to_lock(operation)
+    rule = _rule(operation)
     if reason is None and rule is not None:
-        return rule(coupling, call, inputs)
-    if reason is None:
+        return rule(step)
+    if reason is None and is_from_keras(type(operation)):
         reason = "is of a kind whose channels cannot be followed"
-        if not is_from_keras(type(operation)):
-            reason = "is not of Keras, so that its computation is unknown"
-    return coupling.lock_inputs(call, inputs, reason)
+    return step.lock(reason or "is not of Keras: its computation is unknown")
 
 
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
     """From layers that something else uses, too, to what that is."""
     arguments = IdentityMap()
-    operations = []
-    for nested in graph.nested.values():
-        operations += operations_of(nested.model)
     for call in graph.all_calls():
         for leaf in keras.tree.flatten((call.args, call.kwargs)):
             if isinstance(leaf, keras.Variable):
                 arguments[leaf] = call.path
+    operations = [
+        operation
+        for nested in graph.nested.values()
+        for operation in operations_of(nested.model)
+    ]
     reasons = {}
     for layer in operations:
         if not isinstance(layer, keras.layers.Layer) or is_model(layer):
@@ -165,9 +135,9 @@ def _reason_to_lock(operation: Any) -> str | None:
 # rule reads an attribute that is not public, its name is in the table as well.
 
 
-def _rule(operation: Any) -> Rule | None:
+def _rule(operation: Any) -> passthrough.Rule | None:
     if isinstance(operation, ChannelAttention):
-        return attention
+        return passthrough.attention
     if not is_from_keras(type(operation)):
         return None
     is_layer = isinstance(operation, keras.layers.Layer)
@@ -184,36 +154,42 @@ def _camel_case(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-_LAYERS: dict[str, Rule] = {
-    **dict.fromkeys(_names("Conv{}D"), convolution),
-    **dict.fromkeys(_names("Conv{}DTranspose"), transposed_convolution),
-    **dict.fromkeys(_names("SeparableConv{}D"), separable_convolution),
-    **dict.fromkeys(_names("DepthwiseConv{}D"), depthwise_convolution),
-    "Dense": dense,
-    "Embedding": embedding,
-    "BatchNormalization": batch_normalization,
-    "GroupNormalization": group_normalization,
-    "LayerNormalization": normalization_over_channels,
-    "RMSNormalization": normalization_over_channels,
-    "PReLU": parametric_relu,
+_LAYERS: dict[str, passthrough.Rule] = {
+    **dict.fromkeys(_names("Conv{}D"), producers.convolution),
+    **dict.fromkeys(
+        _names("Conv{}DTranspose"), producers.transposed_convolution
+    ),
+    **dict.fromkeys(
+        _names("SeparableConv{}D"), producers.separable_convolution
+    ),
+    **dict.fromkeys(
+        _names("DepthwiseConv{}D"), passthrough.depthwise_convolution
+    ),
+    "Dense": producers.dense,
+    "Embedding": producers.embedding,
+    "BatchNormalization": passthrough.batch_normalization,
+    "GroupNormalization": passthrough.group_normalization,
+    "LayerNormalization": passthrough.normalization_over_channels,
+    "RMSNormalization": passthrough.normalization_over_channels,
+    "PReLU": passthrough.parametric_relu,
     **dict.fromkeys(
         [
-            *ELEMENTWISE_LAYERS,
+            *passthrough.ELEMENTWISE_LAYERS,
             *_names("MaxPooling{}D", "AveragePooling{}D", "Cropping{}D"),
             *_names("ZeroPadding{}D", "UpSampling{}D", "SpatialDropout{}D"),
             *("GaussianNoise", "GaussianDropout", "ActivityRegularization"),
             "Resizing",
         ],
-        elementwise,
+        passthrough.elementwise,
     ),
-    "Dropout": noise,
-    "AlphaDropout": noise,
-    "Activation": activation,
-    "Rescaling": one_for_all_channels("scale", "offset"),
-    "Softmax": softmax,
+    "Dropout": passthrough.noise,
+    "AlphaDropout": passthrough.noise,
+    "Activation": passthrough.activation,
+    "Rescaling": passthrough.one_for_all_channels("scale", "offset"),
+    "Softmax": passthrough.softmax,
     **dict.fromkeys(
         _names("GlobalAveragePooling{}D", "GlobalMaxPooling{}D"),
-        global_pooling,
+        passthrough.global_pooling,
     ),
     **dict.fromkeys(
         [
@@ -222,40 +198,40 @@ _LAYERS: dict[str, Rule] = {
             # the branch times a number.
             "CustomScaleLayer",
         ],
-        combination,
+        rearrangement.combination,
     ),
-    "Concatenate": concatenation,
-    "Permute": permutation(lambda layer: (0, *layer.dims)),
-    "Reshape": reshaping("target_shape", offset=1),
-    "Flatten": flattening,
+    "Concatenate": rearrangement.concatenation,
+    "Permute": rearrangement.permutation(lambda layer: (0, *layer.dims)),
+    "Reshape": rearrangement.reshaping("target_shape", offset=1),
+    "Flatten": rearrangement.flattening,
 }
-_OPERATIONS: dict[str, Rule] = {
+_OPERATIONS: dict[str, passthrough.Rule] = {
     **dict.fromkeys(
         [
-            *map(_camel_case, ELEMENTWISE),
+            *map(_camel_case, passthrough.ELEMENTWISE),
             *("Cast", "StopGradient", "MaxPool", "AveragePool", "Resize"),
         ],
-        elementwise,
+        passthrough.elementwise,
     ),
     **dict.fromkeys(
         [
             *("Add", "Subtract", "Multiply", "Divide", "TrueDivide"),
             *("Maximum", "Minimum", "Power"),
         ],
-        combination,
+        rearrangement.combination,
     ),
     **dict.fromkeys(
         ["Mean", "Sum", "Max", "Min", "Amax", "Amin", "Var", "Std"],
-        reduction,
+        passthrough.reduction,
     ),
-    "Clip": one_for_all_channels("x_min", "x_max"),
-    "GetItem": indexing,
-    "Pad": padding("pad_width"),
-    "Softmax": softmax,
-    "Concatenate": concatenation,
-    "Split": split("indices_or_sections"),
-    "Transpose": permutation(lambda operation: operation.axes),
-    "Reshape": reshaping("newshape"),
-    "ExpandDims": reshaping(),
-    "Squeeze": squeezing,
+    "Clip": passthrough.one_for_all_channels("x_min", "x_max"),
+    "GetItem": rearrangement.indexing,
+    "Pad": passthrough.padding("pad_width"),
+    "Softmax": passthrough.softmax,
+    "Concatenate": rearrangement.concatenation,
+    "Split": rearrangement.split("indices_or_sections"),
+    "Transpose": rearrangement.permutation(lambda operation: operation.axes),
+    "Reshape": rearrangement.reshaping("newshape"),
+    "ExpandDims": rearrangement.reshaping(),
+    "Squeeze": rearrangement.squeezing,
 }

@@ -1,7 +1,4 @@
-"""Rules for operations that join, split or move the channels of tensors.
-
-The form of a rule is that of `producers`.
-"""
+"""Rules for operations that join, split or move the channels of tensors."""
 
 import math
 from collections.abc import Callable
@@ -10,32 +7,29 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call
-from keras_channel_attn.pruning.coupling import FIXED, Channels, Coupling
-from keras_channel_attn.pruning.passthrough import (
-    Inputs,
-    Outputs,
-    Rule,
-    first_channels,
-    input_rank,
-    pass_channels,
+from keras_channel_attn.pruning.coupling import (
+    FIXED,
+    Channels,
+    Step,
+    TensorChannels,
 )
+from keras_channel_attn.pruning.passthrough import Rule, pass_channels
 
 Shape = tuple[int | None, ...]
 
 
-def combination(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
+def combination(step: Step) -> TensorChannels:
     """Elementwise, of several tensors: channels that meet are coupled."""
-    operands = _operands(call, inputs)
+    operands = _operands(step)
     # Shapes are aligned at their ends.
     axes = {len(shape) - x.axis for shape, x in operands if x}
     if not axes:
         return [None]
     if len(axes) > 1:
-        return _lock_axes(coupling, call, inputs)
+        return step.lock("combines tensors with different channel axes")
     from_end = axes.pop()
-    rank = len(call.outputs[0].shape)
-    size = call.outputs[0].shape[rank - from_end]
+    output = step.call.outputs[0].shape
+    size = output[len(output) - from_end]
     meeting = [
         x.ids if x else np.full(size, FIXED)
         for shape, x in operands
@@ -43,96 +37,91 @@ def combination(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
         if len(shape) >= from_end and shape[len(shape) - from_end] == size
     ]
     first, *others = sorted(meeting, key=lambda ids: ids[0] == FIXED)
-    coupling.use(call, "passthrough", first)
+    step.use("passthrough", first)
     for ids in others:
-        reason = f"'{call.path}' combines them with channels that stay"
-        coupling.couple(first, ids, reason)
+        reason = f"'{step.call.path}' combines them with channels that stay"
+        step.coupling.couple(first, ids, reason)
     if (first == FIXED).all():
         return [None]
-    return [Channels(rank - from_end, first)]
+    return [Channels(len(output) - from_end, first)]
 
 
-def _operands(
-    call: Call, inputs: Inputs
-) -> list[tuple[Shape, Channels | None]]:
+def _operands(step: Step) -> list[tuple[Shape, Channels | None]]:
     """The shape of each argument, with its channels."""
-    waiting = list(inputs)
+    waiting = list(step.inputs)
     return [
         (
             tuple(getattr(leaf, "shape", ())),
             waiting.pop(0) if isinstance(leaf, keras.KerasTensor) else None,
         )
-        for leaf in keras.tree.flatten((call.args, call.kwargs))
+        for leaf in keras.tree.flatten((step.call.args, step.call.kwargs))
     ]
 
 
-def _lock_axes(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    what = "combines tensors with different channel axes"
-    return coupling.lock_inputs(call, inputs, what)
-
-
-def concatenation(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    axis = call.operation.axis % input_rank(call)
-    axes = {channels.axis for channels in inputs if channels}
-    if not axes:
-        return [None]
-    if axes != {axis}:
-        if len(axes) > 1 or axis in axes:
-            return _lock_axes(coupling, call, inputs)
-        return combination(coupling, call, inputs)
-    if len(inputs) != len(_operands(call, inputs)):
-        return coupling.lock_inputs(call, inputs, "takes an array")
+def concatenation(step: Step) -> TensorChannels:
+    axis = step.operation.axis % step.rank
+    axes = {channels.axis for channels in step.inputs if channels}
+    if axis not in axes:
+        return combination(step)
+    if len(axes) > 1:
+        return step.lock("combines tensors with different channel axes")
+    if len(step.inputs) != len(_operands(step)):
+        return step.lock("takes an array")
     ids = np.concatenate(
         [
             channels.ids if channels else np.full(tensor.shape[axis], FIXED)
-            for channels, tensor in zip(inputs, call.inputs, strict=True)
+            for channels, tensor in zip(
+                step.inputs, step.call.inputs, strict=True
+            )
         ]
     )
-    coupling.use(call, "passthrough", ids)
+    step.use("passthrough", ids)
     return [Channels(axis, ids)]
 
 
 def split(entry: str) -> Rule:
     """The rule for an operation whose `entry` has the ends of the parts."""
 
-    def rule(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-        channels = first_channels(coupling, call, inputs)
-        axis = call.operation.axis % input_rank(call)
+    def rule(step: Step) -> TensorChannels:
+        channels, outputs = step.first_channels(), step.call.outputs
+        axis = step.operation.axis % step.rank
         if channels is None:
-            return [None] * len(call.outputs)
+            return [None] * len(outputs)
         if channels.axis != axis:
-            coupling.use(call, "passthrough", channels.ids)
-            return [channels] * len(call.outputs)
-        ends = np.cumsum([tensor.shape[axis] for tensor in call.outputs])
+            step.use("passthrough", channels.ids)
+            return [channels] * len(outputs)
+        ends = np.cumsum([tensor.shape[axis] for tensor in outputs])
 
         def config(kept: Any) -> dict[str, Any]:
             left = np.cumsum(kept)
             return {entry: tuple(int(left[end - 1]) for end in ends[:-1])}
 
-        coupling.use(call, "passthrough", channels.ids, config=config)
+        step.use("passthrough", channels.ids, config=config)
         parts = np.split(channels.ids, ends[:-1])
         for part in parts:
-            coupling.use(call, "passthrough", part)
+            step.use("passthrough", part)
         return [Channels(axis, part) for part in parts]
 
     return rule
 
 
-def indexing(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
+def indexing(step: Step) -> TensorChannels:
     """Slices and indices along other axes than that of the channels."""
-    channels = first_channels(coupling, call, inputs)
+    channels = step.first_channels()
     if channels is None:
         return [None]
-    key = call.args[1] if len(call.args) > 1 else call.kwargs["key"]
-    entries = _entry_for_each_axis(key, input_rank(call))
+    key = (
+        step.call.args[1]
+        if len(step.call.args) > 1
+        else step.call.kwargs["key"]
+    )
+    entries = _entry_for_each_axis(key, step.rank)
     if entries is None:
-        what = "has an index that is more than integers and slices"
-        return coupling.lock_inputs(call, inputs, what)
+        return step.lock("has an index that is more than integers and slices")
     size, entry = len(channels.ids), entries[channels.axis]
     if isinstance(entry, int) or entry.indices(size) != (0, size, 1):
-        what = "takes some of the channels"
-        return coupling.lock_inputs(call, inputs, what)
-    coupling.use(call, "passthrough", channels.ids)
+        return step.lock("takes some of the channels")
+    step.use("passthrough", channels.ids)
     dropped = sum(isinstance(x, int) for x in entries[: channels.axis])
     return [Channels(channels.axis - dropped, channels.ids)]
 
@@ -158,27 +147,26 @@ def permutation(new_axes: Callable[[Any], Any]) -> Rule:
             axis of the output, or `None` if their order is reversed.
     """
 
-    def rule(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-        channels = pass_channels(coupling, call, inputs)
+    def rule(step: Step) -> TensorChannels:
+        channels = pass_channels(step)
         if channels is None:
             return [None]
-        rank = input_rank(call)
-        axes = new_axes(call.operation) or range(rank)[::-1]
+        rank = step.rank
+        axes = new_axes(step.operation) or range(rank)[::-1]
         axis = [axis % rank for axis in axes].index(channels.axis)
         return [Channels(axis, channels.ids)]
 
     return rule
 
 
-def flattening(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
+def flattening(step: Step) -> TensorChannels:
     """With the channels first, they are moved behind the spatial axes."""
-    rank, channels = input_rank(call), inputs[0]
-    before = tuple(call.inputs[0].shape)
-    if channels and call.operation.data_format == "channels_first":
+    channels, before = step.first_channels(), tuple(step.call.inputs[0].shape)
+    if channels and step.operation.data_format == "channels_first":
         before = (before[0], *before[2:], before[1])
-        axis = rank - 1 if channels.axis == 1 else channels.axis - 1
-        inputs = [Channels(axis, channels.ids), *inputs[1:]]
-    return _reshape(coupling, call, inputs, before)
+        axis = channels.axis - 1 or step.rank - 1
+        channels = Channels(axis, channels.ids)
+    return _reshape(step, channels, before)
 
 
 def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
@@ -190,52 +178,44 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
         offset: Integer, the first axis in this shape. Defaults to 0.
     """
 
-    def rule(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-        outputs = _reshape(coupling, call, inputs, tuple(call.inputs[0].shape))
-        if entry and outputs[0]:
-            shape = list(getattr(call.operation, entry))
-            position = outputs[0].axis - offset
+    def rule(step: Step) -> TensorChannels:
+        before = tuple(step.call.inputs[0].shape)
+        (channels,) = _reshape(step, step.first_channels(), before)
+        if channels and entry:
+            shape = list(getattr(step.operation, entry))
+            position = channels.axis - offset
 
             def config(kept: Any) -> dict[str, Any]:
-                size = shape[position]
-                size = -1 if size == -1 else int(kept.sum())
+                size = -1 if shape[position] == -1 else int(kept.sum())
                 new = (*shape[:position], size, *shape[position + 1 :])
                 return {entry: new}
 
-            coupling.use(call, "passthrough", outputs[0].ids, config=config)
-        return outputs
+            step.use("passthrough", channels.ids, config=config)
+        return [channels]
 
     return rule
 
 
-def squeezing(coupling: Coupling, call: Call, inputs: Inputs) -> Outputs:
-    before = tuple(call.inputs[0].shape)
-    outputs = _reshape(coupling, call, inputs, before)
-    if outputs[0] and call.operation.axis is None:
+def squeezing(step: Step) -> TensorChannels:
+    before = tuple(step.call.inputs[0].shape)
+    (channels,) = _reshape(step, step.first_channels(), before)
+    if channels and step.operation.axis is None:
         # The channels are not to be squeezed when one of them is left.
         ones = tuple(axis for axis, size in enumerate(before) if size == 1)
-        coupling.use(
-            call,
-            "passthrough",
-            outputs[0].ids,
-            config=lambda kept: {"axis": ones},
-        )
-    return outputs
+        step.use("passthrough", channels.ids, config=lambda _: {"axis": ones})
+    return [channels]
 
 
 def _reshape(
-    coupling: Coupling, call: Call, inputs: Inputs, before: Shape
-) -> Outputs:
-    channels = first_channels(coupling, call, inputs)
+    step: Step, channels: Channels | None, before: Shape
+) -> TensorChannels:
     if channels is None:
         return [None]
-    found = _channels_after_reshape(
-        channels, before, tuple(call.outputs[0].shape)
-    )
+    after = tuple(step.call.outputs[0].shape)
+    found = _channels_after_reshape(channels, before, after)
     if found is None:
-        what = "mixes channels with other axes"
-        return coupling.lock_inputs(call, inputs, what)
-    coupling.use(call, "passthrough", channels.ids)
+        return step.lock("mixes channels with other axes")
+    step.use("passthrough", channels.ids)
     return [found]
 
 
