@@ -212,23 +212,32 @@ def _reshape(
     if channels is None:
         return [None]
     after = tuple(step.call.outputs[0].shape)
-    found = _channels_after_reshape(channels, before, after)
+    found = channels_after_reshape(channels, before, after)
     if found is None:
         return step.lock("mixes channels with other axes")
     step.use("passthrough", channels.ids)
     return [found]
 
 
-def _channels_after_reshape(
+def channels_after_reshape(
     channels: Channels, before: Shape, after: Shape
 ) -> Channels | None:
     """Where the channels of a tensor are after its reshape.
 
-    An axis of the result has the channels if it begins and ends where axes of
-    the tensor do: it may have absorbed whole axes beside theirs. With sizes
-    (2, 3, 4) and the channels along the second one, an axis of 6 in (6, 4) has
-    them twice, one after the other, and an axis of 12 in (2, 12) has each of
-    them four times.
+    An axis of the result has the channels if it is made of theirs and of whole
+    axes beside it. For the shape (2, 3, 4) without the batch axis and channels
+    along the axis of 3: in (6, 4), the axis of 6 has them twice, one after the
+    other; in (2, 12), the axis of 12 has each of them four times. In (8, 3) no
+    axis has them.
+
+    Args:
+        channels: `Channels` of the tensor.
+        before: Shape of the tensor, with the batch axis.
+        after: Shape of the result, with the batch axis.
+
+    Returns:
+        `Channels` of the result, or `None` if channels are mixed with others,
+        or if that depends on unknown sizes.
     """
     position, size = channels.axis, len(channels.ids)
     if (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_channel_attn import ChannelAttention
+from keras_channel_attn import ChannelAttention, SqueezeExcite, model_costs
 from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
@@ -81,3 +81,21 @@ def assert_removal_is_exact(model, removed=None, tolerance=1e-5):
     assert narrower.count_params() < model.count_params()
     assert distance(expected, predictions(narrower, x)) < tolerance
     return narrower
+
+
+def conv(filters, name, size=3, **arguments):
+    return layers.Conv2D(filters, size, padding="same", name=name, **arguments)
+
+
+def small():
+    x = keras.Input((8, 8, 3))
+    y = conv(12, "a")(x)
+    y = layers.BatchNormalization(name="norm")(y)
+    y = SqueezeExcite(4, name="se")(layers.ReLU()(y))
+    y = conv(20, "b", activation="relu")(y)
+    y = layers.GlobalAveragePooling2D()(y)
+    return keras.Model(x, layers.Dense(4, name="head")(y))
+
+
+def macs_share(pruned, model):
+    return model_costs(pruned).macs / model_costs(model).macs
