@@ -204,10 +204,11 @@ class Grouping:
     def kept(self, removed: dict[str, Any]) -> Any:
         """Boolean array, which channels of the model are kept.
 
+        Its last entry is true, and that of `FIXED`: -1 is the last index.
+
         Args:
             removed: Dictionary from the name of each group to a boolean array.
         """
-        # The last entry stands for `FIXED`, which is -1.
         kept = np.ones(self.coupling.count + 1, bool)
         for group, name in self._names.items():
             if name in removed:

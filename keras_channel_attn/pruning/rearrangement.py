@@ -93,8 +93,8 @@ def split(entry: str) -> Rule:
         ends = np.cumsum([tensor.shape[axis] for tensor in outputs])
 
         def config(kept: Any) -> dict[str, Any]:
-            left = np.cumsum(kept)
-            return {entry: tuple(int(left[end - 1]) for end in ends[:-1])}
+            new_ends = np.cumsum([0, *kept])[ends[:-1]]
+            return {entry: tuple(map(int, new_ends))}
 
         step.use("passthrough", channels.ids, config=config)
         parts = np.split(channels.ids, ends[:-1])
@@ -251,9 +251,10 @@ def channels_after_reshape(
         range(1, len(after)), key=lambda axis: (after[axis] == size, axis)
     )
     for axis in axes[::-1]:
-        # How often each channel is repeated, and all of them are. Products of
-        # the axes behind, or if these are unknown, of those in front, tell one
-        # of the two numbers; the size of the axis tells the other.
+        # `repeats`: how often each channel is repeated, `tiles`: how often all
+        # of them are. One of the two is a quotient of sizes behind the axes, or
+        # in front of them if sizes behind are unknown. The size of the axis
+        # determines the other.
         repeats = _quotient(
             _product(before[position + 1 :]), _product(after[axis + 1 :])
         )
