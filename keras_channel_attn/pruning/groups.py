@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_channel_attn.graph import Graph, graph_of
-from keras_channel_attn.pruning.coupling import FIXED, ChannelUse, connected
+from keras_channel_attn.pruning.coupling import FIXED, connected
 from keras_channel_attn.pruning.propagation import coupling_of
 
 
@@ -159,7 +159,12 @@ class Grouping:
                 paths = getattr(groups[name], use.role)
                 if use.path not in paths:
                     paths.append(use.path)
-                groups[name].slices.extend(_slices(use, positions, channels))
+                groups[name].slices.extend(
+                    ChannelSlice(
+                        use.operation, *place, positions, channels, use.role
+                    )
+                    for place in use.axes
+                )
         return groups
 
     def parts(self, ids: Any) -> dict[str, tuple[Any, Any]]:
@@ -238,20 +243,3 @@ class Grouping:
                 f"stay: {groups[name].locked}."
             )
         return groups[name]
-
-
-def _slices(
-    use: ChannelUse, positions: Any, channels: Any
-) -> list[ChannelSlice]:
-    """The slices of weights that a use has of a group."""
-    return [
-        ChannelSlice(
-            layer=use.operation,
-            weight=weight,
-            axis=axis,
-            positions=positions,
-            channels=channels,
-            role=use.role,
-        )
-        for weight, axis in use.axes
-    ]

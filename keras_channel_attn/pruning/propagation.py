@@ -4,7 +4,7 @@ A rule takes a `Step`, which is one call with the channels of its inputs. It
 records what the call does with them, and returns those of its outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -145,93 +145,76 @@ def _rule(operation: Any) -> passthrough.Rule | None:
     return rules.get(type(operation).__name__)
 
 
-def _names(*names: str) -> list[str]:
-    """The names of classes; `{}` stands for the numbers of spatial axes."""
-    return [name.format(rank) for name in names for rank in "123"]
+def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
+    """From the names of classes to their rules.
+
+    Args:
+        *rows: A rule, and names of classes. In a name, `{}` stands for the
+            number of spatial axes.
+    """
+    return {
+        name.format(rank): rule
+        for rule, names in rows
+        for name in names.split()
+        for rank in "123"
+    }
 
 
-def _camel_case(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+def _class_names(functions: Iterable[str]) -> str:
+    """`"LeakyRelu"` for the function `"leaky_relu"`."""
+    return " ".join(
+        "".join(map(str.capitalize, name.split("_"))) for name in functions
+    )
 
 
-_LAYERS: dict[str, passthrough.Rule] = {
-    **dict.fromkeys(_names("Conv{}D"), producers.convolution),
-    **dict.fromkeys(
-        _names("Conv{}DTranspose"), producers.transposed_convolution
+_LAYERS = _rules(
+    (producers.convolution, "Conv{}D"),
+    (producers.transposed_convolution, "Conv{}DTranspose"),
+    (producers.separable_convolution, "SeparableConv{}D"),
+    (producers.dense, "Dense"),
+    (producers.embedding, "Embedding"),
+    (passthrough.depthwise_convolution, "DepthwiseConv{}D"),
+    (passthrough.batch_normalization, "BatchNormalization"),
+    (passthrough.group_normalization, "GroupNormalization"),
+    (
+        passthrough.normalization_over_channels,
+        "LayerNormalization RMSNormalization",
     ),
-    **dict.fromkeys(
-        _names("SeparableConv{}D"), producers.separable_convolution
-    ),
-    **dict.fromkeys(
-        _names("DepthwiseConv{}D"), passthrough.depthwise_convolution
-    ),
-    "Dense": producers.dense,
-    "Embedding": producers.embedding,
-    "BatchNormalization": passthrough.batch_normalization,
-    "GroupNormalization": passthrough.group_normalization,
-    "LayerNormalization": passthrough.normalization_over_channels,
-    "RMSNormalization": passthrough.normalization_over_channels,
-    "PReLU": passthrough.parametric_relu,
-    **dict.fromkeys(
-        [
-            *passthrough.ELEMENTWISE_LAYERS,
-            *_names("MaxPooling{}D", "AveragePooling{}D", "Cropping{}D"),
-            *_names("ZeroPadding{}D", "UpSampling{}D", "SpatialDropout{}D"),
-            *("GaussianNoise", "GaussianDropout", "ActivityRegularization"),
-            "Resizing",
-        ],
-        passthrough.elementwise,
-    ),
-    "Dropout": passthrough.noise,
-    "AlphaDropout": passthrough.noise,
-    "Activation": passthrough.activation,
-    "Rescaling": passthrough.one_for_all_channels("scale", "offset"),
-    "Softmax": passthrough.softmax,
-    **dict.fromkeys(
-        _names("GlobalAveragePooling{}D", "GlobalMaxPooling{}D"),
-        passthrough.global_pooling,
-    ),
-    **dict.fromkeys(
-        [
-            *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"),
-            # Of InceptionResNetV2 in `keras.applications`: the shortcut, and
-            # the branch times a number.
-            "CustomScaleLayer",
-        ],
-        rearrangement.combination,
-    ),
-    "Concatenate": rearrangement.concatenation,
-    "Permute": rearrangement.permutation(lambda layer: (0, *layer.dims)),
-    "Reshape": rearrangement.reshaping("target_shape", offset=1),
-    "Flatten": rearrangement.flattening,
-}
-_OPERATIONS: dict[str, passthrough.Rule] = {
-    **dict.fromkeys(
-        [
-            *map(_camel_case, passthrough.ELEMENTWISE),
-            *("Cast", "StopGradient", "MaxPool", "AveragePool", "Resize"),
-        ],
-        passthrough.elementwise,
-    ),
-    **dict.fromkeys(
-        [
-            *("Add", "Subtract", "Multiply", "Divide", "TrueDivide"),
-            *("Maximum", "Minimum", "Power"),
-        ],
-        rearrangement.combination,
-    ),
-    **dict.fromkeys(
-        ["Mean", "Sum", "Max", "Min", "Amax", "Amin", "Var", "Std"],
-        passthrough.reduction,
-    ),
-    "Clip": passthrough.one_for_all_channels("x_min", "x_max"),
-    "GetItem": rearrangement.indexing,
-    "Pad": passthrough.padding("pad_width"),
-    "Softmax": passthrough.softmax,
-    "Concatenate": rearrangement.concatenation,
-    "Split": rearrangement.split("indices_or_sections"),
-    "Transpose": rearrangement.permutation(lambda operation: operation.axes),
-    "Reshape": rearrangement.reshaping("newshape"),
-    "ExpandDims": rearrangement.reshaping(),
-    "Squeeze": rearrangement.squeezing,
-}
+    (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE_LAYERS)),
+    (passthrough.elementwise, "MaxPooling{}D AveragePooling{}D UpSampling{}D"),
+    (passthrough.elementwise, "ZeroPadding{}D Cropping{}D Resizing"),
+    (passthrough.elementwise, "SpatialDropout{}D GaussianNoise"),
+    (passthrough.elementwise, "GaussianDropout ActivityRegularization"),
+    (passthrough.parametric_relu, "PReLU"),
+    (passthrough.activation, "Activation"),
+    (passthrough.softmax, "Softmax"),
+    (passthrough.noise, "Dropout AlphaDropout"),
+    (passthrough.one_for_all_channels("scale", "offset"), "Rescaling"),
+    (passthrough.global_pooling, "GlobalAveragePooling{}D GlobalMaxPooling{}D"),
+    (rearrangement.combination, "Add Subtract Multiply Average"),
+    (rearrangement.combination, "Maximum Minimum"),
+    # Of InceptionResNetV2 in `keras.applications`: the shortcut, and the branch
+    # times a number.
+    (rearrangement.combination, "CustomScaleLayer"),
+    (rearrangement.concatenation, "Concatenate"),
+    (rearrangement.permutation(lambda layer: (0, *layer.dims)), "Permute"),
+    (rearrangement.reshaping("target_shape", offset=1), "Reshape"),
+    (rearrangement.flattening, "Flatten"),
+)
+_OPERATIONS = _rules(
+    (passthrough.elementwise, _class_names(passthrough.ELEMENTWISE)),
+    (passthrough.elementwise, "Cast StopGradient MaxPool AveragePool Resize"),
+    (passthrough.reduction, "Mean Sum Max Min Amax Amin Var Std"),
+    (passthrough.one_for_all_channels("x_min", "x_max"), "Clip"),
+    (passthrough.padding("pad_width"), "Pad"),
+    (passthrough.softmax, "Softmax"),
+    (rearrangement.combination, "Add Subtract Multiply Divide TrueDivide"),
+    (rearrangement.combination, "Maximum Minimum Power"),
+    (rearrangement.concatenation, "Concatenate"),
+    (rearrangement.split("indices_or_sections"), "Split"),
+    (rearrangement.indexing, "GetItem"),
+    (rearrangement.permutation(lambda operation: operation.axes), "Transpose"),
+    (rearrangement.reshaping("newshape"), "Reshape"),
+    (rearrangement.reshaping(), "ExpandDims"),
+    (rearrangement.squeezing, "Squeeze"),
+)
