@@ -18,10 +18,7 @@ from keras_channel_attn import (
     attention_sites,
     insert_attention,
 )
-from keras_channel_attn.pruning import (
-    magnitude,
-    prune_channels,
-)
+from keras_channel_attn.pruning import magnitude, prune_channels
 
 NETWORKS = (
     "ResNet50",

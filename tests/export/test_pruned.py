@@ -6,10 +6,7 @@ import pytest
 from keras import layers
 
 from keras_channel_attn import SqueezeExcite
-from keras_channel_attn.pruning import (
-    magnitude,
-    prune_channels,
-)
+from keras_channel_attn.pruning import magnitude, prune_channels
 
 
 @pytest.fixture

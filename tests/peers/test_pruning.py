@@ -8,10 +8,7 @@ import torch_pruning
 from torch import nn
 
 from keras_channel_attn.models import from_timm
-from keras_channel_attn.pruning import (
-    channel_groups,
-    remove_channels,
-)
+from keras_channel_attn.pruning import channel_groups, remove_channels
 
 SIZE = 64
 

@@ -8,10 +8,7 @@ from support.copies import image
 from support.networks import nested, siamese
 
 from keras_channel_attn import SqueezeExcite
-from keras_channel_attn.pruning import (
-    channel_groups,
-    remove_channels,
-)
+from keras_channel_attn.pruning import channel_groups, remove_channels
 
 
 def conv(filters, name, **arguments):
