@@ -14,7 +14,8 @@ import time
 import keras
 import numpy as np
 
-from keras_channel_attn import magnitude, model_costs, prune_channels
+from keras_channel_attn import model_costs
+from keras_channel_attn.pruning import magnitude, prune_channels
 
 SHARES = (1, 0.75, 0.5, 0.25)
 

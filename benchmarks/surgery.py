@@ -17,9 +17,8 @@ from keras_channel_attn import (
     EfficientChannelAttention,
     attention_sites,
     insert_attention,
-    magnitude,
-    prune_channels,
 )
+from keras_channel_attn.pruning import magnitude, prune_channels
 
 NETWORKS = (
     "ResNet50",

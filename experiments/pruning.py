@@ -52,12 +52,14 @@ from experiments.statistics import (
 from experiments.study import Study, carry_out, parser_for
 from keras_channel_attn import (
     SqueezeExcite,
+    insert_attention,
+    model_costs,
+)
+from keras_channel_attn.pruning import (
     attention_importance,
     batch_norm_scale,
     channel_groups,
-    insert_attention,
     magnitude,
-    model_costs,
     prune_channels,
 )
 

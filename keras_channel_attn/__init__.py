@@ -6,6 +6,7 @@ that contain them load without `custom_objects`. It does nothing else.
 
 from keras_channel_attn import models as models
 from keras_channel_attn import ops as ops
+from keras_channel_attn import pruning as pruning
 from keras_channel_attn.analysis.costs import model_costs as model_costs
 from keras_channel_attn.analysis.drawing import (
     plot_attention_scores as plot_attention_scores,
@@ -32,22 +33,6 @@ from keras_channel_attn.surgery.insertion import (
 from keras_channel_attn.surgery.insertion import (
     insert_attention as insert_attention,
 )
-from keras_channel_attn.surgery.pruning.groups import (
-    channel_groups as channel_groups,
-)
-from keras_channel_attn.surgery.pruning.importance import (
-    attention_importance as attention_importance,
-)
-from keras_channel_attn.surgery.pruning.importance import (
-    batch_norm_scale as batch_norm_scale,
-)
-from keras_channel_attn.surgery.pruning.importance import magnitude as magnitude
-from keras_channel_attn.surgery.pruning.removal import (
-    remove_channels as remove_channels,
-)
-from keras_channel_attn.surgery.pruning.selection import (
-    prune_channels as prune_channels,
-)
 from keras_channel_attn.surgery.replacement import (
     remove_attention as remove_attention,
 )
@@ -61,20 +46,14 @@ __all__ = [
     "LinearSqueezeExcite",
     "SqueezeExcite",
     "SqueezeGate",
-    "attention_importance",
     "attention_scores",
     "attention_sites",
-    "batch_norm_scale",
-    "channel_groups",
     "expand_attention",
     "fuse_squeeze_excite",
     "insert_attention",
-    "magnitude",
     "model_costs",
     "plot_attention_scores",
-    "prune_channels",
     "remove_attention",
-    "remove_channels",
     "replace_attention",
 ]
 
@@ -83,4 +62,4 @@ __version__ = "0.1.0"
 
 def __dir__() -> list[str]:
     # Without the modules that Python adds here when they are imported.
-    return [*__all__, "__version__", "models", "ops"]
+    return [*__all__, "__version__", "models", "ops", "pruning"]

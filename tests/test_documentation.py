@@ -36,8 +36,13 @@ def documented_examples():
     finder = doctest.DocTestFinder(exclude_empty=True)
     for name in names:
         module = importlib.import_module(name)
-        namespace = {**vars(keras_channel_attn), **vars(module)}
-        namespace.update(keras=keras, np=np)
+        namespace = {
+            **vars(keras_channel_attn),
+            **vars(keras_channel_attn.pruning),
+            **vars(module),
+            "keras": keras,
+            "np": np,
+        }
         for test in finder.find(module, extraglobs=namespace):
             if test.examples:
                 whole_network = ".models." in name or name.endswith(".fusion")
@@ -86,12 +91,15 @@ def test_every_public_name_is_documented():
         assert name in changelog
 
 
-def test_every_network_is_in_the_reference():
+@pytest.mark.parametrize(
+    ("module", "example"), [("models", "ResNet"), ("pruning", "ChannelGroup")]
+)
+def test_every_name_of_a_module_is_in_the_reference(module, example):
     reference = reference_pages()
-    public = dir(keras_channel_attn.models)
-    assert "ResNet" in public
+    public = dir(getattr(keras_channel_attn, module))
+    assert example in public
     for name in public:
-        assert f"::: keras_channel_attn.models.{name}\n" in reference
+        assert f"::: keras_channel_attn.{module}.{name}\n" in reference
 
 
 def test_tables_of_the_published_networks():

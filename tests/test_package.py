@@ -19,29 +19,18 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
 FUNCTIONS = {
-    "attention_importance": (
-        "(model, x, batch_size=None, steps=None, verbose='auto')"
-    ),
     "attention_scores": (
         "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
     ),
     "attention_sites": "(model, where='residual')",
-    "batch_norm_scale": "(group)",
-    "channel_groups": "(model)",
     "expand_attention": "(model)",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
-    "magnitude": "(group)",
     "model_costs": "(model, input_shape=None)",
     "plot_attention_scores": (
         "(scores, labels=None, class_names=None, to_file=None)"
     ),
-    "prune_channels": (
-        "(model, importance, macs=0.5, minimum=0.1, multiple_of=1, "
-        "normalize='mean', input_shape=None, verbose='auto')"
-    ),
     "remove_attention": "(model)",
-    "remove_channels": "(model, removed)",
     "replace_attention": "(model, attention)",
 }
 LAYERS = {
@@ -110,6 +99,23 @@ MODELS = {
     "preprocessing": "(name, data_format=None, dtype=None)",
 }
 
+PRUNING = {
+    "ChannelGroup": (
+        "(name, channels, producers, passthrough, consumers, locked, slices)"
+    ),
+    "attention_importance": (
+        "(model, x, batch_size=None, steps=None, verbose='auto')"
+    ),
+    "batch_norm_scale": "(group)",
+    "channel_groups": "(model)",
+    "magnitude": "(group)",
+    "prune_channels": (
+        "(model, importance, macs=0.5, minimum=0.1, multiple_of=1, "
+        "normalize='mean', input_shape=None, verbose='auto')"
+    ),
+    "remove_channels": "(model, removed)",
+}
+
 
 def signature(function):
     """As a string without annotations: types are not part of the promise."""
@@ -125,6 +131,17 @@ def signature(function):
 def test_signature_in_models(name):
     function = getattr(keras_channel_attn.models, name)
     assert signature(function) == MODELS[name]
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_signature_in_pruning(name):
+    function = getattr(keras_channel_attn.pruning, name)
+    assert signature(function) == PRUNING[name]
+
+
+def test_public_names_of_pruning():
+    assert set(keras_channel_attn.pruning.__all__) == set(PRUNING)
+    assert set(dir(keras_channel_attn.pruning)) == set(PRUNING)
 
 
 def test_public_names():
@@ -173,9 +190,19 @@ def test_signature_of_a_function(name):
     assert signature(function) == FUNCTIONS[name]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_docstring_of_a_function_has_every_section(name):
-    function = getattr(keras_channel_attn, name)
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(getattr(keras_channel_attn, name) for name in FUNCTIONS),
+        *(
+            getattr(keras_channel_attn.pruning, name)
+            for name in PRUNING
+            if name != "ChannelGroup"
+        ),
+    ],
+    ids=lambda function: function.__name__,
+)
+def test_docstring_of_a_function_has_every_section(function):
     check_docstring(
         function,
         ("Args", "Returns", "Raises", "Examples"),
@@ -229,6 +256,7 @@ ROOMS = {
     "graph": set(),
     "analysis": {"graph", "layers"},
     "surgery": {"analysis", "arguments", "graph", "layers"},
+    "pruning": {"analysis", "arguments", "graph", "layers"},
     "models": {"arguments", "graph", "layers", "surgery"},
 }
 

@@ -162,6 +162,45 @@ class ChannelAttention(keras.layers.Layer):
             f"{type(self).__name__} does not implement `excite`."
         )
 
+    def channel_axes(self) -> dict[str, tuple[int, ...]]:
+        """The axes of the weights that have a position for each channel.
+
+        `keras_channel_attn.pruning` removes the positions of removed channels
+        along these axes. A subclass with weights implements it; the layer is
+        built when it is called.
+
+        Returns:
+            Dictionary from the attribute that holds a weight to its axes:
+            `{"kernel": (0, 1)}` for a kernel `(channels, channels)`, and `()`
+            for a weight that does not depend on the channels. Channels whose
+            attention has a weight that is not in it cannot be removed. By
+            default it is empty.
+        """
+        return {}
+
+    def coupled_blocks(self) -> int | None:
+        """The number of blocks of channels that can only be removed whole.
+
+        All blocks have the same number of channels, which are neighbors.
+
+        Returns:
+            Integer, or `None`, the default: each channel can be removed alone.
+        """
+        return None
+
+    def config_for_channels(self, channels: int) -> dict[str, Any]:
+        """What differs in the configuration with another number of channels.
+
+        Args:
+            channels: Integer, the number of channels that are left.
+
+        Returns:
+            Dictionary, entries that replace those of `get_config()`: arguments
+            that depend on the number of channels, or that keep the shape of a
+            weight as it is. By default it is empty.
+        """
+        return {}
+
     def call(
         self,
         inputs: Tensor,

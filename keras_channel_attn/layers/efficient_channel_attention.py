@@ -152,6 +152,13 @@ class EfficientChannelAttention(KernelAttention):
     def excite(self, descriptor: Tensor) -> Tensor:
         return channel_convolution(descriptor, self.kernel, self.padding)
 
+    def channel_axes(self) -> dict[str, tuple[int, ...]]:
+        return {"kernel": () if self.shared_kernel else (1,)}
+
+    def config_for_channels(self, channels: int) -> dict[str, Any]:
+        # The rule would give fewer channels a shorter kernel.
+        return {"kernel_size": self.kernel.shape[0]}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

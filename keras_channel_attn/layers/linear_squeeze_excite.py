@@ -146,5 +146,20 @@ class LinearSqueezeExcite(AffineAttention):
     def excite(self, descriptor: Tensor) -> Tensor:
         return grouped_linear(descriptor, self.kernel, self.bias)
 
+    def channel_axes(self) -> dict[str, tuple[int, ...]]:
+        # With several blocks, axis 0 is the channels of one block, which stay.
+        return {
+            "kernel": (0, 1) if self.groups == 1 else (1,),
+            "bias": (0,),
+        }
+
+    def coupled_blocks(self) -> int | None:
+        return self.groups if self.groups > 1 else None
+
+    def config_for_channels(self, channels: int) -> dict[str, Any]:
+        if self.groups in (1, -1):
+            return {}
+        return {"groups": channels // self.kernel.shape[0]}
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "groups": self.groups}

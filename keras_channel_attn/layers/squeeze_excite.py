@@ -194,6 +194,18 @@ class SqueezeExcite(AffineAttention):
             self.activation,
         )
 
+    def channel_axes(self) -> dict[str, tuple[int, ...]]:
+        return {
+            "reduce_kernel": (0,),
+            "reduce_bias": (),
+            "expand_kernel": (1,),
+            "expand_bias": (0,),
+        }
+
+    def config_for_channels(self, channels: int) -> dict[str, Any]:
+        # The bottleneck stays as wide as it is.
+        return {"bottleneck_units": self.reduce_kernel.shape[-1]}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_channel_attn import SqueezeExcite, magnitude, prune_channels
+from keras_channel_attn import SqueezeExcite
+from keras_channel_attn.pruning import magnitude, prune_channels
 
 
 @pytest.fixture

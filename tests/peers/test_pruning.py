@@ -7,8 +7,8 @@ import torch
 import torch_pruning
 from torch import nn
 
-from keras_channel_attn import channel_groups, remove_channels
 from keras_channel_attn.models import from_timm
+from keras_channel_attn.pruning import channel_groups, remove_channels
 
 SIZE = 64
 
@@ -64,8 +64,8 @@ def test_same_groups(name):
     groups = [x for x in channel_groups(ours).values() if not x.locked]
     assert len(groups) == 1 + 16 * 2 + 4
     for group in groups:
-        names = {name.replace("_", ".") for name in group.makers}
-        theirs = makers_of(graph, peer, group.makers[0].replace("_", "."))
+        names = {name.replace("_", ".") for name in group.producers}
+        theirs = makers_of(graph, peer, group.producers[0].replace("_", "."))
         assert names == {name for name in theirs if ".se." not in name}
 
 

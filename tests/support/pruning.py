@@ -3,14 +3,34 @@
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
-from keras_channel_attn import (
-    ChannelAttention,
+from keras_channel_attn import ChannelAttention, SqueezeExcite, model_costs
+from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
     remove_channels,
 )
 from support.networks import distance, predictions, randomize, sample
+
+
+def axis():
+    return 1 if keras.config.image_data_format() == "channels_first" else -1
+
+
+def network(body, rank=2, filters=12):
+    """Layers between a convolution and one that reads what they return."""
+    shape = (6,) * rank
+    shape = (4, *shape) if axis() == 1 else (*shape, 4)
+    x = keras.Input(shape, name="image")
+    convolution = getattr(layers, f"Conv{rank}D")
+    y = convolution(filters, 3, padding="same", name="first")(x)
+    y = body(y)
+    if len(y.shape) > 2:
+        y = convolution(5, 1, name="last")(y)
+    else:
+        y = layers.Dense(5, name="last")(y)
+    return keras.Model(x, y)
 
 
 def lowest_share(model, importance, **arguments):
@@ -35,7 +55,7 @@ def silence(model, removed):
     for name, channels in removed.items():
         for part in groups[name].slices:
             if (
-                part.role != "readers"
+                part.role != "consumers"
                 and part.weight != "moving_variance"
                 and not isinstance(part.layer, ChannelAttention)
             ):
@@ -61,3 +81,21 @@ def assert_removal_is_exact(model, removed=None, tolerance=1e-5):
     assert narrower.count_params() < model.count_params()
     assert distance(expected, predictions(narrower, x)) < tolerance
     return narrower
+
+
+def conv(filters, name, size=3, **arguments):
+    return layers.Conv2D(filters, size, padding="same", name=name, **arguments)
+
+
+def small():
+    x = keras.Input((8, 8, 3))
+    y = conv(12, "a")(x)
+    y = layers.BatchNormalization(name="norm")(y)
+    y = SqueezeExcite(4, name="se")(layers.ReLU()(y))
+    y = conv(20, "b", activation="relu")(y)
+    y = layers.GlobalAveragePooling2D()(y)
+    return keras.Model(x, layers.Dense(4, name="head")(y))
+
+
+def macs_share(pruned, model):
+    return model_costs(pruned).macs / model_costs(model).macs

@@ -7,11 +7,8 @@ from keras import layers, ops
 from support.copies import image
 from support.networks import nested, siamese
 
-from keras_channel_attn import (
-    SqueezeExcite,
-    channel_groups,
-    remove_channels,
-)
+from keras_channel_attn import SqueezeExcite
+from keras_channel_attn.pruning import channel_groups, remove_channels
 
 
 def conv(filters, name, **arguments):
@@ -35,11 +32,11 @@ def test_addition_ties_what_it_adds():
     groups = channel_groups(model_of(conv(8, "stem"), residual))
     assert list(groups) == ["stem", "a", "last"]
     stem = groups["stem"]
-    assert stem.makers == ["stem", "b"]
-    assert stem.carriers == ["add"]
-    assert stem.readers == ["a", "last"]
+    assert stem.producers == ["stem", "b"]
+    assert stem.passthrough == ["add"]
+    assert stem.consumers == ["a", "last"]
     assert (stem.channels, stem.locked) == (8, None)
-    assert groups["a"].carriers == ["relu"]
+    assert groups["a"].passthrough == ["relu"]
 
 
 def test_concatenation_ties_nothing_and_has_offsets():
@@ -48,7 +45,7 @@ def test_concatenation_ties_nothing_and_has_offsets():
 
     groups = channel_groups(model_of(body))
     assert [group.channels for group in groups.values()] == [4, 5, 3]
-    (kernel,) = [x for x in groups["b"].slices if x.role == "readers"]
+    (kernel,) = [x for x in groups["b"].slices if x.role == "consumers"]
     np.testing.assert_array_equal(kernel.positions, range(4, 9))
     np.testing.assert_array_equal(kernel.channels, range(5))
 
@@ -59,7 +56,7 @@ def test_addition_to_a_concatenation_joins_the_groups():
         return layers.Add()([y, conv(9, "c")(x)])
 
     groups = channel_groups(model_of(body))
-    assert groups["a"].makers == ["a", "b", "c"]
+    assert groups["a"].producers == ["a", "b", "c"]
     assert groups["a"].channels == 9
 
 
@@ -67,7 +64,7 @@ def test_flatten_repeats_each_channel_for_each_position():
     x = keras.Input((2, 3, 4))
     y = layers.Flatten()(conv(5, "a")(x))
     groups = channel_groups(keras.Model(x, layers.Dense(2, name="head")(y)))
-    (kernel,) = [x for x in groups["a"].slices if x.role == "readers"]
+    (kernel,) = [x for x in groups["a"].slices if x.role == "consumers"]
     np.testing.assert_array_equal(kernel.channels, np.tile(range(5), 6))
 
 
@@ -77,7 +74,7 @@ def test_group_of_a_convolution_counts_as_one_channel():
     )
     assert list(groups) == ["a", "last"]
     assert groups["a"].channels == 4
-    assert groups["a"].makers == ["a", "grouped"]
+    assert groups["a"].producers == ["a", "grouped"]
 
 
 def test_reduction_of_squeeze_excite_of_keras_is_a_group():
@@ -87,19 +84,19 @@ def test_reduction_of_squeeze_excite_of_keras_is_a_group():
         return x * conv(8, "expand", activation="sigmoid")(y)
 
     groups = channel_groups(model_of(conv(8, "a"), body))
-    assert groups["a"].makers == ["a", "expand"]
+    assert groups["a"].producers == ["a", "expand"]
     assert groups["reduce"].channels == 2
 
 
 def test_attention_carries():
     attention = SqueezeExcite(2, name="se")
     groups = channel_groups(model_of(conv(8, "a"), attention))
-    assert groups["a"].carriers == ["se"]
+    assert groups["a"].passthrough == ["se"]
 
 
 def test_nested_models_have_paths():
     groups = channel_groups(nested())
-    assert [group.makers for group in groups.values()] == [
+    assert [group.producers for group in groups.values()] == [
         ["backbone/a_1"],
         ["backbone/shortcut", "backbone/a_2", "backbone/b_2"],
         ["backbone/b_1"],
@@ -176,17 +173,50 @@ class Mystery(layers.Layer):
         return x
 
 
+def after_call(layer, change):
+    """A layer that is changed once the network has it."""
+
+    def body(x):
+        y = layer(x)
+        change(layer)
+        return y
+
+    return body
+
+
+def part_of_another(x):
+    layer = layers.Dense(8, name="dense")
+    return layers.TimeDistributed(layer, name="each")(layer(x))
+
+
 class OwnConvolution(layers.Conv2D):
     pass
 
 
 def tied_weights(x):
-    layer = conv(8, "a")
+    layer = conv(8, "tied")
     return ops.multiply(layer(x), layer.bias)
 
 
 LOCKED = {
-    "unknown layer": (Mystery(name="mystery"), "(of type Mystery)"),
+    "unknown layer": (Mystery(name="mystery"), "(of type Mystery) is not of"),
+    "LoRA": (
+        after_call(layers.Dense(8), lambda layer: layer.enable_lora(2)),
+        "(of type Dense) has LoRA weights",
+    ),
+    "quantized": (
+        after_call(layers.Dense(8), lambda layer: layer.quantize("int8")),
+        "(of type Dense) is quantized",
+    ),
+    "replaced call": (
+        after_call(layers.ReLU(), lambda layer: setattr(layer, "call", abs)),
+        "(of type ReLU) has a `call` that was replaced",
+    ),
+    "part of another layer": (part_of_another, "is a part of 'each' as well"),
+    "weights of a layer in another call": (
+        tied_weights,
+        "has a weight that 'multiply' takes, too",
+    ),
     "function": (layers.Lambda(lambda x: x), "(of type Lambda)"),
     "mixing reshape": (layers.Reshape((6, 12, 4)), "mixes channels"),
     "layer norm": (layers.LayerNormalization(), "all channels together"),
@@ -245,13 +275,14 @@ def test_locked(name):
 
 def test_subclass_is_not_followed():
     model = model_of(conv(8, "a"), OwnConvolution(8, 1, name="own"))
-    assert "OwnConvolution" in channel_groups(model)["a"].locked
+    reason = "'own' (of type OwnConvolution) is not of Keras"
+    assert reason in channel_groups(model)["a"].locked
     assert "own" not in channel_groups(model)
 
 
 def test_layer_whose_weights_are_used_elsewhere_is_not_followed():
     groups = channel_groups(model_of(tied_weights))
-    assert "a" not in groups
+    assert "tied" not in groups
 
 
 def test_addition_to_the_input_locks():

@@ -1,5 +1,6 @@
-"""How important the channels of a group are, by several criteria."""
+"""Criteria for the importance of channels."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -7,21 +8,21 @@ import numpy as np
 
 from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.graph import graph_of
-from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
+from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
 
 
 def magnitude(group: Any) -> Any:
-    """The sum of the absolute weights that make each channel of a group.
+    """The sum of the absolute weights that produce each channel of a group.
 
     It is the criterion of
     [Pruning Filters for Efficient ConvNets](https://arxiv.org/abs/1608.08710)
     (Li et al., 2017). Biases are not added.
 
-    Where several layers make the channels of a group, such as those that an
-    addition ties, each counts the same: the sums of each layer are divided by
-    their mean, these quotients are averaged over the layers, and the result is
-    multiplied by the average of the means. That one layer has larger weights
-    than another is not seen.
+    Where several layers produce the channels of a group, such as those that an
+    addition couples, each counts the same: the sums of each layer are divided
+    by their mean, these quotients are averaged over the layers, and the result
+    is multiplied by the average of the means. So a layer with larger weights
+    than the others has no more influence than they have.
 
     Args:
         group: `ChannelGroup`, see `channel_groups`.
@@ -45,16 +46,16 @@ def magnitude(group: Any) -> Any:
     means = []
     for part in group.slices:
         variable = getattr(part.layer, part.weight)
-        if part.role == "makers" and len(variable.shape) > 1:
+        if part.role == "producers" and len(variable.shape) > 1:
             others = [x for x in range(len(variable.shape)) if x != part.axis]
             sums = np.abs(_array(variable)).sum(axis=tuple(others))
             of_channels = np.zeros(group.channels)
             np.add.at(of_channels, part.channels, sums[part.positions])
-            made = np.unique(part.channels)
-            mean = of_channels[made].mean()
+            produced = np.unique(part.channels)
+            mean = of_channels[produced].mean()
             if mean > 0:  # Zeros say nothing.
-                total[made] += of_channels[made] / mean
-                count[made] += 1
+                total[produced] += of_channels[produced] / mean
+                count[produced] += 1
                 means.append(mean)
     return np.mean(means or [0]) * total / np.maximum(count, 1)
 
@@ -146,28 +147,102 @@ def attention_importance(
         model, x, batch_size=batch_size, steps=steps, verbose=verbose
     )
     grouping = Grouping(graph_of(model))
-    ids_of = {note.path: note.ids for note in grouping.reading.notes}
-    totals: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
+    ids_of = {use.path: use.ids for use in grouping.coupling.uses}
+    totals = {name: np.zeros(x.channels) for name, x in grouping.groups.items()}
+    counts = {name: np.zeros(x.channels) for name, x in grouping.groups.items()}
     for key, values in scores.items():
         # The second call of a layer has the number 1 behind its path.
         path = key if key in ids_of else key.rpartition(":")[0]
         if path not in ids_of:
             continue
         means = values.mean(axis=0, dtype="float64")
-        for name, (positions, channels) in grouping.parts(ids_of[path]).items():
-            size = grouping.groups[name].channels
-            np.add.at(
-                totals.setdefault(name, np.zeros(size)),
-                channels,
-                means[positions],
-            )
-            np.add.at(counts.setdefault(name, np.zeros(size)), channels, 1)
+        parts = grouping.parts(ids_of[path])
+        for name, (positions, channels) in parts.items():
+            np.add.at(totals[name], channels, means[positions])
+            np.add.at(counts[name], channels, 1)
     return {
         name: totals[name] / counts[name]
         for name, group in grouping.groups.items()
-        if name in totals and not group.locked and counts[name].all()
+        if not group.locked and counts[name].all()
     }
+
+
+def importance_of_groups(
+    grouping: Grouping,
+    importance: Any,
+    normalize: str | None,
+    on_group: Callable[[], None],
+) -> dict[str, Any]:
+    """The argument `importance` of `prune_channels` as arrays.
+
+    Args:
+        grouping: `Grouping` of the model.
+        importance: As in `prune_channels`.
+        normalize: As in `prune_channels`.
+        on_group: Function without arguments, called for each group for which
+            `importance` was called.
+
+    Returns:
+        Dictionary from names of groups to arrays, in the order of computation,
+        without groups that are to stay.
+    """
+    groups = grouping.groups
+    if isinstance(importance, Mapping):
+        given = {
+            name: (grouping.free_group(name, "importance"), values)
+            for name, values in importance.items()
+        }
+    elif callable(importance):
+        given = {}
+        for group in groups.values():
+            if not group.locked:
+                given[group.name] = group, importance(group)
+                on_group()
+    else:
+        raise TypeError(
+            "`importance` must be a dictionary from names of groups to arrays, "
+            "or a callable from a group to an array, such as `magnitude`. "
+            f"Received: importance={importance!r}."
+        )
+    return {
+        name: _numbers_of_group(*given[name], normalize)
+        for name in groups
+        if name in given and given[name][1] is not None
+    }
+
+
+def _numbers_of_group(
+    group: ChannelGroup, values: Any, normalize: str | None
+) -> Any:
+    array = _numbers(values)
+    if (
+        array is None
+        or array.shape != (group.channels,)
+        or not np.isfinite(array).all()
+    ):
+        raise ValueError(
+            f"The importance of the group '{group.name}' must be "
+            f"{group.channels} finite numbers. Received: {values!r}."
+        )
+    mean = np.abs(array).mean()
+    return array / mean if normalize == "mean" and mean > 0 else array
+
+
+def _numbers(values: Any) -> Any:
+    """An array of real numbers, `None` if it is something else."""
+
+    def plain(leaf: Any) -> Any:
+        # A tensor of torch may require a gradient.
+        is_tensor = keras.ops.is_tensor(leaf)
+        return keras.ops.convert_to_numpy(leaf) if is_tensor else leaf
+
+    try:
+        array = np.asarray(keras.tree.map_structure(plain, values))
+        # bfloat16 is of the kind "V".
+        known = array.dtype.kind in "biufV"
+        return array.astype("float64") if known else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _check_group(group: Any) -> None:

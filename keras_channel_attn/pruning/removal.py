@@ -1,7 +1,6 @@
 """Channels removed from a model: a narrower copy with sliced weights."""
 
 import collections
-import difflib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 
 from keras_channel_attn.graph import Changes, graph_of, rebuild
 from keras_channel_attn.layers import EfficientChannelAttention
-from keras_channel_attn.surgery.pruning.groups import ChannelGroup, Grouping
-from keras_channel_attn.surgery.pruning.ties import FIXED
+from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
 
 
 def remove_channels(model: Any, removed: Any) -> Any:
@@ -23,13 +21,14 @@ def remove_channels(model: Any, removed: Any) -> Any:
     `insert_attention` keeps it. The result is not compiled.
 
     Where the removed channels are zero, the copy computes what the original
-    does: where the weights and biases of their makers are zero, and those of
-    the normalizations and depthwise convolutions behind them, and where the
+    does: where the weights and biases of their producers are zero, and those
+    of the normalizations and depthwise convolutions behind them, and where the
     activations map zero to zero. `EfficientChannelAttention` is the exception:
     the gate of a channel depends on its neighbors, and the channels next to a
     removed one get new neighbors. Its kernel and the order of the channels
     are kept. `SqueezeExcite` keeps its bottleneck: its configuration names
-    the number of `bottleneck_units`.
+    the number of `bottleneck_units`. A subclass of `ChannelAttention` with
+    weights describes them by its method `channel_axes`.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -64,7 +63,7 @@ def remove_channels(model: Any, removed: Any) -> Any:
     6
     """
     grouping = Grouping(graph_of(model))
-    masks = masks_of(grouping, removed)
+    masks = _masks(grouping, removed)
     _check_tensors(grouping, masks)
     return without_channels(grouping, masks)
 
@@ -83,13 +82,12 @@ def without_channels(
         on_call: As in `rebuild`.
     """
     kept = grouping.kept(masks)
-    changes, resized = Changes(), _resized(grouping, kept)
-    _set_configurations(grouping, changes, kept, resized)
-    _set_values(grouping, changes, kept)
-    _set_input_shapes(grouping, changes, kept)
+    changes = Changes()
+    narrower = _narrow_layers(grouping, changes, kept)
+    _narrow_inputs(grouping, changes, kept)
     attention = [
         layer.name
-        for layer in resized
+        for layer in narrower
         if isinstance(layer, EfficientChannelAttention)
     ]
     if attention:
@@ -103,7 +101,44 @@ def without_channels(
     return rebuild(grouping.graph, changes, on_call)
 
 
-def masks_of(grouping: Grouping, removed: Any) -> dict[str, Any]:
+def _narrow_layers(
+    grouping: Grouping, changes: Changes, kept: Any
+) -> list[Any]:
+    """Set the new configurations and weights, and return the layers."""
+    calls = collections.defaultdict(list)
+    for call in grouping.graph.all_calls():
+        calls[call.operation].append(call)
+    entries: dict[Any, dict[str, Any]] = collections.defaultdict(dict)
+    for use in grouping.coupling.uses:
+        mask = kept[use.ids]
+        if mask.all():
+            continue
+        configuration = {} if use.config is None else use.config(mask)
+        if configuration or use.axes:
+            entries[use.operation].update(configuration)
+        for weight, axis in use.axes:
+            variable = getattr(use.operation, weight)
+            value = changes.values.get(variable)
+            if value is None:
+                value = keras.ops.convert_to_numpy(variable)
+            changes.values[variable] = value.compress(mask, axis)
+    for layer, configuration in entries.items():
+        changes.resize(calls[layer], configuration)
+    return list(entries)
+
+
+def _narrow_inputs(grouping: Grouping, changes: Changes, kept: Any) -> None:
+    """Set the new shapes of the inputs of nested models."""
+    inputs = grouping.coupling.inputs
+    for tensor in inputs:
+        channels = inputs[tensor]
+        if channels is not None:
+            shape = list(tensor.shape)
+            shape[channels.axis] = int(kept[channels.ids].sum())
+            changes.input_shapes[tensor] = tuple(shape)
+
+
+def _masks(grouping: Grouping, removed: Any) -> dict[str, Any]:
     """The argument `removed` as boolean arrays."""
     if not isinstance(removed, Mapping):
         raise TypeError(
@@ -112,30 +147,9 @@ def masks_of(grouping: Grouping, removed: Any) -> dict[str, Any]:
             f"Received: removed={removed!r}."
         )
     return {
-        name: _mask(group_named(grouping.groups, name, "removed"), channels)
+        name: _mask(grouping.free_group(name, "removed"), channels)
         for name, channels in removed.items()
     }
-
-
-def group_named(
-    groups: dict[str, ChannelGroup], name: Any, argument: str
-) -> ChannelGroup:
-    """The group of a name, which must not be locked."""
-    if name not in groups:
-        free = [group.name for group in groups.values() if not group.locked]
-        near = difflib.get_close_matches(str(name), free, n=5) or free[:5]
-        raise ValueError(
-            f"`{argument}` names the group '{name}', and the model has no "
-            f"group of that name. Near it: {near}. `channel_groups(model)` "
-            "returns all of them."
-        )
-    group = groups[name]
-    if group.locked:
-        raise ValueError(
-            f"`{argument}` names the group '{name}', whose channels must stay: "
-            f"{group.locked}."
-        )
-    return group
 
 
 def _mask(group: ChannelGroup, channels: Any) -> Any:
@@ -176,68 +190,13 @@ def _check_tensors(grouping: Grouping, masks: dict[str, Any]) -> None:
     parts of them, and before a concatenation each input has its own.
     """
     kept = grouping.kept(masks)
-    for path, ids in grouping.reading.tensors:
-        if not is_kept(ids, kept).any():
+    for use in grouping.coupling.uses:
+        if not kept[use.ids].any():
             needed = {
                 name: np.unique(channels).tolist()
-                for name, (_, channels) in grouping.parts(ids).items()
+                for name, (_, channels) in grouping.parts(use.ids).items()
             }
             raise ValueError(
-                f"`removed` leaves no channel of an output of '{path}': it "
+                f"`removed` leaves no channel of an output of '{use.path}': it "
                 f"needs at least one of these: {needed}."
             )
-
-
-def is_kept(ids: Any, kept: Any) -> Any:
-    """Boolean array: which positions of an axis are kept."""
-    return (ids == FIXED) | kept[ids]
-
-
-def _resized(grouping: Grouping, kept: Any) -> dict[Any, dict[str, Any]]:
-    """From each layer or operation that changes to its new configuration."""
-    resized: dict[Any, dict[str, Any]] = {}
-    for cut in grouping.reading.cuts.values():
-        if not is_kept(cut.ids, kept).all():
-            resized[cut.layer] = {}
-    for operation, (ids, entries) in grouping.reading.sizes.items():
-        if not is_kept(ids, kept).all():
-            resized[operation] = {
-                name: value(lambda ids: int(is_kept(ids, kept).sum()))
-                for name, value in entries.items()
-            }
-    return resized
-
-
-def _set_configurations(
-    grouping: Grouping,
-    changes: Changes,
-    kept: Any,
-    resized: dict[Any, dict[str, Any]],
-) -> None:
-    calls = collections.defaultdict(list)
-    for call in grouping.graph.all_calls():
-        calls[call.operation].append(call)
-    for operation, configuration in resized.items():
-        changes.resize(calls[operation], configuration)
-
-
-def _set_values(grouping: Grouping, changes: Changes, kept: Any) -> None:
-    for cut in grouping.reading.cuts.values():
-        mask = is_kept(cut.ids, kept)
-        if mask.all():
-            continue
-        variable = getattr(cut.layer, cut.weight)
-        value = changes.values.get(variable)
-        if value is None:
-            value = keras.ops.convert_to_numpy(variable)
-        changes.values[variable] = value.compress(mask, cut.axis)
-
-
-def _set_input_shapes(grouping: Grouping, changes: Changes, kept: Any) -> None:
-    inputs = grouping.reading.inputs
-    for tensor in inputs:
-        channels = inputs[tensor]
-        if channels is not None:
-            shape = list(tensor.shape)
-            shape[channels.axis] = int(is_kept(channels.ids, kept).sum())
-            changes.input_shapes[tensor] = tuple(shape)

@@ -19,7 +19,9 @@ from support.networks import (
 )
 from support.pruning import (
     assert_removal_is_exact,
+    axis,
     lowest_share,
+    network,
     silence,
     some_channels,
 )
@@ -29,6 +31,8 @@ from keras_channel_attn import (
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
+)
+from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
     remove_channels,
@@ -38,25 +42,6 @@ from keras_channel_attn import (
 FORMATS = ["channels_last", "channels_first"]
 if BACKEND != "torch":
     FORMATS = FORMATS[:1]
-
-
-def axis():
-    return 1 if keras.config.image_data_format() == "channels_first" else -1
-
-
-def network(body, rank=2, filters=12):
-    """Layers between a convolution and one that reads what they return."""
-    shape = (6,) * rank
-    shape = (4, *shape) if axis() == 1 else (*shape, 4)
-    x = keras.Input(shape, name="image")
-    convolution = getattr(layers, f"Conv{rank}D")
-    y = convolution(filters, 3, padding="same", name="first")(x)
-    y = body(y)
-    if len(y.shape) > 2:
-        y = convolution(5, 1, name="last")(y)
-    else:
-        y = layers.Dense(5, name="last")(y)
-    return keras.Model(x, y)
 
 
 def squeeze_excite_of_keras(x):
@@ -310,7 +295,7 @@ def test_operator_and_layer_of_different_rank():
         return layers.Multiply()([x, gates])
 
     model = network(gated)
-    assert channel_groups(model)["first"].makers == ["first", "gates"]
+    assert channel_groups(model)["first"].producers == ["first", "gates"]
     assert_removal_is_exact(model)
 
 

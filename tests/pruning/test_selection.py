@@ -3,47 +3,25 @@
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND
 from keras import layers, ops
 from support.networks import predictions
-from support.pruning import lowest_share
+from support.pruning import conv, lowest_share, macs_share, small
 
 from keras_channel_attn import (
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
-    attention_importance,
-    attention_scores,
-    batch_norm_scale,
-    channel_groups,
-    insert_attention,
-    magnitude,
     model_costs,
     models,
-    prune_channels,
-    remove_attention,
 )
-from keras_channel_attn.surgery.pruning import progress
+from keras_channel_attn.pruning import (
+    channel_groups,
+    magnitude,
+    prune_channels,
+    selection,
+)
 
 LAST = {"data_format": "channels_last"}
-
-
-def conv(filters, name, size=3, **arguments):
-    return layers.Conv2D(filters, size, padding="same", name=name, **arguments)
-
-
-def small():
-    x = keras.Input((8, 8, 3))
-    y = conv(12, "a")(x)
-    y = layers.BatchNormalization(name="norm")(y)
-    y = SqueezeExcite(4, name="se")(layers.ReLU()(y))
-    y = conv(20, "b", activation="relu")(y)
-    y = layers.GlobalAveragePooling2D()(y)
-    return keras.Model(x, layers.Dense(4, name="head")(y))
-
-
-def macs_share(pruned, model):
-    return model_costs(pruned).macs / model_costs(model).macs
 
 
 def unet():
@@ -202,84 +180,6 @@ def test_unknown_input_size():
     assert pruned.get_layer("a").filters == 6
 
 
-def test_magnitude_is_the_sum_of_absolute_weights():
-    model = small()
-    kernel = model.get_layer("a").get_weights()[0]
-    np.testing.assert_allclose(
-        magnitude(channel_groups(model)["a"]),
-        np.abs(kernel).sum(axis=(0, 1, 2)),
-        rtol=1e-6,
-    )
-
-
-def test_all_makers_count_alike_in_magnitude():
-    x = keras.Input((8, 8, 3))
-    first = conv(5, "first")
-    second = layers.Conv2DTranspose(5, 9, padding="same")
-    y = layers.Add()([first(x), second(x)])
-    group = channel_groups(keras.Model(x, conv(2, "last")(y)))["first"]
-    sums = [
-        np.abs(first.get_weights()[0]).sum(axis=(0, 1, 2)),
-        np.abs(second.get_weights()[0]).sum(axis=(0, 1, 3)),
-    ]
-    shares = np.mean([values / values.mean() for values in sums], axis=0)
-    np.testing.assert_allclose(
-        magnitude(group), np.mean(sums) * shares, rtol=1e-6
-    )
-
-
-def test_magnitude_does_not_depend_on_how_many_layers_make_a_channel():
-    """As in the C2f block of YOLOv8: half of a split is added to others."""
-    x = keras.Input((8, 8, 3))
-    first, second = ops.split(conv(8, "both")(x), 2, axis=-1)
-    y = layers.Add()([second, conv(4, "c")(second)])
-    y = layers.Concatenate()([first, second, y])
-    model = keras.Model(x, conv(2, "last")(y))
-    for name in ("both", "c"):
-        kernel = model.get_layer(name).kernel
-        kernel.assign(np.ones(kernel.shape))
-    values = magnitude(channel_groups(model)["both"])
-    np.testing.assert_allclose(values, values[0])
-
-
-def test_maker_of_zeros_does_not_count_in_magnitude():
-    x = keras.Input((8, 8, 3))
-    first, second = ops.split(conv(8, "both")(x), 2, axis=-1)
-    zeros = conv(4, "c", kernel_initializer="zeros")(second)
-    y = layers.Concatenate()([first, layers.Add()([second, zeros])])
-    model = keras.Model(x, conv(2, "last")(y))
-    kernel = model.get_layer("both").get_weights()[0]
-    np.testing.assert_allclose(
-        magnitude(channel_groups(model)["both"]),
-        np.abs(kernel).sum(axis=(0, 1, 2)),
-        rtol=1e-6,
-    )
-
-
-def test_magnitude_of_zeros():
-    model = small()
-    kernel = model.get_layer("a").kernel
-    kernel.assign(np.zeros(kernel.shape))
-    np.testing.assert_array_equal(magnitude(channel_groups(model)["a"]), 0)
-
-
-def test_batch_norm_scale_is_the_absolute_gamma():
-    model = small()
-    gamma = np.linspace(-1, 1, 12, dtype="float32")
-    model.get_layer("norm").gamma.assign(gamma)
-    groups = channel_groups(model)
-    np.testing.assert_allclose(batch_norm_scale(groups["a"]), np.abs(gamma))
-    assert batch_norm_scale(groups["b"]) is None
-
-
-def test_batch_norm_scale_of_channels_partly_without():
-    x = keras.Input((8, 8, 3))
-    first, second = ops.split(conv(8, "a")(x), 2, axis=-1)
-    y = layers.Concatenate()([layers.BatchNormalization()(first), second])
-    model = keras.Model(x, conv(2, "last")(y))
-    assert batch_norm_scale(channel_groups(model)["a"]) is None
-
-
 @pytest.mark.parametrize("minimum", [0, 0.5])
 def test_each_part_of_a_split_keeps_channels(minimum):
     x = keras.Input((8, 8, 3))
@@ -360,29 +260,6 @@ def test_importance_computed_with_keras_ops():
     assert pruned.get_layer("a").filters < 12
 
 
-@pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
-def test_attention_importance_is_the_mean_score():
-    model = small()
-    x = np.random.default_rng(1).normal(size=(5, 8, 8, 3)).astype("float32")
-    importance = attention_importance(model, x, verbose=0)
-    assert list(importance) == ["a"]
-    scores = attention_scores(model, x, verbose=0)["se"]
-    np.testing.assert_allclose(importance["a"], scores.mean(axis=0), rtol=1e-6)
-
-
-@pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
-def test_importance_of_a_probe_fits_the_network_without_it():
-    model = remove_attention(small())
-    probe = insert_attention(
-        model, SqueezeExcite(4, identity_start=True), ["a", "b"]
-    )
-    x = np.ones((2, 8, 8, 3), "float32")
-    importance = attention_importance(probe, x, verbose=0)
-    # Untrained, the identity start has gates of one.
-    np.testing.assert_array_equal(importance["b"], np.ones(20))
-    assert macs_share(prune_channels(model, importance), model) <= 0.5
-
-
 @pytest.mark.training
 def test_pruned_network_is_trained_saved_and_loaded(tmp_path):
     pruned = prune_channels(small(), magnitude)
@@ -434,7 +311,7 @@ def test_errors(arguments, error, message):
     [(0, 0, 0), (1, 1000, 1), (2, 1000, 1), ("auto", 1000, 0), ("auto", 0, 1)],
 )
 def test_progress(verbose, patience, lines, capsys, monkeypatch):
-    monkeypatch.setattr(progress, "PATIENCE", patience)
+    monkeypatch.setattr(selection, "PATIENCE", patience)
     prune_channels(small(), magnitude, verbose=verbose)
     written = capsys.readouterr().out
     assert written.count("\n") == lines
@@ -448,13 +325,7 @@ def test_progress(verbose, patience, lines, capsys, monkeypatch):
 def test_each_step_of_progress(importance, steps, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        progress.Progress, "_show", lambda _, n: shown.append(n)
+        selection.Progress, "_show", lambda _, n: shown.append(n)
     )
     prune_channels(small(), importance, macs=0.8)
     assert shown == list(range(1, steps + 1))
-
-
-@pytest.mark.parametrize("function", [magnitude, batch_norm_scale])
-def test_importance_of_something_else(function):
-    with pytest.raises(TypeError, match="`group` must be a `ChannelGroup`"):
-        function("a")

@@ -1,0 +1,245 @@
+"""Groups of channels that can only be removed together."""
+
+import collections
+import dataclasses
+import difflib
+from typing import Any
+
+import numpy as np
+
+from keras_channel_attn.graph import Graph, graph_of
+from keras_channel_attn.pruning.coupling import FIXED, connected
+from keras_channel_attn.pruning.propagation import coupling_of
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelSlice:
+    """The part of a weight that belongs to the channels of a group.
+
+    Attributes:
+        layer: Layer.
+        weight: String, the attribute of the layer that holds the weight.
+        axis: Integer, axis of the weight.
+        positions: Array of integers, positions along this axis.
+        channels: Array of integers, the channel of the group that each of
+            these positions belongs to.
+        role: `"producers"`, `"passthrough"` or `"consumers"`.
+    """
+
+    layer: Any
+    weight: str
+    axis: int
+    positions: Any
+    channels: Any
+    role: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelGroup:
+    """Channels of a model that can be removed one by one, or must stay.
+
+    Attributes:
+        name: String, the path of the first layer that produces them.
+        channels: Integer, how many there are. Where several channels of a
+            layer can only be removed together, such as all channels in a group
+            of a grouped convolution, they count as one.
+        producers: List of strings, the paths of the layers that produce them.
+        passthrough: List of strings, the layers and operations that compute
+            each of them from itself alone.
+        consumers: List of strings, the layers that compute others from them.
+        locked: `None`, or a string that says why none can be removed.
+        slices: List of `ChannelSlice`, the parts of the weights that belong to
+            them.
+    """
+
+    name: str
+    channels: int
+    producers: list[str]
+    passthrough: list[str]
+    consumers: list[str]
+    locked: str | None
+    slices: list[ChannelSlice] = dataclasses.field(repr=False)
+
+
+def channel_groups(model: Any) -> dict[str, ChannelGroup]:
+    """The channels of a model that can only be removed together.
+
+    An addition couples the channels of its inputs: channel 3 of one can only be
+    removed with channel 3 of the other. All layers whose channels are coupled
+    form a group. The method is that of
+    [DepGraph](https://arxiv.org/abs/2301.12900) (Fang et al., 2023): the graph
+    of the model is read, and nothing is computed.
+
+    A group is locked, with a reason in `group.locked`, if its channels are an
+    output of the model, or reach something that cannot be followed: a layer of
+    the user, a reshape that mixes channels, a normalization over all channels
+    together, or an addition to channels that stay.
+
+    Args:
+        model: Functional or sequential model of Keras, built. Models in it are
+            read too, at any depth.
+
+    Returns:
+        Dictionary from the name of each group to a `ChannelGroup` with the
+        attributes `name`, `channels` (how many), `producers`, `passthrough`
+        and `consumers` (paths of layers), `locked` and `slices`, in the order
+        of computation. A group has the name of the first layer that produces
+        its channels.
+
+    Raises:
+        TypeError: If `model` is not a model of Keras.
+        ValueError: If it has no graph or is not built.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 3))
+    >>> y = keras.layers.Conv2D(8, 3, name="conv")(x)
+    >>> y = keras.layers.GlobalAveragePooling2D(name="pool")(y)
+    >>> model = keras.Model(x, keras.layers.Dense(10, name="head")(y))
+    >>> groups = channel_groups(model)
+    >>> groups["conv"].channels, groups["conv"].consumers
+    (8, ['head'])
+    >>> groups["head"].locked
+    'they are an output of the model'
+    """
+    return Grouping(graph_of(model)).groups
+
+
+class Grouping:
+    """The groups of a model, and what was read to find them.
+
+    Attributes:
+        graph: `Graph` of the model.
+        coupling: `Coupling`.
+        groups: Dictionary from name to `ChannelGroup`.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.coupling = coupling_of(graph)
+        names, producer_of = self._producers()
+        representatives = self.coupling.representatives()
+        pairs = np.stack([producer_of, producer_of[representatives]])
+        # For each channel of the model: its group, and which one it is there.
+        self._group_of = connected(len(names), pairs)[producer_of]
+        self._position = np.zeros(self.coupling.count, int)
+        self._names: dict[int, str] = {}
+        sizes = {}
+        for group in map(int, np.unique(self._group_of)):
+            self._names[group] = names[group]
+            members = self._group_of == group
+            channels, self._position[members] = np.unique(
+                representatives[members], return_inverse=True
+            )
+            sizes[names[group]] = len(channels)
+        self.groups = self._groups(sizes)
+
+    def _producers(self) -> tuple[list[str], Any]:
+        """Paths of the layers that produce channels; for each channel which."""
+        names: list[str] = []
+        producer_of = np.full(self.coupling.count, -1)
+        for use in self.coupling.uses:
+            # At a second call a layer produces the same channels.
+            if use.role == "producers" and producer_of[use.ids[0]] < 0:
+                producer_of[use.ids] = len(names)
+                names.append(use.path)
+        return names, producer_of
+
+    def _groups(self, sizes: dict[str, int]) -> dict[str, ChannelGroup]:
+        reasons: dict[str, str] = {}
+        for ids, reason in self.coupling.locks:
+            for group in np.unique(self._group_of[ids]):
+                reasons.setdefault(self._names[group], reason)
+        groups = {
+            name: ChannelGroup(name, size, [], [], [], reasons.get(name), [])
+            for name, size in sizes.items()
+        }
+        for use in self.coupling.uses:
+            for name, (positions, channels) in self.parts(use.ids).items():
+                paths = getattr(groups[name], use.role)
+                if use.path not in paths:
+                    paths.append(use.path)
+                groups[name].slices.extend(
+                    ChannelSlice(
+                        use.operation, *place, positions, channels, use.role
+                    )
+                    for place in use.axes
+                )
+        return groups
+
+    def parts(self, ids: Any) -> dict[str, tuple[Any, Any]]:
+        """Where the channels of groups are in an array.
+
+        Returns:
+            Dictionary from the name of each group in it to two arrays: its
+            positions in `ids`, and the channels of the group at these.
+        """
+        positions = np.flatnonzero(ids != FIXED)
+        if not positions.size:
+            return {}
+        ids = ids[positions]
+        groups = self._group_of[ids]
+        # Channels of one layer are mostly beside each other.
+        order = np.argsort(groups, kind="stable")
+        found, starts = np.unique(groups[order], return_index=True)
+        return {
+            self._names[group]: (positions[part], self._position[ids[part]])
+            for group, part in zip(
+                found, np.split(order, starts[1:]), strict=True
+            )
+        }
+
+    def parts_of_groups(self) -> dict[str, list[Any]]:
+        """What the tensors of the model have of each group.
+
+        Returns:
+            Dictionary from the name of each group to arrays of channels. Each
+            is what one tensor has of the group, if that is not all of it: a
+            part after a split, or an input of a concatenation.
+        """
+        arrays = {id(use.ids): use.ids for use in self.coupling.uses}
+        found: dict[str, dict[bytes, Any]] = collections.defaultdict(dict)
+        for ids in arrays.values():
+            for name, (_, channels) in self.parts(ids).items():
+                part = np.unique(channels)
+                if len(part) < self.groups[name].channels:
+                    found[name][part.tobytes()] = part
+        return {name: list(parts.values()) for name, parts in found.items()}
+
+    def kept(self, removed: dict[str, Any]) -> Any:
+        """Boolean array, which channels of the model are kept.
+
+        Its last entry is true, and that of `FIXED`: -1 is the last index.
+
+        Args:
+            removed: Dictionary from the name of each group to a boolean array.
+        """
+        kept = np.ones(self.coupling.count + 1, bool)
+        for group, name in self._names.items():
+            if name in removed:
+                members = np.flatnonzero(self._group_of == group)
+                kept[members] = ~removed[name][self._position[members]]
+        return kept
+
+    def free_group(self, name: Any, argument: str) -> ChannelGroup:
+        """The group of a name, which must not be locked.
+
+        Args:
+            name: The name.
+            argument: String, the argument of a public function that has it.
+        """
+        groups = self.groups
+        if name not in groups:
+            free = [group.name for group in groups.values() if not group.locked]
+            near = difflib.get_close_matches(str(name), free, n=5) or free[:5]
+            raise ValueError(
+                f"`{argument}` names the group '{name}', and the model has no "
+                f"group of that name. Near it: {near}. `channel_groups(model)` "
+                "returns all of them."
+            )
+        if groups[name].locked:
+            raise ValueError(
+                f"`{argument}` names the group '{name}', whose channels must "
+                f"stay: {groups[name].locked}."
+            )
+        return groups[name]

@@ -1,0 +1,262 @@
+"""Rules for layers that compute each channel from that of their input alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.pruning.coupling import (
+    Axes,
+    Channels,
+    Config,
+    Step,
+    TensorChannels,
+)
+
+Rule = Callable[[Step], TensorChannels]
+
+# In `keras.activations` and `keras.ops`; some Keras versions lack a few.
+ELEMENTWISE = (
+    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu"),
+    *("silu", "swish", "hard_silu", "hard_swish", "mish", "squareplus"),
+    *("sigmoid", "hard_sigmoid", "log_sigmoid", "sparse_sigmoid"),
+    *("tanh", "hard_tanh", "tanh_shrink", "hard_shrink", "soft_shrink"),
+    *("softplus", "softsign", "sparse_plus", "threshold", "exponential"),
+    *("abs", "absolute", "negative", "square", "sqrt", "rsqrt", "reciprocal"),
+    *("exp", "expm1", "log", "log1p", "erf", "sign", "sin", "cos"),
+)
+ELEMENTWISE_LAYERS = ("ReLU", "LeakyReLU", "ELU", "Identity")
+_ELEMENTWISE_FUNCTIONS = [
+    getattr(module, name)
+    for module in (keras.activations, keras.ops)
+    for name in ELEMENTWISE
+    if hasattr(module, name)
+]
+
+
+def check_function(step: Step, channels: Channels, function: Any) -> None:
+    """Lock channels behind an activation that may mix them."""
+    if isinstance(function, keras.layers.Layer):
+        name = type(function).__name__
+        known = type(function) is getattr(keras.layers, name, None)
+        known = known and name in ELEMENTWISE_LAYERS
+    else:
+        name = getattr(function, "__name__", repr(function))
+        known = function in _ELEMENTWISE_FUNCTIONS
+    if not known:
+        step.lock(
+            f"has the activation '{name}', which may mix channels", channels
+        )
+
+
+def pass_channels(
+    step: Step,
+    axis: int | None = None,
+    axes: Axes | None = None,
+    config: Config | None = None,
+) -> Channels | None:
+    """The channels of the first input, if a layer works along their axis.
+
+    Args:
+        step: `Step`.
+        axis: Integer, the axis of the layer. Defaults to `None`: that of its
+            data format, or any if it has none.
+        axes: Dictionary from attributes to axes of their weights.
+        config: As in `ChannelUse`.
+
+    Returns:
+        `Channels`, or `None` if all of them stay.
+    """
+    channels = step.first_channels()
+    if channels is None:
+        return None
+    if axis is None:
+        has_format = getattr(step.operation, "data_format", None) is not None
+        axis = step.channel_axis if has_format else channels.axis
+    if channels.axis != axis:
+        step.lock("has its channels along another axis", channels)
+        return None
+    step.use("passthrough", channels.ids, axes, config)
+    return channels
+
+
+def elementwise(step: Step) -> TensorChannels:
+    """Also pooling and others that change the spatial axes alone."""
+    channels = pass_channels(step)
+    shape = step.call.outputs[0].shape
+    if channels and (
+        len(shape) != step.rank or shape[channels.axis] != len(channels.ids)
+    ):
+        return step.lock("changes the number of channels")
+    return [channels]
+
+
+def activation(step: Step) -> TensorChannels:
+    channels = pass_channels(step)
+    if channels:
+        check_function(step, channels, step.operation.activation)
+    return [channels]
+
+
+def depthwise_convolution(step: Step) -> TensorChannels:
+    channels = pass_channels(step, axes={"kernel": (-2,)})
+    if channels is None:
+        return [None]
+    ids = np.repeat(channels.ids, step.operation.depth_multiplier)
+    step.use("passthrough", ids, {"bias": (0,)})
+    outputs = Channels(channels.axis, ids)
+    check_function(step, outputs, step.operation.activation)
+    return [outputs]
+
+
+def batch_normalization(step: Step) -> TensorChannels:
+    weights = ("gamma", "beta", "moving_mean", "moving_variance")
+    axis = step.operation.axis % step.rank
+    return [pass_channels(step, axis, dict.fromkeys(weights, (0,)))]
+
+
+def group_normalization(step: Step) -> TensorChannels:
+    axis, groups = step.operation.axis % step.rank, step.operation.groups
+    size = step.call.inputs[0].shape[axis]
+    if groups == -1:
+        groups = size
+    if groups == 1:
+        return normalization_over_channels(step)
+    channels = pass_channels(
+        step,
+        axis,
+        {"gamma": (0,), "beta": (0,)},
+        lambda kept: {"groups": int(kept.sum()) * groups // size},
+    )
+    if channels:
+        step.couple_blocks(groups, channels.ids)
+    return [channels]
+
+
+def normalization_over_channels(step: Step) -> TensorChannels:
+    return step.lock("normalizes all channels together")
+
+
+def parametric_relu(step: Step) -> TensorChannels:
+    channels, axes = step.inputs[0], {}
+    if channels and step.operation.alpha.shape[channels.axis - 1] > 1:
+        axes = {"alpha": (channels.axis - 1,)}
+    return [pass_channels(step, axes=axes)]
+
+
+def one_for_all_channels(*attributes: str) -> Rule:
+    """The rule for an operation with numbers that may be arrays."""
+
+    def rule(step: Step) -> TensorChannels:
+        if any(np.ndim(getattr(step.operation, x)) for x in attributes):
+            return step.lock("has a number for each channel")
+        return elementwise(step)
+
+    return rule
+
+
+def padding(attribute: str) -> Rule:
+    """The rule for an operation with pairs of widths for the axes."""
+
+    def rule(step: Step) -> TensorChannels:
+        channels, widths = step.inputs[0], getattr(step.operation, attribute)
+        if len(widths) == 1:
+            widths = widths * step.rank
+        if channels and tuple(widths[channels.axis]) != (0, 0):
+            return step.lock("pads them")
+        return elementwise(step)
+
+    return rule
+
+
+def softmax(step: Step) -> TensorChannels:
+    if step.inputs[0] and step.inputs[0].axis in _axes(step):
+        return step.lock("is computed over all channels")
+    return elementwise(step)
+
+
+def noise(step: Step) -> TensorChannels:
+    shape = getattr(step.operation, "noise_shape", None)
+    channels = step.inputs[0]
+    if channels and shape and shape[channels.axis] not in (None, 1):
+        return step.lock("has noise of a fixed shape")
+    return elementwise(step)
+
+
+def global_pooling(step: Step) -> TensorChannels:
+    channels = pass_channels(step)
+    if channels is None or step.operation.keepdims:
+        return [channels]
+    return [Channels(1, channels.ids)]
+
+
+def reduction(step: Step) -> TensorChannels:
+    channels, axes = pass_channels(step), _axes(step)
+    if channels is None:
+        return [None]
+    if channels.axis in axes or 0 in axes:
+        return step.lock("is computed over all channels")
+    if step.operation.keepdims:
+        return [channels]
+    before = sum(axis < channels.axis for axis in axes)
+    return [Channels(channels.axis - before, channels.ids)]
+
+
+def _axes(step: Step) -> list[int]:
+    """The axes that an operation is computed over, not negative."""
+    axes = step.operation.axis
+    if axes is None:
+        return list(range(step.rank))
+    axes = [axes] if isinstance(axes, int) else axes
+    return [axis % step.rank for axis in axes]
+
+
+def attention(step: Step) -> TensorChannels:
+    """Any `ChannelAttention` that describes its weights."""
+    layer, axis = step.operation, step.channel_axis
+    if what := _undescribed(layer, step.call.inputs[0].shape[axis]):
+        return step.lock(what)
+    channels = pass_channels(
+        step,
+        axis,
+        layer.channel_axes(),
+        lambda kept: layer.config_for_channels(int(kept.sum())),
+    )
+    if channels is None:
+        return [None] * len(step.call.outputs)
+    if blocks := layer.coupled_blocks():
+        step.couple_blocks(blocks, channels.ids)
+    check_function(step, channels, layer.gate_activation)
+    # The attention scores have the channels along axis 1.
+    outputs: TensorChannels = [channels, Channels(1, channels.ids)]
+    return outputs[: len(step.call.outputs)]
+
+
+def _undescribed(layer: Any, size: int) -> str | None:
+    """What is not known of a layer, to remove some of its channels."""
+    if type(layer).call is not ChannelAttention.call:
+        return "has a `call` of its own in place of `ChannelAttention.call`"
+    axes_of, blocks = layer.channel_axes(), layer.coupled_blocks() or 1
+    weights = {name: getattr(layer, name, None) for name in axes_of}
+    described = {id(weight) for weight in weights.values()}
+    for weight in layer.weights:
+        if id(weight) not in described:
+            return (
+                f"has the weight '{weight.name}', whose channels are unknown: "
+                "write the method `channel_axes`"
+            )
+    for name, axes in axes_of.items():
+        shape = tuple(getattr(weights[name], "shape", ()))
+        if shape and any(shape[axis:][:1] != (size,) for axis in axes):
+            return (
+                f"has the weight '{name}' of shape {shape}, and `channel_axes` "
+                f"says that the {size} channels are its axes {tuple(axes)}"
+            )
+    if size % blocks:
+        return (
+            f"has {size} channels, and `coupled_blocks` says that they are "
+            f"{blocks} equal blocks"
+        )
+    return None

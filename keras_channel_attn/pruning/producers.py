@@ -1,0 +1,90 @@
+"""Rules for layers that consume channels and produce others."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_channel_attn.pruning.coupling import (
+    FIXED,
+    Axes,
+    Channels,
+    Step,
+    TensorChannels,
+)
+from keras_channel_attn.pruning.passthrough import check_function
+
+_LAST_AXIS = {"kernel": (-1,), "bias": (0,)}
+
+
+def convolution(step: Step) -> TensorChannels:
+    groups = step.operation.groups
+    if groups == 1:
+        _consume(step, step.channel_axis, {"kernel": (-2,)})
+    else:
+        # Axis -2 is the channels of one group, which stay.
+        consumed = _consume(step, step.channel_axis, {})
+        produced = step.produced_ids(step.operation.filters)
+        step.couple_blocks(groups, consumed, produced)
+    return _produce(step, step.channel_axis, "filters", _LAST_AXIS, groups)
+
+
+def transposed_convolution(step: Step) -> TensorChannels:
+    _consume(step, step.channel_axis, {"kernel": (-1,)})
+    axes = {"kernel": (-2,), "bias": (0,)}
+    return _produce(step, step.channel_axis, "filters", axes)
+
+
+def separable_convolution(step: Step) -> TensorChannels:
+    ids = _consume(step, step.channel_axis, {"depthwise_kernel": (-2,)})
+    between = np.repeat(ids, step.operation.depth_multiplier)
+    step.use("consumers", between, {"pointwise_kernel": (-2,)})
+    axes = {"pointwise_kernel": (-1,), "bias": (0,)}
+    return _produce(step, step.channel_axis, "filters", axes)
+
+
+def dense(step: Step) -> TensorChannels:
+    _consume(step, step.rank - 1, {"kernel": (0,)})
+    return _produce(step, step.rank - 1, "units", _LAST_AXIS)
+
+
+def embedding(step: Step) -> TensorChannels:
+    return _produce(step, step.rank, "output_dim", {"embeddings": (1,)})
+
+
+def _consume(step: Step, axis: int, axes: Axes) -> Any:
+    """The channels that a layer computes others from, along an axis."""
+    channels = step.first_channels()
+    if channels is not None and channels.axis == axis:
+        ids = channels.ids
+    else:
+        step.lock("has its channels along another axis", channels)
+        ids = np.full(step.call.inputs[0].shape[axis], FIXED)
+    step.use("consumers", ids, axes)
+    return ids
+
+
+def _produce(
+    step: Step, axis: int, entry: str, axes: Axes, groups: int = 1
+) -> TensorChannels:
+    """The channels that a layer produces.
+
+    Args:
+        step: `Step`.
+        axis: Integer, axis of the output.
+        entry: String, the entry of the configuration that says how many.
+        axes: Dictionary from attributes to axes of their weights.
+        groups: Integer, groups of a grouped convolution. Defaults to 1.
+    """
+    ids = step.produced_ids(getattr(step.operation, entry))
+
+    def config(kept: Any) -> dict[str, Any]:
+        count = int(kept.sum())
+        if groups == 1:
+            return {entry: count}
+        return {entry: count, "groups": count * groups // len(ids)}
+
+    step.use("producers", ids, axes, config)
+    channels = Channels(axis, ids)
+    if hasattr(step.operation, "activation"):
+        check_function(step, channels, step.operation.activation)
+    return [channels]
