@@ -6,20 +6,18 @@ activations, normalizations, pooling, and products with gates or scales are not.
 
 import collections
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
-from keras_channel_attn.analysis.shapes import Shape, ShapedCall
-from keras_channel_attn.graph import is_from_keras, matrix_count
-from keras_channel_attn.layers import (
-    ChannelAttention,
-    EfficientChannelAttention,
-    LinearSqueezeExcite,
-    SqueezeExcite,
-    SqueezeGate,
+from keras_channel_attn.analysis.shapes import (
+    Shape,
+    ShapedCall,
+    shaped_calls,
 )
+from keras_channel_attn.graph import graph_of, is_from_keras, matrix_count
+from keras_channel_attn.layers import ChannelAttention
 
 _layers = keras.layers
 
@@ -39,6 +37,8 @@ def multiply_adds(call: ShapedCall) -> int | None:
     known = _known_class(operation)
     if known is not None:
         return _LAYERS[known](call)
+    if isinstance(operation, ChannelAttention):
+        return _channel_attention(call)
     if is_from_keras(type(operation)) and not matrix_count(operation):
         return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
     return None if operation.weights else 0
@@ -46,13 +46,9 @@ def multiply_adds(call: ShapedCall) -> int | None:
 
 def _known_class(layer: Any) -> Any:
     """The class in the table whose computation a layer has not replaced."""
-    for kind in type(layer).__mro__:
-        if kind in _LAYERS:
-            ours = issubclass(kind, ChannelAttention)
-            method = "excite" if ours else "call"
-            inherited = getattr(type(layer), method) is getattr(kind, method)
-            return kind if inherited else None
-    return None
+    kinds = (kind for kind in type(layer).__mro__ if kind in _LAYERS)
+    kind: Any = next(kinds, None)
+    return kind if kind and type(layer).call is kind.call else None
 
 
 def _none(call: ShapedCall) -> int:
@@ -241,11 +237,8 @@ def _convolutional_lstm(call: ShapedCall) -> int:
 
 def _bidirectional(call: ShapedCall) -> int | None:
     layer = call.operation
-    forward = _of_layer(layer.forward_layer, call.inputs[0])
-    backward = _of_layer(layer.backward_layer, call.inputs[0])
-    if forward is None or backward is None:
-        return None
-    return forward + backward
+    layers = layer.forward_layer, layer.backward_layer
+    return _sum(_of_layer(layer, call.inputs[0]) for layer in layers)
 
 
 def _time_distributed(call: ShapedCall) -> int | None:
@@ -262,28 +255,63 @@ def _of_layer(layer: Any, shape: Shape) -> int | None:
     return multiply_adds(ShapedCall(layer, (keras.KerasTensor(shape),), {}))
 
 
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum, or `None` if one of the counts is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
 # Channel attention.
 
 
-def _squeeze_excite(call: ShapedCall) -> int:
-    layer = call.operation
-    weights = math.prod(layer.reduce_kernel.shape)
-    weights += math.prod(layer.expand_kernel.shape)
-    return _descriptors(call) * weights
+def _channel_attention(call: ShapedCall) -> int | None:
+    """Multiply-adds of `excite`. What `squeeze` does is pooling."""
+    layer, shape = call.operation, call.inputs[0]
+    count = _sum(_excitation(layer, size) for size in _features(layer, shape))
+    return None if count is None else shape[0] * count
 
 
-def _efficient_channel_attention(call: ShapedCall) -> int:
-    layer = call.operation
-    size = layer.kernel.shape[0]
-    return _descriptors(call) * size * _channels(layer, call.inputs[0])
+def _features(layer: Any, shape: Shape) -> list[int]:
+    """The size of each descriptor that `squeeze` returns."""
+    if type(layer).squeeze is ChannelAttention.squeeze:
+        separate = layer.pooling == "avg_max_separate"
+        return [_channels(layer, shape)] * (2 if separate else 1)
+    inputs = keras.KerasTensor(shape, layer.compute_dtype)
+    outputs = _Squeeze(layer).compute_output_spec(inputs)
+    return [output.shape[-1] for output in keras.tree.flatten(outputs)]
 
 
-def _linear_squeeze_excite(call: ShapedCall) -> int:
-    return _descriptors(call) * math.prod(call.operation.kernel.shape)
+class _Squeeze(keras.Operation):
+    """The `squeeze` of a layer, of which Keras infers the output shapes."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(name="squeeze")
+        self._layer = layer
+
+    def call(self, inputs: Any) -> Any:
+        return self._layer.squeeze(inputs)
 
 
-def _descriptors(call: ShapedCall) -> int:
-    return call.inputs[0][0] * (2 if call.operation.pooling == "avg+max" else 1)
+def _excitation(layer: Any, features: int) -> int | None:
+    """Multiply-adds of `excite` for one sample, `None` if unknown."""
+    if layer.is_described("excite", by="excitation_macs"):
+        count: int | None = layer.excitation_macs(features)
+        if count is not None:
+            return count
+    descriptor = keras.Input(
+        (features,), batch_size=1, dtype=layer.compute_dtype
+    )
+    try:
+        model = keras.Model(descriptor, layer.excite(descriptor))
+    except Exception:
+        # `excite` calls functions of a backend, which take no symbolic tensors.
+        return None if layer.weights else 0
+    calls = shaped_calls(graph_of(model), [(1, features)])
+    return _sum(map(multiply_adds, calls))
 
 
 # Operations of `keras.ops`.
@@ -376,10 +404,6 @@ _LAYERS: dict[Any, _Count] = {
     _layers.RMSNormalization: _none,
     _layers.Normalization: _none,
     _layers.PReLU: _none,
-    SqueezeExcite: _squeeze_excite,
-    EfficientChannelAttention: _efficient_channel_attention,
-    LinearSqueezeExcite: _linear_squeeze_excite,
-    SqueezeGate: _none,
 }
 if hasattr(_layers, "ReversibleEmbedding"):  # Keras 3.13 and later.
     _LAYERS[_layers.ReversibleEmbedding] = _reversible_embedding

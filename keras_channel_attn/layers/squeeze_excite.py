@@ -1,5 +1,6 @@
 """Squeeze-and-Excitation."""
 
+import math
 import warnings
 from typing import Any
 
@@ -9,6 +10,11 @@ from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import keras_object, positive_integer
 from keras_channel_attn.backend import bottleneck
 from keras_channel_attn.layers.affine_attention import AffineAttention
+from keras_channel_attn.layers.torch_arrays import (
+    TorchWeights,
+    matrix_from_torch,
+    vector_from_torch,
+)
 from keras_channel_attn.ops import bottleneck_width
 
 
@@ -45,10 +51,11 @@ class SqueezeExcite(AffineAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            applies the same weights to both and adds the two results before
-            the gate, as the channel branch of
-            [CBAM](https://arxiv.org/abs/1807.06521) does. Defaults to `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which applies the same weights to each of
+            both and adds the two results before the gate, as the channel
+            branch of [CBAM](https://arxiv.org/abs/1807.06521) does. Defaults
+            to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained: the second map starts at zero, and
             the gates are divided by `gate(0)`. Use it to insert attention into
@@ -201,6 +208,39 @@ class SqueezeExcite(AffineAttention):
             "bottleneck_units": self.bottleneck_units,
             "divisor": self.divisor,
             "activation": keras.activations.serialize(self.activation),
+        }
+
+    def excitation_macs(self, features: int) -> int:
+        kernels = (self.reduce_kernel, self.expand_kernel)
+        return sum(math.prod(kernel.shape) for kernel in kernels)
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        channels, units = self.reduce_kernel.shape
+        x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
+        x = expansion.convolve(
+            "reduce",
+            x,
+            self.reduce_kernel,
+            self.reduce_bias,
+            filters=units,
+            kernel_size=1,
+            activation=self.activation,
+        )
+        return expansion.convolve(
+            "expand",
+            x,
+            self.expand_kernel,
+            self.expand_bias,
+            filters=channels,
+            kernel_size=1,
+        )
+
+    def torch_weights(self) -> TorchWeights:
+        return {
+            "fc1.weight": (self.reduce_kernel, matrix_from_torch),
+            "fc1.bias": (self.reduce_bias, vector_from_torch),
+            "fc2.weight": (self.expand_kernel, matrix_from_torch),
+            "fc2.bias": (self.expand_bias, vector_from_torch),
         }
 
 

@@ -1,19 +1,12 @@
 """One attention layer as several layers of Keras."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
-from keras_channel_attn.layers import (
-    EfficientChannelAttention,
-    LinearSqueezeExcite,
-    SqueezeExcite,
-    SqueezeGate,
-)
 
 # Of the inputs of Keras' pooling layers. Those of others are reshaped.
 _POOLED_RANKS = (3, 4, 5)
@@ -47,7 +40,7 @@ class ExpandedAttention:
         ones = (1,) * (len(inputs.shape) - 2)
         gates_shape = (channels, *ones) if first else (*ones, channels)
         logits = [
-            EXCITATIONS[type(attention)](self, descriptor)
+            attention.expand_excitation(self, descriptor)
             for descriptor in self._descriptors(inputs)
         ]
         gates = logits[0]
@@ -94,7 +87,7 @@ class ExpandedAttention:
             pooled("Average", "squeeze_avg"),
             pooled("Max", "squeeze_max"),
         ]
-        if pooling == "avg+max":
+        if pooling == "avg_max_separate":
             return both
         return [self.apply(keras.layers.Average, "squeeze", both)]
 
@@ -139,28 +132,32 @@ class ExpandedAttention:
         return self._layers[role](inputs)
 
     def convolve(
-        self, role: str, inputs: Any, prefix: str = "", **arguments: Any
+        self,
+        role: str,
+        inputs: Any,
+        kernel: Any,
+        bias: Any = None,
+        **arguments: Any,
     ) -> Any:
         """The outputs of a convolution with weights of the attention layer.
 
         Args:
             role: String, the last part of the name of the layer.
             inputs: Tensor `(batch, height, width, channels)`.
-            prefix: String, what the names of the weights begin with.
+            kernel: Weight of the attention layer, which has the same numbers in
+                the same order as the kernel of the convolution.
+            bias: Weight of the attention layer. Defaults to `None`.
             **arguments: Arguments of the convolution. With `filters` it is a
                 `Conv2D`, without a `DepthwiseConv2D`.
         """
-        attention = self.attention
         is_new = role not in self._layers
-        bias = getattr(attention, f"{prefix}bias", None)
-        weight, kind = "kernel", keras.layers.Conv2D
+        kind, weight = keras.layers.Conv2D, "kernel"
         if "filters" not in arguments:
-            weight, kind = "depthwise", keras.layers.DepthwiseConv2D
-        arguments[f"{weight}_regularizer"] = attention.kernel_regularizer
-        arguments[f"{weight}_constraint"] = attention.kernel_constraint
-        if bias is not None:
-            arguments["bias_regularizer"] = attention.bias_regularizer
-            arguments["bias_constraint"] = attention.bias_constraint
+            kind, weight = keras.layers.DepthwiseConv2D, "depthwise"
+        for name, variable in ((weight, kernel), ("bias", bias)):
+            if variable is not None:
+                arguments[f"{name}_regularizer"] = variable.regularizer
+                arguments[f"{name}_constraint"] = variable.constraint
         outputs = self.apply(
             kind,
             role,
@@ -171,7 +168,6 @@ class ExpandedAttention:
         )
         if is_new:
             layer = self._layers[role]
-            kernel = getattr(attention, f"{prefix}kernel")
             self._weights.append((layer.kernel, kernel))
             if bias is not None:
                 self._weights.append((layer.bias, bias))
@@ -207,23 +203,18 @@ class ExpandedAttention:
             layer.trainable = self.attention.trainable
         for variable, original in self._weights:
             if len(original.shape) > 1:
-                self._check_kernel(tuple(original.shape), tuple(variable.shape))
+                self._check_kernel(original, tuple(variable.shape))
             values = keras.ops.convert_to_numpy(original)
             variable.assign(values.reshape(variable.shape))
             if variable.trainable != original.trainable:
                 variable.trainable = original.trainable
 
-    def _check_kernel(
-        self, shape: tuple[int, ...], new_shape: tuple[int, ...]
-    ) -> None:
-        for name in ("kernel_regularizer", "kernel_constraint"):
-            function = getattr(self.attention, name)
-            if not ignores_shape(function, shape, new_shape):
-                raise ValueError(
-                    cannot_expand(
-                        self._path, shape_matters(name, shape, new_shape)
-                    )
-                )
+    def _check_kernel(self, kernel: Any, new_shape: tuple[int, ...]) -> None:
+        shape = tuple(kernel.shape)
+        for name in ("regularizer", "constraint"):
+            if not ignores_shape(getattr(kernel, name), shape, new_shape):
+                reason = shape_matters(f"kernel_{name}", shape, new_shape)
+                raise ValueError(cannot_expand(self._path, reason))
 
     def _new_name(self, role: str) -> str:
         if not role:
@@ -235,110 +226,6 @@ class ExpandedAttention:
             name = f"{base}_{count}"
         self._taken.add(self._outer + name)
         return name
-
-
-def _bottleneck(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    attention = expansion.attention
-    channels, units = attention.reduce_kernel.shape
-    x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
-    x = expansion.convolve(
-        "reduce",
-        x,
-        "reduce_",
-        filters=units,
-        kernel_size=1,
-        activation=attention.activation,
-    )
-    return expansion.convolve(
-        "expand", x, "expand_", filters=channels, kernel_size=1
-    )
-
-
-def _linear_map(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    size, channels = expansion.attention.kernel.shape
-    x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
-    if size == 1:
-        # TensorFlow computes it faster than a convolution with many groups.
-        return expansion.convolve("linear", x, kernel_size=1)
-    return expansion.convolve(
-        "linear",
-        x,
-        filters=channels,
-        kernel_size=1,
-        groups=channels // size,
-    )
-
-
-def _channel_convolution(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    attention = expansion.attention
-    size = attention.kernel.shape[0]
-    channels = math.prod(descriptor.shape[1:])
-    # The channels are the columns of an image with one row.
-    x = expansion.with_shape(descriptor, (1, channels, 1), "channels_row")
-    is_padded = attention.padding == "circular" or not attention.shared_kernel
-    if is_padded:
-        x = _padded(expansion, x, channels, size // 2)
-    if attention.shared_kernel:
-        x = expansion.convolve(
-            "convolution",
-            x,
-            filters=1,
-            kernel_size=(1, size),
-            padding="valid" if is_padded else "same",
-        )
-        return expansion.with_shape(x, (1, 1, channels), "channels_last")
-    windows = [
-        expansion.apply(
-            keras.layers.Cropping2D,
-            f"window_{tap}",
-            x,
-            cropping=((0, 0), (tap, size - 1 - tap)),
-            data_format="channels_last",
-        )
-        for tap in range(size)
-    ]
-    x = expansion.apply(keras.layers.Concatenate, "windows", windows)
-    x = expansion.apply(
-        keras.layers.Permute, "channels_last", x, dims=(3, 1, 2)
-    )
-    return expansion.convolve("convolution", x, kernel_size=(size, 1))
-
-
-def _padded(
-    expansion: ExpandedAttention, row: Any, channels: int, width: int
-) -> Any:
-    """Channels in a row, continued on both sides."""
-    if expansion.attention.padding == "zeros":
-        return expansion.apply(
-            keras.layers.ZeroPadding2D,
-            "pad",
-            row,
-            padding=((0, 0), (width, width)),
-            data_format="channels_last",
-        )
-    # The kernel may be wider than the number of channels.
-    repeats = -(-width // channels)
-    row = expansion.apply(
-        keras.layers.Concatenate, "repeat", [row] * (2 * repeats + 1), axis=2
-    )
-    excess = repeats * channels - width
-    return expansion.apply(
-        keras.layers.Cropping2D,
-        "pad",
-        row,
-        cropping=((0, 0), (excess, excess)),
-        data_format="channels_last",
-    )
-
-
-EXCITATIONS: dict[type, Callable[[ExpandedAttention, Any], Any]] = {
-    EfficientChannelAttention: _channel_convolution,
-    LinearSqueezeExcite: _linear_map,
-    SqueezeExcite: _bottleneck,
-    SqueezeGate: lambda expansion, descriptor: expansion.with_shape(
-        descriptor, (1, 1, math.prod(descriptor.shape[1:])), "channels_last"
-    ),
-}
 
 
 def ignores_shape(

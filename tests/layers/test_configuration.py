@@ -30,7 +30,7 @@ ALL_ARGUMENTS = {
         "divisor": 2,
         "activation": "swish",
         "gate_activation": "hard_sigmoid",
-        "pooling": "avg_max",
+        "pooling": "avg_max_mean",
         "identity_start": True,
         "data_format": "channels_first",
         **KERNELS,
@@ -40,7 +40,7 @@ ALL_ARGUMENTS = {
     LinearSqueezeExcite: {
         "groups": 4,
         "gate_activation": "hard_sigmoid",
-        "pooling": "avg+max",
+        "pooling": "avg_max_separate",
         "identity_start": True,
         "data_format": "channels_first",
         **KERNELS,
