@@ -6,6 +6,11 @@ that contain them load without `custom_objects`. It does nothing else.
 
 from keras_channel_attn import models as models
 from keras_channel_attn import ops as ops
+from keras_channel_attn.analysis.attention_layers import (
+    attention_layers as attention_layers,
+)
+from keras_channel_attn.analysis.costs import LayerCosts as LayerCosts
+from keras_channel_attn.analysis.costs import ModelCosts as ModelCosts
 from keras_channel_attn.analysis.costs import model_costs as model_costs
 from keras_channel_attn.analysis.drawing import (
     plot_attention_scores as plot_attention_scores,
@@ -58,10 +63,13 @@ from keras_channel_attn.surgery.replacement import (
 __all__ = [
     "ChannelAttention",
     "EfficientChannelAttention",
+    "LayerCosts",
     "LinearSqueezeExcite",
+    "ModelCosts",
     "SqueezeExcite",
     "SqueezeGate",
     "attention_importance",
+    "attention_layers",
     "attention_scores",
     "attention_sites",
     "batch_norm_scale",

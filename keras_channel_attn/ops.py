@@ -403,15 +403,18 @@ def rescale(inputs: Tensor, scores: Tensor, data_format: str) -> Tensor:
     >>> keras.ops.convert_to_numpy(outputs).tolist()
     [[[0.5, 2.0], [0.5, 2.0]]]
     """
-    return inputs * add_spatial_axes(scores, len(inputs.shape), data_format)
+    return inputs * add_spatial_axes(scores, inputs, data_format)
 
 
-def add_spatial_axes(descriptor: Tensor, rank: int, data_format: str) -> Tensor:
-    """Add spatial axes of size one, so that it broadcasts against an input.
+def add_spatial_axes(
+    descriptor: Tensor, inputs: Tensor, data_format: str
+) -> Tensor:
+    """Add spatial axes of size one, so that it broadcasts against the inputs.
 
     Args:
         descriptor: Tensor `(batch, channels)`.
-        rank: Integer, the rank of the result, which is that of the input.
+        inputs: Tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`, whose rank the result has.
         data_format: `"channels_last"` or `"channels_first"`.
 
     Returns:
@@ -419,12 +422,12 @@ def add_spatial_axes(descriptor: Tensor, rank: int, data_format: str) -> Tensor:
 
     Examples:
 
-    >>> z = keras.ops.ones((2, 3))
-    >>> tuple(add_spatial_axes(z, 4, "channels_first").shape)
+    >>> x, z = keras.ops.ones((2, 3, 5, 6)), keras.ops.ones((2, 3))
+    >>> tuple(add_spatial_axes(z, x, "channels_first").shape)
     (2, 3, 1, 1)
     """
     # One reshape: the GPU delegate of LiteRT does not support `expand_dims`.
-    shape = [1] * rank
+    shape = [1] * len(inputs.shape)
     shape[0], shape[channel_axis(data_format)] = -1, descriptor.shape[1]
     return ops.reshape(descriptor, shape)
 

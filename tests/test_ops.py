@@ -152,7 +152,7 @@ def test_attend_with_other_statistics(rng, data_format):
         """Of the unmasked positions."""
         mean = attention_ops.squeeze(inputs, data_format, "avg", mask)
         difference = inputs - attention_ops.add_spatial_axes(
-            mean, 4, data_format
+            mean, inputs, data_format
         )
         return attention_ops.squeeze(
             difference * difference, data_format, "avg", mask

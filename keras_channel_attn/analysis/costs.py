@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import numbers
+import operator
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +59,7 @@ class ModelCosts:
         input_shapes: List of tuples, with the batch axis.
         parameters: Integer, all weights of the model.
         trainable_parameters: Integer.
-        macs: Integer, multiply-adds.
+        macs: Integer, multiply-adds, without those that are unknown.
         attention_parameters: Integer, those of the channel attention layers.
         attention_macs: Integer.
         layers: List of `LayerCosts`, one for each call, in the order of
@@ -97,6 +99,7 @@ class ModelCosts:
 
     def __str__(self) -> str:
         shapes = ", ".join(map(str, self.input_shapes))
+        incomplete = "   (incomplete)" if self.uncounted else ""
         lines = [
             f"Costs of the model '{self.name}' for an input of shape {shapes}",
             *_CONVENTION.splitlines(),
@@ -104,17 +107,23 @@ class ModelCosts:
             *_table(self.layers),
             f"Parameters: {self.parameters:,} "
             f"({self.trainable_parameters:,} trainable)",
-            f"MACs: {self.macs:,}   FLOPs: {self.flops:,}",
+            f"MACs: {self.macs:,}   FLOPs: {self.flops:,}{incomplete}",
         ]
         if self.uncounted:
             lines.append(f"Not counted (?): {', '.join(self.uncounted)}")
         lines.append(
             f"Channel attention (*): {self.attention_parameters:,} parameters "
             f"({_share(self.attention_parameters, self.parameters)}), "
-            f"{self.attention_macs:,} MACs "
-            f"({_share(self.attention_macs, self.macs)})"
+            f"{self._attention_macs()}"
         )
         return "\n".join(lines)
+
+    def _attention_macs(self) -> str:
+        attention = [layer for layer in self.layers if layer.is_attention]
+        if any(layer.macs is None for layer in attention):
+            return f"{self.attention_macs:,} MACs (incomplete)"
+        share = _share(self.attention_macs, self.macs)
+        return f"{self.attention_macs:,} MACs ({share})"
 
 
 def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
@@ -131,10 +140,10 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
 
     Args:
         model: Functional or sequential model of Keras, built.
-        input_shape: Tuple, the shape of the input without the batch axis; a
-            list or dictionary of tuples for several inputs. Defaults to `None`:
-            the shape that the model has. Where that contains `None`, this
-            argument is needed.
+        input_shape: Tuple, the shape of the input without the batch axis, or
+            an integer for an input with one axis; a list or dictionary of these
+            for several inputs. Defaults to `None`: the shape that the model
+            has. Where that contains `None`, this argument is needed.
 
     Returns:
         A `ModelCosts` with the attributes `parameters`, `trainable_parameters`,
@@ -143,7 +152,8 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         `to_dataframe()` returns the entries as a `pandas.DataFrame`.
 
     Raises:
-        TypeError: If `model` is not a model of Keras.
+        TypeError: If `model` is not a model of Keras, or `input_shape` contains
+            no integers.
         ValueError: If the model has a `call` method of its own, is not built,
             or does not accept `input_shape`.
 
@@ -262,15 +272,36 @@ def _input_shapes(model: Any, input_shape: Any) -> list[Shape]:
 
 def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
     """The argument as a list with a shape for each input."""
+    shapes = [input_shape]
     if isinstance(input_shape, dict):
         keys = [tensor.name for tensor in model.inputs]
         if isinstance(getattr(model, "input", None), dict):
             # In the order in which Keras flattens a dictionary.
             keys = sorted(model.input)
-        return [input_shape.get(key, ()) for key in keys]
-    if all(isinstance(size, int) or size is None for size in input_shape):
-        return [tuple(input_shape)]
-    return [tuple(shape) for shape in input_shape]
+        shapes = [input_shape.get(key, ()) for key in keys]
+    elif _has_shapes(input_shape):
+        shapes = input_shape
+    try:
+        return [_shape(shape) for shape in shapes]
+    except TypeError as error:
+        raise TypeError(
+            "`input_shape` must be a tuple of integers without the batch axis, "
+            "such as (224, 224, 3), or a list or dictionary of these. "
+            f"Received: input_shape={input_shape!r} (of type "
+            f"{type(input_shape).__name__})."
+        ) from error
+
+
+def _has_shapes(input_shape: Any) -> bool:
+    return isinstance(input_shape, (list, tuple)) and any(
+        hasattr(shape, "__len__") for shape in input_shape
+    )
+
+
+def _shape(sizes: Any) -> tuple[int | None, ...]:
+    if isinstance(sizes, numbers.Integral):
+        sizes = (sizes,)
+    return tuple(None if x is None else operator.index(x) for x in sizes)
 
 
 _WIDTHS = {"Layer": 34, "Kind": 21, "Output shape": 22}

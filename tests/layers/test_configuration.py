@@ -103,6 +103,20 @@ def test_argument_survives_build_as_given(layer_class, argument):
 
 
 @over_layers
+@pytest.mark.parametrize(
+    ("earlier", "name"),
+    [("avg_max", "avg_max_mean"), ("avg+max", "avg_max_separate")],
+)
+def test_earlier_names_of_poolings_load(layer_class, earlier, name):
+    """They are in files, and are not arguments any more."""
+    config = {**layer_class().get_config(), "pooling": earlier}
+    layer = layer_class.from_config(config)
+    assert layer.pooling == layer.get_config()["pooling"] == name
+    with pytest.raises(ValueError, match=rf"`pooling`.*{name}.*Received"):
+        layer_class(pooling=earlier)
+
+
+@over_layers
 def test_defaults_survive_build(layer_class):
     layer = layer_class()
     before = layer.get_config()
