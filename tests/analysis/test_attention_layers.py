@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from support.networks import image, nested, shared, siamese
+from support.networks import image, nested, siamese
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -15,7 +15,7 @@ from keras_channel_attn import (
 )
 
 
-@pytest.mark.parametrize("build", [nested, shared, siamese])
+@pytest.mark.parametrize("build", [nested, siamese])
 def test_paths_are_those_of_the_scores(build):
     model = insert_attention(build(), SqueezeExcite(2))
     found = attention_layers(model)
