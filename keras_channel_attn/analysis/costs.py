@@ -172,15 +172,15 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
     """
     graph = graph_of(model)
     shapes = _input_shapes(model, input_shape)
-    rows: list[LayerCosts] = []
-    counted: set[int] = set()
-    calls = list(shaped_calls(graph, shapes))
     # A model with a fixed batch size is computed with it.
     batch = shapes[0][0]
-    for call, path in zip(
-        calls, numbered(call.path for call in calls), strict=True
-    ):
-        rows.append(_row(call, path, batch, counted))
+    calls = list(shaped_calls(graph, shapes))
+    paths = numbered(call.path for call in calls)
+    counted: set[int] = set()
+    rows = [
+        _row(call, path, batch, counted)
+        for call, path in zip(calls, paths, strict=True)
+    ]
     attention = [row for row in rows if row.is_attention]
     costs = ModelCosts(
         name=model.name,
@@ -304,9 +304,6 @@ def _shape(sizes: Any) -> tuple[int | None, ...]:
     return tuple(None if x is None else operator.index(x) for x in sizes)
 
 
-_WIDTHS = {"Layer": 34, "Kind": 21, "Output shape": 22}
-
-
 def _table(rows: list[LayerCosts]) -> list[str]:
     """Lines of text, not wider than 100 characters."""
     cells = [("Layer", "Kind", "Output shape", "Parameters", "MACs")]
@@ -314,25 +311,23 @@ def _table(rows: list[LayerCosts]) -> list[str]:
         mark = " *" if row.is_attention else ""
         cells.append(
             (
-                _shortened(row.path, _WIDTHS["Layer"] - len(mark)) + mark,
-                _shortened(row.kind, _WIDTHS["Kind"]),
-                _shortened(str(row.output_shape), _WIDTHS["Output shape"]),
+                _shortened(row.path, 34 - len(mark)) + mark,
+                _shortened(row.kind, 21),
+                _shortened(str(row.output_shape), 22),
                 f"{row.parameters:,}",
                 "?" if row.macs is None else f"{row.macs:,}",
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for line in cells:
-        texts = [
-            text.ljust(width) if position < 3 else text.rjust(width)
-            for position, (text, width) in enumerate(
-                zip(line, widths, strict=True)
-            )
-        ]
-        lines.append("  ".join(texts))
-    rule = "-" * len(lines[0])
-    return [lines[0], rule, *lines[1:], rule]
+    header, *lines = [
+        "  ".join(
+            f"{text:{side}{width}}"
+            for text, side, width in zip(line, "<<<>>", widths, strict=True)
+        )
+        for line in cells
+    ]
+    rule = "-" * len(header)
+    return [header, rule, *lines, rule]
 
 
 def _shortened(text: str, width: int) -> str:

@@ -55,43 +55,50 @@ def _none(call: ShapedCall) -> int:
     return 0
 
 
-# Convolutions.
+# Products with a kernel. Of a layer, the kernels are given by their names; of
+# an operation, they are the inputs after the first.
+
+_Product = Callable[[Shape, list[Shape], Shape], int]
+_Count = Callable[[ShapedCall], int | None]
 
 
-def _convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    channels = _channels(layer, call.inputs[0])
-    window = math.prod(layer.kernel_size)
-    return window * (channels // layer.groups) * math.prod(call.outputs[0])
+def _of_layers(count: _Product, *kernels: str) -> _Count:
+    return lambda call: count(
+        call.inputs[0],
+        [tuple(getattr(call.operation, name).shape) for name in kernels],
+        call.outputs[0],
+    )
 
 
-def _depthwise_convolution(call: ShapedCall) -> int:
-    window = math.prod(call.operation.kernel_size)
-    return window * math.prod(call.outputs[0])
+def _of_operations(count: _Product) -> _Count:
+    return lambda call: count(call.inputs[0], call.inputs[1:], call.outputs[0])
 
 
-def _separable_convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    channels = _channels(layer, call.inputs[0]) * layer.depth_multiplier
-    window = math.prod(layer.kernel_size)
-    positions = math.prod(call.outputs[0]) // layer.filters
-    return positions * channels * (window + layer.filters)
+def _convolution(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    # The kernel has an input axis of one group.
+    return math.prod(kernels[0][:-1]) * math.prod(outputs)
 
 
-def _transposed_convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    window = math.prod(layer.kernel_size)
-    return window * layer.filters * math.prod(call.inputs[0])
+def _depthwise(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    return math.prod(kernels[0][:-2]) * math.prod(outputs)
 
 
-def _channels(layer: Any, shape: Shape) -> int:
-    return shape[1 if layer.data_format == "channels_first" else -1]
+def _separable(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    depthwise, pointwise = kernels[:2]
+    positions = math.prod(outputs) // pointwise[-1]
+    return positions * (math.prod(depthwise) + math.prod(pointwise))
+
+
+def _transposed(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    return math.prod(kernels[0][:-1]) * math.prod(inputs)
 
 
 # Dense maps.
 
 
-def _dense(call: ShapedCall) -> int:
+def _matrix_product(call: ShapedCall) -> int:
+    if not all(call.inputs[:2]):
+        return 0  # A scalar scales.
     return math.prod(call.outputs[0]) * call.inputs[0][-1]
 
 
@@ -104,7 +111,7 @@ def _einsum_dense(call: ShapedCall) -> int | None:
 def _reversible_embedding(call: ShapedCall) -> int:
     # Reversed, it maps each vector to logits of all entries.
     is_reversed = len(call.outputs[0]) == len(call.inputs[0])
-    return _dense(call) if is_reversed else 0
+    return _matrix_product(call) if is_reversed else 0
 
 
 def _einsum(equation: str, inputs: list[Shape], output: Shape) -> int | None:
@@ -203,36 +210,28 @@ def _additive_attention(call: ShapedCall) -> int:
 
 # Recurrent layers: the two maps of the cell, once for each step.
 
-_GATES: dict[Any, int] = {
-    _layers.SimpleRNNCell: 1,
-    _layers.GRUCell: 3,
-    _layers.LSTMCell: 4,
-}
+_CELLS = (_layers.SimpleRNNCell, _layers.GRUCell, _layers.LSTMCell)
 
 
 def _recurrent(call: ShapedCall) -> int | None:
-    batch, steps, *features = call.inputs[0]
     cell = call.operation.cell
     cells = getattr(cell, "cells", [cell])
-    if len(features) != 1 or any(type(x) not in _GATES for x in cells):
+    if len(call.inputs[0]) != 3 or any(type(x) not in _CELLS for x in cells):
         return None
-    total, size = 0, features[0]
-    for current in cells:
-        total += _GATES[type(current)] * (size + current.units) * current.units
-        size = current.units
-    return batch * steps * total
+    batch, steps, _ = call.inputs[0]
+    return batch * steps * sum(map(_cell_size, cells))
+
+
+def _cell_size(cell: Any) -> int:
+    return math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape)
 
 
 def _convolutional_lstm(call: ShapedCall) -> int:
     cell = call.operation.cell
-    batch, steps, *rest = call.inputs[0]
-    channels = _channels(cell, (batch, *rest))
-    output = list(call.outputs[0])
-    if call.operation.return_sequences:
-        del output[1]
-    # Four gates, each from the input and from the state.
-    window = 4 * math.prod(cell.kernel_size) * (channels + cell.filters)
-    return window * math.prod(output) * steps
+    positions = math.prod(call.outputs[0]) // cell.filters
+    if not call.operation.return_sequences:
+        positions *= call.inputs[0][1]
+    return positions * _cell_size(cell)
 
 
 def _bidirectional(call: ShapedCall) -> int | None:
@@ -278,8 +277,8 @@ def _channel_attention(call: ShapedCall) -> int | None:
 def _features(layer: Any, shape: Shape) -> list[int]:
     """The size of each descriptor that `squeeze` returns."""
     if type(layer).squeeze is ChannelAttention.squeeze:
-        separate = layer.pooling == "avg_max_separate"
-        return [_channels(layer, shape)] * (2 if separate else 1)
+        channels = shape[1 if layer.data_format == "channels_first" else -1]
+        return [channels] * (1 + (layer.pooling == "avg_max_separate"))
     inputs = keras.KerasTensor(shape, layer.compute_dtype)
     outputs = _Squeeze(layer).compute_output_spec(inputs)
     return [output.shape[-1] for output in keras.tree.flatten(outputs)]
@@ -317,49 +316,19 @@ def _excitation(layer: Any, features: int) -> int | None:
 # Operations of `keras.ops`.
 
 
-def _matrix_product(call: ShapedCall) -> int:
-    first, second = call.inputs[:2]
-    if not first or not second:
-        return 0  # A scalar scales.
-    return math.prod(call.outputs[0]) * first[-1]
-
-
-def _contraction(call: ShapedCall) -> int:
-    """Of two tensors without batch axes: their sizes tell what is summed."""
+def _contraction(call: ShapedCall, batch: int = 1) -> int:
+    """Of two tensors: their sizes tell what is summed."""
     sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
     output = math.prod(call.outputs[0])
-    return output * math.isqrt(sizes // output)
+    return output * math.isqrt(sizes // (output * batch))
 
 
 def _batched_contraction(call: ShapedCall) -> int:
-    sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
-    output = math.prod(call.outputs[0])
-    return output * math.isqrt(sizes // (output * call.inputs[0][0]))
+    return _contraction(call, batch=call.inputs[0][0])
 
 
 def _einsum_operation(call: ShapedCall) -> int | None:
     return _einsum(call.operation.subscripts, call.inputs, call.outputs[0])
-
-
-def _convolution_operation(call: ShapedCall) -> int:
-    *window, channels, _ = call.inputs[1]
-    return math.prod(window) * channels * math.prod(call.outputs[0])
-
-
-def _depthwise_operation(call: ShapedCall) -> int:
-    *window, _, _ = call.inputs[1]
-    return math.prod(window) * math.prod(call.outputs[0])
-
-
-def _separable_operation(call: ShapedCall) -> int:
-    _, depthwise, pointwise = call.inputs[:3]
-    positions = math.prod(call.outputs[0]) // pointwise[-1]
-    return positions * (math.prod(depthwise) + math.prod(pointwise))
-
-
-def _transposed_operation(call: ShapedCall) -> int:
-    *window, filters, _ = call.inputs[1]
-    return math.prod(window) * filters * math.prod(call.inputs[0])
 
 
 def _attention_operation(call: ShapedCall) -> int:
@@ -367,20 +336,23 @@ def _attention_operation(call: ShapedCall) -> int:
     return 2 * math.prod(query) * key[1]
 
 
-_Count = Callable[[ShapedCall], int | None]
+_conv = _of_layers(_convolution, "kernel")
+_depthwise_conv = _of_layers(_depthwise, "kernel")
+_separable_conv = _of_layers(_separable, "depthwise_kernel", "pointwise_kernel")
+_conv_transpose = _of_layers(_transposed, "kernel")
 
 _LAYERS: dict[Any, _Count] = {
-    _layers.Conv1D: _convolution,
-    _layers.Conv2D: _convolution,
-    _layers.Conv3D: _convolution,
-    _layers.DepthwiseConv1D: _depthwise_convolution,
-    _layers.DepthwiseConv2D: _depthwise_convolution,
-    _layers.SeparableConv1D: _separable_convolution,
-    _layers.SeparableConv2D: _separable_convolution,
-    _layers.Conv1DTranspose: _transposed_convolution,
-    _layers.Conv2DTranspose: _transposed_convolution,
-    _layers.Conv3DTranspose: _transposed_convolution,
-    _layers.Dense: _dense,
+    _layers.Conv1D: _conv,
+    _layers.Conv2D: _conv,
+    _layers.Conv3D: _conv,
+    _layers.DepthwiseConv1D: _depthwise_conv,
+    _layers.DepthwiseConv2D: _depthwise_conv,
+    _layers.SeparableConv1D: _separable_conv,
+    _layers.SeparableConv2D: _separable_conv,
+    _layers.Conv1DTranspose: _conv_transpose,
+    _layers.Conv2DTranspose: _conv_transpose,
+    _layers.Conv3DTranspose: _conv_transpose,
+    _layers.Dense: _matrix_product,
     _layers.EinsumDense: _einsum_dense,
     _layers.Embedding: _none,
     _layers.Dot: _batched_contraction,
@@ -416,9 +388,9 @@ _OPERATIONS: dict[str, _Count] = {
     "Vdot": _contraction,
     "Tensordot": _contraction,
     "Einsum": _einsum_operation,
-    "Conv": _convolution_operation,
-    "DepthwiseConv": _depthwise_operation,
-    "SeparableConv": _separable_operation,
-    "ConvTranspose": _transposed_operation,
+    "Conv": _of_operations(_convolution),
+    "DepthwiseConv": _of_operations(_depthwise),
+    "SeparableConv": _of_operations(_separable),
+    "ConvTranspose": _of_operations(_transposed),
     "DotProductAttention": _attention_operation,
 }
