@@ -14,15 +14,15 @@ from keras_channel_attn.arguments import (
     one_of,
 )
 from keras_channel_attn.backend import channel_convolution
-from keras_channel_attn.layers.kernel_attention import KernelAttention
 from keras_channel_attn.layers.torch_arrays import TorchWeights
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 
 _PADDINGS = ("zeros", "circular")
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class EfficientChannelAttention(KernelAttention):
+class EfficientChannelAttention(WeightedAttention):
     """Efficient Channel Attention: a 1-D convolution along the channels.
 
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
@@ -129,9 +129,11 @@ class EfficientChannelAttention(KernelAttention):
             pooling,
             identity_start,
             data_format,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            kernel_constraint=kernel_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "kernel_constraint": kernel_constraint,
+            },
             **kwargs,
         )
         self.kernel_size = kernel_size

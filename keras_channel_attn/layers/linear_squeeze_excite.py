@@ -6,18 +6,18 @@ from typing import Any
 import keras
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.arguments import boolean, positive_integer
 from keras_channel_attn.backend import grouped_linear
-from keras_channel_attn.layers.affine_attention import AffineAttention
 from keras_channel_attn.layers.torch_arrays import (
     TorchWeights,
     matrix_from_torch,
     vector_from_torch,
 )
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class LinearSqueezeExcite(AffineAttention):
+class LinearSqueezeExcite(WeightedAttention):
     """Squeeze-and-Excitation with one linear map, without a bottleneck.
 
         y = x * gate(z W + b),    z = squeeze(x)
@@ -125,15 +125,17 @@ class LinearSqueezeExcite(AffineAttention):
             pooling,
             identity_start,
             data_format,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "bias_initializer": bias_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "bias_regularizer": bias_regularizer,
+                "kernel_constraint": kernel_constraint,
+                "bias_constraint": bias_constraint,
+            },
             **kwargs,
         )
+        self.use_bias = boolean("use_bias", use_bias)
         self.groups = positive_integer("groups", groups, or_all=True)
 
     def build_excitation(self, channels: int) -> None:
@@ -154,7 +156,11 @@ class LinearSqueezeExcite(AffineAttention):
         return grouped_linear(descriptor, self.kernel, self.bias)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "groups": self.groups}
+        return {
+            **super().get_config(),
+            "groups": self.groups,
+            "use_bias": self.use_bias,
+        }
 
     def excitation_macs(self, features: int) -> int:
         return math.prod(self.kernel.shape)

@@ -7,19 +7,23 @@ from typing import Any
 import keras
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import keras_object, positive_integer
+from keras_channel_attn.arguments import (
+    boolean,
+    keras_object,
+    positive_integer,
+)
 from keras_channel_attn.backend import bottleneck
-from keras_channel_attn.layers.affine_attention import AffineAttention
 from keras_channel_attn.layers.torch_arrays import (
     TorchWeights,
     matrix_from_torch,
     vector_from_torch,
 )
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import bottleneck_width
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class SqueezeExcite(AffineAttention):
+class SqueezeExcite(WeightedAttention):
     """Squeeze-and-Excitation: the gates are computed by two dense maps.
 
         y = x * gate(activation(z W1 + b1) W2 + b2),    z = squeeze(x)
@@ -138,15 +142,17 @@ class SqueezeExcite(AffineAttention):
             pooling,
             identity_start,
             data_format,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "bias_initializer": bias_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "bias_regularizer": bias_regularizer,
+                "kernel_constraint": kernel_constraint,
+                "bias_constraint": bias_constraint,
+            },
             **kwargs,
         )
+        self.use_bias = boolean("use_bias", use_bias)
         self.reduction = positive_integer("reduction", reduction)
         self.bottleneck_units = bottleneck_units
         if bottleneck_units is not None:
@@ -207,6 +213,7 @@ class SqueezeExcite(AffineAttention):
             "reduction": self.reduction,
             "bottleneck_units": self.bottleneck_units,
             "divisor": self.divisor,
+            "use_bias": self.use_bias,
             "activation": keras.activations.serialize(self.activation),
         }
 
