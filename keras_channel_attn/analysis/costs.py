@@ -243,9 +243,9 @@ def _table(rows: list[LayerCosts]) -> list[str]:
         mark = " *" if row.is_attention else ""
         cells.append(
             (
-                _shortened(row.path, 34 - len(mark)) + mark,
-                _shortened(row.kind, 21),
-                _shortened(str(row.output_shape), 22),
+                _shorten(row.path, 34 - len(mark)) + mark,
+                _shorten(row.kind, 21),
+                _shorten(str(row.output_shape), 22),
                 f"{row.parameters:,}",
                 "?" if row.macs is None else f"{row.macs:,}",
             )
@@ -262,7 +262,7 @@ def _table(rows: list[LayerCosts]) -> list[str]:
     return [header, rule, *lines, rule]
 
 
-def _shortened(text: str, width: int) -> str:
+def _shorten(text: str, width: int) -> str:
     # The end of a path says more than its beginning.
     return text if len(text) <= width else "..." + text[3 - width :]
 

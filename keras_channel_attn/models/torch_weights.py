@@ -140,7 +140,7 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
 
 
 def _targets(model: Any) -> TorchWeights:
-    if isinstance(model, ChannelAttention) and _has_torch_weights(model):
+    if _has_torch_weights(model):
         if not model.built:
             raise ValueError(
                 f"The layer '{model.name}' has no weights yet. Call its "
@@ -164,7 +164,21 @@ def _targets(model: Any) -> TorchWeights:
 
 
 def _targets_of_layer(layer: Any) -> TorchWeights:
-    targets = _torch_weights(layer)
+    kind = next((kind for kind in _WEIGHTS if isinstance(layer, kind)), None)
+    if _has_torch_weights(layer):
+        targets = layer.torch_weights()
+    elif kind is not None:
+        targets = {
+            name: (getattr(layer, attribute), arrange)
+            for name, attribute, arrange in _WEIGHTS[kind]
+        }
+    else:
+        raise TypeError(
+            f"`load_torch_weights` does not support the layer '{layer.name}' "
+            f"(of type {type(layer).__name__}). It loads the networks of "
+            "`keras_channel_attn.models`, and channel attention whose class "
+            "implements `torch_weights` for its `build_excitation`."
+        )
     return {
         name: (weight, arrange)
         for name, (weight, arrange) in targets.items()
@@ -172,25 +186,10 @@ def _targets_of_layer(layer: Any) -> TorchWeights:
     }
 
 
-def _torch_weights(layer: Any) -> TorchWeights:
-    if isinstance(layer, ChannelAttention) and _has_torch_weights(layer):
-        return layer.torch_weights()
-    for kind, weights in _WEIGHTS.items():
-        if isinstance(layer, kind):
-            return {
-                name: (getattr(layer, attribute), arrange)
-                for name, attribute, arrange in weights
-            }
-    raise TypeError(
-        f"`load_torch_weights` does not support the layer '{layer.name}' (of "
-        f"type {type(layer).__name__}). It loads the networks of "
-        "`keras_channel_attn.models`, and channel attention whose class "
-        "implements `torch_weights` for its `build_excitation`."
+def _has_torch_weights(layer: Any) -> bool:
+    return isinstance(layer, ChannelAttention) and layer.is_described(
+        "build_excitation", by="torch_weights"
     )
-
-
-def _has_torch_weights(layer: ChannelAttention) -> bool:
-    return layer.is_described("build_excitation", by="torch_weights")
 
 
 def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:

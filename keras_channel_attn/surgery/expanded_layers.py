@@ -60,17 +60,16 @@ class ExpandedAttention:
         pooling = self.attention.pooling
         data_format = self.attention.data_format
         if len(inputs.shape) not in _POOLED_RANKS:
-            shape = [inputs.shape[-1], -1]
-            if data_format == "channels_last":
-                shape.reverse()
-            else:
-                shape[0] = inputs.shape[1]
+            shape = (-1, inputs.shape[-1])
+            if data_format == "channels_first":
+                shape = (inputs.shape[1], -1)
             inputs = self.apply(
                 keras.layers.Reshape, "positions", inputs, target_shape=shape
             )
         rank = len(inputs.shape) - 2
 
-        def pooled(kind: str, role: str) -> Any:
+        def pool(name: str, role: str) -> Any:
+            kind = {"avg": "Average", "max": "Max"}[name]
             return self.apply(
                 getattr(keras.layers, f"Global{kind}Pooling{rank}D"),
                 role,
@@ -79,14 +78,9 @@ class ExpandedAttention:
                 data_format=data_format,
             )
 
-        if pooling == "avg":
-            return [pooled("Average", "squeeze")]
-        if pooling == "max":
-            return [pooled("Max", "squeeze")]
-        both = [
-            pooled("Average", "squeeze_avg"),
-            pooled("Max", "squeeze_max"),
-        ]
+        if pooling in ("avg", "max"):
+            return [pool(pooling, "squeeze")]
+        both = [pool(name, f"squeeze_{name}") for name in ("avg", "max")]
         if pooling == "avg_max_separate":
             return both
         return [self.apply(keras.layers.Average, "squeeze", both)]
@@ -192,7 +186,7 @@ class ExpandedAttention:
         axes[source], axes[target] = axes[target], axes[source]
         return self.apply(keras.layers.Permute, role, tensor, dims=axes)
 
-    def carry(self) -> None:
+    def copy_weights(self) -> None:
         """Give the new layers the weights and flags of the attention layer.
 
         Raises:
@@ -202,18 +196,21 @@ class ExpandedAttention:
         for layer in self._layers.values():
             layer.trainable = self.attention.trainable
         for variable, original in self._weights:
-            if len(original.shape) > 1:
-                self._check_kernel(original, tuple(variable.shape))
+            self._check_functions(original, tuple(variable.shape))
             values = keras.ops.convert_to_numpy(original)
             variable.assign(values.reshape(variable.shape))
             if variable.trainable != original.trainable:
                 variable.trainable = original.trainable
 
-    def _check_kernel(self, kernel: Any, new_shape: tuple[int, ...]) -> None:
-        shape = tuple(kernel.shape)
-        for name in ("regularizer", "constraint"):
-            if not ignores_shape(getattr(kernel, name), shape, new_shape):
-                reason = shape_matters(f"kernel_{name}", shape, new_shape)
+    def _check_functions(self, weight: Any, new_shape: tuple[int, ...]) -> None:
+        for kind in ("regularizer", "constraint"):
+            reason = shape_dependence(
+                f"{'kernel' if len(new_shape) > 1 else 'bias'}_{kind}",
+                getattr(weight, kind),
+                tuple(weight.shape),
+                new_shape,
+            )
+            if reason is not None:
                 raise ValueError(cannot_expand(self._path, reason))
 
     def _new_name(self, role: str) -> str:
@@ -228,31 +225,32 @@ class ExpandedAttention:
         return name
 
 
-def ignores_shape(
-    function: Any, shape: tuple[int, ...], new_shape: tuple[int, ...]
-) -> bool:
-    """Whether a function gives the same numbers for a reshaped tensor.
+def shape_dependence(
+    name: str,
+    function: Any,
+    shape: tuple[int, ...],
+    new_shape: tuple[int, ...],
+) -> str | None:
+    """Why a function gives other numbers for a reshaped tensor, if it does.
 
-    It does if it acts on each number, or on all, or along the last axis; a
+    It does not if it acts on each number, or on all, or along the last axis; a
     function of a user may do anything, so it is tried.
     """
-    if function is None:
-        return True
+    if function is None or shape == new_shape:
+        return None
     values = np.random.default_rng(0).normal(size=shape).astype("float32")
-    results = []
-    for array in (values, values.reshape(new_shape)):
-        try:
-            result = function(keras.ops.convert_to_tensor(array))
-        except Exception:
-            return False
-        results.append(keras.ops.convert_to_numpy(result).reshape(-1))
-    return np.allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
-
-
-def shape_matters(
-    name: str, shape: tuple[int, ...], new_shape: tuple[int, ...]
-) -> str:
-    """Why a layer with a function that does not ignore shapes is refused."""
+    try:
+        first, second = (
+            keras.ops.convert_to_numpy(
+                function(keras.ops.convert_to_tensor(array))
+            ).reshape(-1)
+            for array in (values, values.reshape(new_shape))
+        )
+        if np.allclose(first, second, rtol=1e-5, atol=1e-6):
+            return None
+    except Exception:
+        # It raises an error for one of the shapes, which is a difference.
+        pass
     return (
         f"its `{name}` gives other results for a tensor of shape {new_shape} "
         f"than for one of shape {shape}."

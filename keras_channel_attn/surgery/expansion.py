@@ -14,8 +14,7 @@ from keras_channel_attn.surgery.attention_calls import (
 from keras_channel_attn.surgery.expanded_layers import (
     ExpandedAttention,
     cannot_expand,
-    ignores_shape,
-    shape_matters,
+    shape_dependence,
 )
 
 
@@ -105,7 +104,7 @@ def expand_attention(model: Any) -> Any:
         )
     copy = rebuild(graph, changes)
     for layers in expanded.values():
-        layers.carry()
+        layers.copy_weights()
     return copy
 
 
@@ -157,9 +156,10 @@ def _obstacles(call: Call) -> Iterator[str]:
     if "float" not in dtype:
         yield f"its input is {dtype}, not floating-point."
     for name in ("activation", "gate_activation"):
-        shapes = (3, 5), (3, 1, 1, 5)
-        if not ignores_shape(getattr(layer, name, None), *shapes):
-            yield shape_matters(name, *shapes)
+        function = getattr(layer, name, None)
+        reason = shape_dependence(name, function, (3, 5), (3, 1, 1, 5))
+        if reason is not None:
+            yield reason
 
 
 def _has_mask(call: Call) -> bool:
