@@ -345,8 +345,9 @@ class ChannelAttention(keras.layers.Layer):
                 channels, unless `squeeze` is replaced.
 
         Returns:
-            Integer; or `None`, the default: `model_costs` counts the products
-            of matrices and convolutions of `keras.ops` in `excite`.
+            Integer; or `None`, the default: `model_costs` calls `excite` with a
+            symbolic tensor, and counts the products of matrices and the
+            convolutions of `keras.ops`.
         """
         return None
 
