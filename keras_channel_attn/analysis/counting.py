@@ -148,23 +148,16 @@ def _label_sizes(term: str, shape: Shape) -> dict[str, int]:
 
 def _multi_head_attention(call: ShapedCall) -> int:
     layer = call.operation
-    axes = layer.attention_axes
-    return _projected_attention(
-        call,
-        heads=(layer.num_heads, layer.num_heads),
-        sizes=(layer.key_dim, layer.value_dim),
-        axes=axes,
-    )
+    heads = layer.num_heads, layer.num_heads
+    sizes = layer.key_dim, layer.value_dim
+    return _projected_attention(call, heads, sizes, layer.attention_axes)
 
 
 def _grouped_query_attention(call: ShapedCall) -> int:
     layer = call.operation
-    total = _projected_attention(
-        call,
-        heads=(layer.num_query_heads, layer.num_key_value_heads),
-        sizes=(layer.head_dim, layer.head_dim),
-        axes=(1,),
-    )
+    heads = layer.num_query_heads, layer.num_key_value_heads
+    sizes = layer.head_dim, layer.head_dim
+    total = _projected_attention(call, heads, sizes, axes=(1,))
     if getattr(layer, "use_gate", False):
         query = call.argument("query") or ()
         total += math.prod(query) * layer.num_query_heads * layer.head_dim
@@ -196,10 +189,9 @@ def _projected_attention(
 def _dot_attention(call: ShapedCall) -> int:
     query, value, *keys = call.inputs[:3]
     key = keys[0] if keys else value
-    products = 2 if call.operation.score_mode == "dot" else 1
-    if products == 1:
-        return math.prod(query[:-1]) * key[1] * value[-1]
-    return math.prod(query[:-1]) * key[1] * (query[-1] + value[-1])
+    # The scores of the other mode are a sum of tanh, not a product of matrices.
+    size = query[-1] if call.operation.score_mode == "dot" else 0
+    return math.prod(query[:-1]) * key[1] * (size + value[-1])
 
 
 def _additive_attention(call: ShapedCall) -> int:
