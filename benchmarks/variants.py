@@ -15,9 +15,9 @@ def variants(channels, reduction):
         "ours SqueezeGate": SqueezeGate(**last),
         "ours LinearSE": LinearSqueezeExcite(**last),
         "ours LinearSE, 16 groups": LinearSqueezeExcite(16, **last),
-        "ours LinearSE, diagonal": LinearSqueezeExcite(channels, **last),
+        "ours LinearSE, diagonal": LinearSqueezeExcite(-1, **last),
         "ours ECA-NS": EfficientChannelAttention(shared_kernel=False, **last),
-        "ours SE, avg+max": SqueezeExcite(
-            reduction, use_bias=True, pooling="avg+max", **last
+        "ours SE, avg_max_separate": SqueezeExcite(
+            reduction, use_bias=True, pooling="avg_max_separate", **last
         ),
     }

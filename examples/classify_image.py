@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from keras_channel_attn import ChannelAttention, attention_scores, models
+from keras_channel_attn import attention_layers, attention_scores, models
 
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 parser = argparse.ArgumentParser(description="Classify photographs.")
@@ -107,15 +107,13 @@ beside the probabilities. `attention_scores` returns the gates of that layer for
 each photograph.
 """
 
-attention = [
-    layer for layer in classifier.layers if isinstance(layer, ChannelAttention)
-]
+attention = attention_layers(classifier)
 images = [prepare(photograph[np.newaxis]) for photograph in photographs]
 images = keras.ops.convert_to_numpy(keras.ops.concatenate(images))
 outputs = {"probabilities": classifier.output}
 if attention:
-    name = attention[-1].name
-    outputs["maps"] = attention[-1].output
+    name, layer = list(attention.items())[-1]
+    outputs["maps"] = layer.output
     all_scores = attention_scores(classifier, images, [name], verbose=0)[name]
 predicted = keras.Model(classifier.input, outputs).predict(images, verbose=0)
 

@@ -54,9 +54,9 @@ from pycocotools.cocoeval import COCOeval
 from sklearn.datasets import load_digits
 
 from keras_channel_attn import (
-    ChannelAttention,
     EfficientChannelAttention,
     SqueezeExcite,
+    attention_layers,
     attention_scores,
     insert_attention,
     model_costs,
@@ -377,7 +377,7 @@ class AdamWithAttentionRate(keras.optimizers.Adam):
     def __init__(self, network, factor, **options):
         super().__init__(**options)
         self.factor = factor
-        self.layers = attention_layers(network)
+        self.layers = list(attention_layers(network).values())
 
     def apply(self, grads, trainable_variables=None):
         variables = [
@@ -389,10 +389,6 @@ class AdamWithAttentionRate(keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
         for variable, old in zip(variables, before, strict=True):
             variable.assign(old + self.factor * (variable - old))
-
-
-def attention_layers(network):
-    return [x for x in network.layers if isinstance(x, ChannelAttention)]
 
 
 def train(
@@ -546,7 +542,7 @@ def draw_detections(path, images, objects, detections):
 
 def draw_scores(path, network, images):
     """The gates of each attention layer, with their spread over the images."""
-    names = [layer.name for layer in attention_layers(network)]
+    names = list(attention_layers(network))
     scores = attention_scores(network, pixels(images), names, verbose=0)
     columns = 3
     rows = -(-len(names) // columns)

@@ -39,9 +39,9 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from keras_channel_attn import (
-    ChannelAttention,
     EfficientChannelAttention,
     SqueezeExcite,
+    attention_layers,
     attention_scores,
     insert_attention,
 )
@@ -125,10 +125,6 @@ def with_attention(model, mechanism):
     return insert_attention(model, attention, SITES)
 
 
-def attention_layers(model):
-    return [one for one in model.layers if isinstance(one, ChannelAttention)]
-
-
 """
 ## A learning rate for the new attention
 
@@ -146,7 +142,7 @@ class AdamWithAttentionRate(keras.optimizers.Adam):
     def __init__(self, learning_rate, model, factor):
         super().__init__(learning_rate)
         self.factor = factor
-        self.layers = attention_layers(model)
+        self.layers = list(attention_layers(model).values())
 
     def apply(self, grads, trainable_variables=None):
         variables = [
@@ -242,9 +238,9 @@ for seed in range(1, arguments.seeds + 1):
     for name, (mechanism, rate, factor) in FINE_TUNING.items():
         model = with_attention(trained, mechanism)
         if name.startswith("last layer"):
+            trained_layers = {*attention_layers(model), "classes"}
             for layer in model.layers:
-                is_attention = isinstance(layer, ChannelAttention)
-                layer.trainable = is_attention or layer.name == "classes"
+                layer.trainable = layer.name in trained_layers
         curve = train(model, rate, factor)
         curves.setdefault(name, []).append(curve)
         record(name, model)
@@ -310,7 +306,7 @@ figure = Figure(figsize=(10, 3.5), layout="constrained")
 saved = [name for name in FINE_TUNING if name.startswith("last layer")]
 for axis, name in zip(figure.subplots(1, 2), saved[1:], strict=True):
     model = models[name]
-    layer = attention_layers(model)[-1].name
+    layer = list(attention_layers(model))[-1]
     scores = attention_scores(model, images, [layer], verbose=0)[layer]
     digit = labels.max(axis=(1, 2))
     means = [scores[digit == number].mean(axis=0) for number in range(10)]

@@ -41,11 +41,11 @@ from experiments.statistics import Measure, report
 from experiments.study import Study, carry_out, parser_for
 from experiments.training import accuracy, train
 from keras_channel_attn import (
-    ChannelAttention,
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
+    attention_layers,
     insert_attention,
 )
 
@@ -158,11 +158,8 @@ def network_without_attention(plan):
 
 
 def attention_parameters(model):
-    return sum(
-        layer.count_params()
-        for layer in model.layers
-        if isinstance(layer, ChannelAttention)
-    )
+    layers = attention_layers(model).values()
+    return sum(layer.count_params() for layer in layers)
 
 
 class EpochTimer(keras.callbacks.Callback):

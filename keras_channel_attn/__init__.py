@@ -7,45 +7,41 @@ that contain them load without `custom_objects`. It does nothing else.
 from keras_channel_attn import models as models
 from keras_channel_attn import ops as ops
 from keras_channel_attn import pruning as pruning
-from keras_channel_attn.analysis.costs import model_costs as model_costs
-from keras_channel_attn.analysis.drawing import (
-    plot_attention_scores as plot_attention_scores,
+from keras_channel_attn.analysis.attention_layers import attention_layers
+from keras_channel_attn.analysis.costs import (
+    LayerCosts,
+    ModelCosts,
+    model_costs,
 )
-from keras_channel_attn.analysis.scores import (
-    attention_scores as attention_scores,
-)
-from keras_channel_attn.layers import ChannelAttention as ChannelAttention
+from keras_channel_attn.analysis.drawing import plot_attention_scores
+from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.layers import (
-    EfficientChannelAttention as EfficientChannelAttention,
+    ChannelAttention,
+    EfficientChannelAttention,
+    LinearSqueezeExcite,
+    SqueezeExcite,
+    SqueezeGate,
 )
-from keras_channel_attn.layers import LinearSqueezeExcite as LinearSqueezeExcite
-from keras_channel_attn.layers import SqueezeExcite as SqueezeExcite
-from keras_channel_attn.layers import SqueezeGate as SqueezeGate
-from keras_channel_attn.surgery.expansion import (
-    expand_attention as expand_attention,
-)
-from keras_channel_attn.surgery.fusion import (
-    fuse_squeeze_excite as fuse_squeeze_excite,
-)
+from keras_channel_attn.surgery.expansion import expand_attention
+from keras_channel_attn.surgery.fusion import fuse_squeeze_excite
 from keras_channel_attn.surgery.insertion import (
-    attention_sites as attention_sites,
-)
-from keras_channel_attn.surgery.insertion import (
-    insert_attention as insert_attention,
+    attention_sites,
+    insert_attention,
 )
 from keras_channel_attn.surgery.replacement import (
-    remove_attention as remove_attention,
-)
-from keras_channel_attn.surgery.replacement import (
-    replace_attention as replace_attention,
+    remove_attention,
+    replace_attention,
 )
 
 __all__ = [
     "ChannelAttention",
     "EfficientChannelAttention",
+    "LayerCosts",
     "LinearSqueezeExcite",
+    "ModelCosts",
     "SqueezeExcite",
     "SqueezeGate",
+    "attention_layers",
     "attention_scores",
     "attention_sites",
     "expand_attention",

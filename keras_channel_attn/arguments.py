@@ -15,16 +15,18 @@ import keras
 import numpy as np
 
 
-def positive_integer(name: str, value: Any) -> int:
-    """`value` as a positive `int`. NumPy integers are allowed, not booleans."""
+def positive_integer(name: str, value: Any, or_all: bool = False) -> int:
+    """`value` as a positive `int`. NumPy integers are allowed, not booleans.
+
+    With `or_all`, -1 is allowed as well: as many as there are.
+    """
+    allowed = "a positive integer" + (" or -1" if or_all else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"`{name}` must be a positive integer. {_received(name, value)}"
-        )
+        raise TypeError(f"`{name}` must be {allowed}. {_received(name, value)}")
     value = operator.index(value)
-    if value < 1:
+    if value < 1 and not (or_all and value == -1):
         raise ValueError(
-            f"`{name}` must be a positive integer. {_received(name, value)}"
+            f"`{name}` must be {allowed}. {_received(name, value)}"
         )
     return value
 

@@ -29,6 +29,7 @@ from keras_channel_attn._tensors import (
 __all__ = [
     "activate",
     "adaptive_kernel_size",
+    "add_spatial_axes",
     "attend",
     "bottleneck",
     "bottleneck_width",
@@ -105,15 +106,18 @@ def squeeze(
     data_format: str,
     pooling: str = "avg",
     mask: Tensor | None = None,
-) -> Tensor:
+) -> Tensor | tuple[Tensor, Tensor]:
     """Pool each channel over all spatial positions.
+
+    Other statistics are means of functions of the input: that of the squared
+    differences to the mean is the variance.
 
     Args:
         inputs: Floating-point tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`, with one or more spatial axes.
         data_format: `"channels_last"` or `"channels_first"`.
-        pooling: `"avg"`, `"max"`, or `"avg_max"`, which is half the sum of
-            both. Defaults to `"avg"`.
+        pooling: `"avg"`, `"max"`, `"avg_max_mean"`, which is the mean of both,
+            or `"avg_max_separate"`, which returns both. Defaults to `"avg"`.
         mask: Boolean tensor `(batch, *spatial)`. Only positions that are
             `True` are pooled; NaN and infinity at other positions have no
             effect. If a sample has no such position, its descriptor is zero.
@@ -121,6 +125,7 @@ def squeeze(
 
     Returns:
         Tensor `(batch, channels)` with the dtype of `inputs`: the descriptor.
+        With `"avg_max_separate"`, a tuple of two descriptors.
 
     Examples:
 
@@ -128,6 +133,11 @@ def squeeze(
     >>> keras.ops.convert_to_numpy(squeeze(x, "channels_last")).tolist()
     [[2.0, 6.0]]
     """
+    if pooling == "avg_max_separate":
+        return (
+            squeeze(inputs, data_format, "avg", mask),
+            squeeze(inputs, data_format, "max", mask),
+        )
     if keras.config.backend() == "openvino" and inputs.dtype != "float64":
         # OpenVINO accumulates 16-bit sums in 16 bits, and does not support
         # infinity in bfloat16.
@@ -393,17 +403,40 @@ def rescale(inputs: Tensor, scores: Tensor, data_format: str) -> Tensor:
     >>> keras.ops.convert_to_numpy(outputs).tolist()
     [[[0.5, 2.0], [0.5, 2.0]]]
     """
+    return inputs * add_spatial_axes(scores, inputs, data_format)
+
+
+def add_spatial_axes(
+    descriptor: Tensor, inputs: Tensor, data_format: str
+) -> Tensor:
+    """Add spatial axes of size one, so that it broadcasts against the inputs.
+
+    Args:
+        descriptor: Tensor `(batch, channels)`.
+        inputs: Tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`, whose rank the result has.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        Tensor `(batch, 1, ..., 1, channels)` or `(batch, channels, 1, ..., 1)`.
+
+    Examples:
+
+    >>> x, z = keras.ops.ones((2, 3, 5, 6)), keras.ops.ones((2, 3))
+    >>> tuple(add_spatial_axes(z, x, "channels_first").shape)
+    (2, 3, 1, 1)
+    """
     # One reshape: the GPU delegate of LiteRT does not support `expand_dims`.
     shape = [1] * len(inputs.shape)
-    shape[0], shape[channel_axis(data_format)] = -1, scores.shape[1]
-    return inputs * ops.reshape(scores, shape)
+    shape[0], shape[channel_axis(data_format)] = -1, descriptor.shape[1]
+    return ops.reshape(descriptor, shape)
 
 
 def attend(
     inputs: Tensor,
     gates: Callable[..., Tensor],
     data_format: str,
-    pooling: str = "avg",
+    pooling: str | Callable[..., Any] = "avg",
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Squeeze, compute the gates, and rescale: `x * gates(squeeze(x))`.
@@ -412,12 +445,11 @@ def attend(
         inputs: Floating-point tensor, `(batch, *spatial, channels)` or
             `(batch, channels, *spatial)`.
         gates: Callable from a descriptor `(batch, channels)` to the gates, a
-            tensor of the same shape and dtype. With `pooling="avg+max"` it is
-            called with two descriptors.
+            tensor of the same shape and dtype. With
+            `pooling="avg_max_separate"` it is called with two descriptors.
         data_format: `"channels_last"` or `"channels_first"`.
-        pooling: `"avg"`, `"max"` or `"avg_max"`, as in `squeeze`; or
-            `"avg+max"`, which passes the average and the maximum to `gates`.
-            Defaults to `"avg"`.
+        pooling: As in `squeeze`, or a callable from the inputs and the mask to
+            a descriptor or a tuple of descriptors. Defaults to `"avg"`.
         mask: Boolean tensor `(batch, *spatial)`, as in `squeeze`. Defaults to
             `None`.
 
@@ -432,9 +464,12 @@ def attend(
     >>> keras.ops.convert_to_numpy(scores).tolist()
     [[2.0, 0.0]]
     """
-    descriptors = [
-        squeeze(inputs, data_format, name, mask) for name in pooling.split("+")
-    ]
+    if callable(pooling):
+        descriptors = pooling(inputs, mask)
+    else:
+        descriptors = squeeze(inputs, data_format, pooling, mask)
+    if not isinstance(descriptors, (tuple, list)):
+        descriptors = (descriptors,)
     # On the NumPy backend, arithmetic on bfloat16 returns float32.
     scores = ops.cast(gates(*descriptors), inputs.dtype)
     return rescale(inputs, scores, data_format), scores

@@ -12,7 +12,7 @@ from support.docstrings import check_docstring
 from keras_channel_attn import ops as attention_ops
 
 RANKS = [(7,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
-POOLINGS = ["avg", "max", "avg_max"]
+POOLINGS = ["avg", "max", "avg_max_mean"]
 
 
 def test_dir_shows_public_names_only():
@@ -119,7 +119,9 @@ def test_grouped_linear(rng, channels, groups, use_bias):
 
 
 @over_data_formats
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
+@pytest.mark.parametrize(
+    "pooling", ["avg", "max", "avg_max_mean", "avg_max_separate"]
+)
 def test_attend(rng, data_format, pooling):
     """With two poolings `gates` gets two descriptors, the average first."""
     x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
@@ -132,13 +134,48 @@ def test_attend(rng, data_format, pooling):
     y, scores = attention_ops.attend(
         ops.convert_to_tensor(x), gates, data_format, pooling
     )
+    both = ("avg", "max")
     expected = [
-        reference.squeeze(x, data_format, name) for name in pooling.split("+")
+        reference.squeeze(x, data_format, name)
+        for name in (both if pooling == "avg_max_separate" else [pooling])
     ]
     for actual, descriptor in zip(received, expected, strict=True):
         close(actual, descriptor)
     close(scores, reference.sigmoid(expected[-1]))
     close(y, reference.rescale(x, reference.sigmoid(expected[-1]), data_format))
+
+
+@over_data_formats
+def test_attend_with_other_statistics(rng, data_format):
+    x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
+    mask = rng.random((3, 4, 5)) < 0.5
+
+    def variance(inputs, mask):
+        """Of the unmasked positions."""
+        mean = attention_ops.squeeze(inputs, data_format, "avg", mask)
+        difference = inputs - attention_ops.add_spatial_axes(
+            mean, inputs, data_format
+        )
+        return attention_ops.squeeze(
+            difference * difference, data_format, "avg", mask
+        )
+
+    y, scores = attention_ops.attend(
+        ops.convert_to_tensor(x),
+        ops.sqrt,
+        data_format,
+        variance,
+        ops.convert_to_tensor(mask),
+    )
+    positions = reference.channels_last(x, data_format)
+    expected = np.stack(
+        [
+            sample[kept].std(0)
+            for sample, kept in zip(positions, mask, strict=True)
+        ]
+    )
+    close(scores, expected)
+    close(y, reference.rescale(x, expected, data_format))
 
 
 @over_data_formats

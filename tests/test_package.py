@@ -1,6 +1,7 @@
 """The package as a whole: what it exports, imports and ships."""
 
 import ast
+import dataclasses
 import importlib.metadata
 import inspect
 import pathlib
@@ -19,6 +20,7 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
 FUNCTIONS = {
+    "attention_layers": "(model)",
     "attention_scores": (
         "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
     ),
@@ -32,6 +34,14 @@ FUNCTIONS = {
     ),
     "remove_attention": "(model)",
     "replace_attention": "(model, attention)",
+}
+# What functions return, and its fields.
+RESULTS = {
+    "LayerCosts": "path kind output_shape parameters macs is_attention",
+    "ModelCosts": (
+        "name input_shapes parameters trainable_parameters macs "
+        "attention_parameters attention_macs layers"
+    ),
 }
 LAYERS = {
     "ChannelAttention": (
@@ -150,7 +160,16 @@ def test_public_names():
         for name, value in vars(keras_channel_attn).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert exported == {*LAYERS, *FUNCTIONS}
+    assert exported == {*LAYERS, *FUNCTIONS, *RESULTS}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_fields(name):
+    result = getattr(keras_channel_attn, name)
+    fields = [field.name for field in dataclasses.fields(result)]
+    assert fields == RESULTS[name].split()
+    for field in fields:
+        assert f"        {field}: " in result.__doc__
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.analysis.counting import multiply_adds
+from keras_channel_attn.analysis.input_shapes import input_shapes
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.shapes import (
     Shape,
@@ -56,7 +57,7 @@ class ModelCosts:
         input_shapes: List of tuples, with the batch axis.
         parameters: Integer, all weights of the model.
         trainable_parameters: Integer.
-        macs: Integer, multiply-adds.
+        macs: Integer, multiply-adds, without those that are unknown.
         attention_parameters: Integer, those of the channel attention layers.
         attention_macs: Integer.
         layers: List of `LayerCosts`, one for each call, in the order of
@@ -96,6 +97,7 @@ class ModelCosts:
 
     def __str__(self) -> str:
         shapes = ", ".join(map(str, self.input_shapes))
+        incomplete = "   (incomplete)" if self.uncounted else ""
         lines = [
             f"Costs of the model '{self.name}' for an input of shape {shapes}",
             *_CONVENTION.splitlines(),
@@ -103,17 +105,23 @@ class ModelCosts:
             *_table(self.layers),
             f"Parameters: {self.parameters:,} "
             f"({self.trainable_parameters:,} trainable)",
-            f"MACs: {self.macs:,}   FLOPs: {self.flops:,}",
+            f"MACs: {self.macs:,}   FLOPs: {self.flops:,}{incomplete}",
         ]
         if self.uncounted:
             lines.append(f"Not counted (?): {', '.join(self.uncounted)}")
         lines.append(
             f"Channel attention (*): {self.attention_parameters:,} parameters "
             f"({_share(self.attention_parameters, self.parameters)}), "
-            f"{self.attention_macs:,} MACs "
-            f"({_share(self.attention_macs, self.macs)})"
+            f"{self._attention_macs()}"
         )
         return "\n".join(lines)
+
+    def _attention_macs(self) -> str:
+        attention = [layer for layer in self.layers if layer.is_attention]
+        if any(layer.macs is None for layer in attention):
+            return f"{self.attention_macs:,} MACs (incomplete)"
+        share = _share(self.attention_macs, self.macs)
+        return f"{self.attention_macs:,} MACs ({share})"
 
 
 def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
@@ -130,10 +138,10 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
 
     Args:
         model: Functional or sequential model of Keras, built.
-        input_shape: Tuple, the shape of the input without the batch axis; a
-            list or dictionary of tuples for several inputs. Defaults to `None`:
-            the shape that the model has. Where that contains `None`, this
-            argument is needed.
+        input_shape: Tuple, the shape of the input without the batch axis, or
+            an integer for an input with one axis; a list or dictionary of these
+            for several inputs. Defaults to `None`: the shape that the model
+            has. Where that contains `None`, this argument is needed.
 
     Returns:
         A `ModelCosts` with the attributes `parameters`, `trainable_parameters`,
@@ -142,7 +150,8 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         `to_dataframe()` returns the entries as a `pandas.DataFrame`.
 
     Raises:
-        TypeError: If `model` is not a model of Keras.
+        TypeError: If `model` is not a model of Keras, or `input_shape` contains
+            no integers.
         ValueError: If the model has a `call` method of its own, is not built,
             or does not accept `input_shape`.
 
@@ -160,16 +169,16 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
     (442496, 128)
     """
     graph = graph_of(model)
-    shapes = _input_shapes(model, input_shape)
-    rows: list[LayerCosts] = []
-    counted: set[int] = set()
-    calls = shaped_calls(graph, shapes)
+    shapes = input_shapes(model, input_shape)
     # A model with a fixed batch size is computed with it.
     batch = shapes[0][0]
-    for call, path in zip(
-        calls, unique_keys(call.path for call in calls), strict=True
-    ):
-        rows.append(_row(call, path, batch, counted))
+    calls = shaped_calls(graph, shapes)
+    paths = unique_keys(call.path for call in calls)
+    counted: set[int] = set()
+    rows = [
+        _row(call, path, batch, counted)
+        for call, path in zip(calls, paths, strict=True)
+    ]
     attention = [row for row in rows if row.is_attention]
     costs = ModelCosts(
         name=model.name,
@@ -225,55 +234,6 @@ def _sum_of_macs(rows: list[LayerCosts]) -> int:
     return sum(row.macs for row in rows if row.macs is not None)
 
 
-def _input_shapes(model: Any, input_shape: Any) -> list[Shape]:
-    """The shape of each input, with a batch axis and without `None`."""
-    symbolic = [tuple(tensor.shape) for tensor in model.inputs]
-    given: list[Any] = [shape[1:] for shape in symbolic]
-    if input_shape is not None:
-        given = _flat_shapes(model, input_shape)
-    batch = next((shape[0] for shape in symbolic if shape[0]), 1)
-    fits = len(given) == len(symbolic) and all(
-        len(own) == len(new) + 1
-        and all(
-            None in sizes or sizes[0] == sizes[1]
-            for sizes in zip(own[1:], new, strict=True)
-        )
-        for own, new in zip(symbolic, given, strict=False)
-    )
-    if not fits:
-        raise ValueError(
-            f"`input_shape` does not fit the inputs of the model "
-            f"'{model.name}', which have the shapes {symbolic} with the batch "
-            f"axis. Received: input_shape={input_shape!r}, which is to be "
-            "without it."
-        )
-    shapes = [(batch, *shape) for shape in given]
-    if any(None in shape for shape in shapes):
-        raise ValueError(
-            f"The inputs of the model '{model.name}' have the shapes "
-            f"{symbolic}. Pass `input_shape` without the batch axis, such as "
-            "`input_shape=(224, 224, 3)`: the number of multiply-adds depends "
-            "on it."
-        )
-    return shapes
-
-
-def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
-    """The argument as a list with a shape for each input."""
-    if isinstance(input_shape, dict):
-        keys = [tensor.name for tensor in model.inputs]
-        if isinstance(getattr(model, "input", None), dict):
-            # In the order in which Keras flattens a dictionary.
-            keys = sorted(model.input)
-        return [input_shape.get(key, ()) for key in keys]
-    if all(isinstance(size, int) or size is None for size in input_shape):
-        return [tuple(input_shape)]
-    return [tuple(shape) for shape in input_shape]
-
-
-_WIDTHS = {"Layer": 34, "Kind": 21, "Output shape": 22}
-
-
 def _table(rows: list[LayerCosts]) -> list[str]:
     """Lines of text, not wider than 100 characters."""
     cells = [("Layer", "Kind", "Output shape", "Parameters", "MACs")]
@@ -281,25 +241,23 @@ def _table(rows: list[LayerCosts]) -> list[str]:
         mark = " *" if row.is_attention else ""
         cells.append(
             (
-                _shorten(row.path, _WIDTHS["Layer"] - len(mark)) + mark,
-                _shorten(row.kind, _WIDTHS["Kind"]),
-                _shorten(str(row.output_shape), _WIDTHS["Output shape"]),
+                _shorten(row.path, 34 - len(mark)) + mark,
+                _shorten(row.kind, 21),
+                _shorten(str(row.output_shape), 22),
                 f"{row.parameters:,}",
                 "?" if row.macs is None else f"{row.macs:,}",
             )
         )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for line in cells:
-        texts = [
-            text.ljust(width) if position < 3 else text.rjust(width)
-            for position, (text, width) in enumerate(
-                zip(line, widths, strict=True)
-            )
-        ]
-        lines.append("  ".join(texts))
-    rule = "-" * len(lines[0])
-    return [lines[0], rule, *lines[1:], rule]
+    header, *lines = [
+        "  ".join(
+            f"{text:{side}{width}}"
+            for text, side, width in zip(line, "<<<>>", widths, strict=True)
+        )
+        for line in cells
+    ]
+    rule = "-" * len(header)
+    return [header, rule, *lines, rule]
 
 
 def _shorten(text: str, width: int) -> str:

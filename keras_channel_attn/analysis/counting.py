@@ -6,20 +6,24 @@ activations, normalizations, pooling, and products with gates or scales are not.
 
 import collections
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
-from keras_channel_attn.analysis.shapes import Shape, ShapedCall
-from keras_channel_attn.graph import is_from_keras, matrix_count
-from keras_channel_attn.layers import (
-    ChannelAttention,
-    EfficientChannelAttention,
-    LinearSqueezeExcite,
-    SqueezeExcite,
-    SqueezeGate,
+from keras_channel_attn.analysis.shapes import (
+    Shape,
+    ShapedCall,
+    shaped_calls,
 )
+from keras_channel_attn.graph import (
+    graph_of,
+    is_from_keras,
+    matrix_count,
+    snake_name,
+)
+from keras_channel_attn.graph.keras_internals import argument, keep_names
+from keras_channel_attn.layers import ChannelAttention
 
 _layers = keras.layers
 
@@ -34,11 +38,13 @@ def multiply_adds(call: ShapedCall) -> int | None:
     """
     operation = call.operation
     if not isinstance(operation, _layers.Layer):
-        count = _OPERATIONS.get(type(operation).__name__)
+        count = _OPERATIONS.get(snake_name(operation))
         return count(call) if count else 0
     known = _known_class(operation)
     if known is not None:
         return _LAYERS[known](call)
+    if isinstance(operation, ChannelAttention):
+        return _channel_attention(call)
     if is_from_keras(type(operation)) and not matrix_count(operation):
         return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
     return None if operation.weights else 0
@@ -46,56 +52,59 @@ def multiply_adds(call: ShapedCall) -> int | None:
 
 def _known_class(layer: Any) -> Any:
     """The class in the table whose computation a layer has not replaced."""
-    for kind in type(layer).__mro__:
-        if kind in _LAYERS:
-            ours = issubclass(kind, ChannelAttention)
-            method = "excite" if ours else "call"
-            inherited = getattr(type(layer), method) is getattr(kind, method)
-            return kind if inherited else None
-    return None
+    kinds = (kind for kind in type(layer).__mro__ if kind in _LAYERS)
+    kind: Any = next(kinds, None)
+    return kind if kind and type(layer).call is kind.call else None
 
 
 def _none(call: ShapedCall) -> int:
     return 0
 
 
-# Convolutions.
+# Products with a kernel. Of a layer, the kernels are given by their names; of
+# an operation, they are the inputs after the first.
+
+_Product = Callable[[Shape, list[Shape], Shape], int]
+_Count = Callable[[ShapedCall], int | None]
 
 
-def _convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    channels = _channels(layer, call.inputs[0])
-    window = math.prod(layer.kernel_size)
-    return window * (channels // layer.groups) * math.prod(call.outputs[0])
+def _of_layers(count: _Product, *kernels: str) -> _Count:
+    return lambda call: count(
+        call.inputs[0],
+        [tuple(getattr(call.operation, name).shape) for name in kernels],
+        call.outputs[0],
+    )
 
 
-def _depthwise_convolution(call: ShapedCall) -> int:
-    window = math.prod(call.operation.kernel_size)
-    return window * math.prod(call.outputs[0])
+def _of_operations(count: _Product) -> _Count:
+    return lambda call: count(call.inputs[0], call.inputs[1:], call.outputs[0])
 
 
-def _separable_convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    channels = _channels(layer, call.inputs[0]) * layer.depth_multiplier
-    window = math.prod(layer.kernel_size)
-    positions = math.prod(call.outputs[0]) // layer.filters
-    return positions * channels * (window + layer.filters)
+def _convolution(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    # The kernel has an input axis of one group.
+    return math.prod(kernels[0][:-1]) * math.prod(outputs)
 
 
-def _transposed_convolution(call: ShapedCall) -> int:
-    layer = call.operation
-    window = math.prod(layer.kernel_size)
-    return window * layer.filters * math.prod(call.inputs[0])
+def _depthwise(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    return math.prod(kernels[0][:-2]) * math.prod(outputs)
 
 
-def _channels(layer: Any, shape: Shape) -> int:
-    return shape[1 if layer.data_format == "channels_first" else -1]
+def _separable(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    depthwise, pointwise = kernels[:2]
+    positions = math.prod(outputs) // pointwise[-1]
+    return positions * (math.prod(depthwise) + math.prod(pointwise))
+
+
+def _transposed(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+    return math.prod(kernels[0][:-1]) * math.prod(inputs)
 
 
 # Dense maps.
 
 
-def _dense(call: ShapedCall) -> int:
+def _matrix_product(call: ShapedCall) -> int:
+    if not all(call.inputs[:2]):
+        return 0  # A scalar scales.
     return math.prod(call.outputs[0]) * call.inputs[0][-1]
 
 
@@ -108,7 +117,7 @@ def _einsum_dense(call: ShapedCall) -> int | None:
 def _reversible_embedding(call: ShapedCall) -> int:
     # Reversed, it maps each vector to logits of all entries.
     is_reversed = len(call.outputs[0]) == len(call.inputs[0])
-    return _dense(call) if is_reversed else 0
+    return _matrix_product(call) if is_reversed else 0
 
 
 def _einsum(equation: str, inputs: list[Shape], output: Shape) -> int | None:
@@ -145,23 +154,16 @@ def _label_sizes(term: str, shape: Shape) -> dict[str, int]:
 
 def _multi_head_attention(call: ShapedCall) -> int:
     layer = call.operation
-    axes = layer.attention_axes
-    return _projected_attention(
-        call,
-        heads=(layer.num_heads, layer.num_heads),
-        sizes=(layer.key_dim, layer.value_dim),
-        axes=axes,
-    )
+    heads = layer.num_heads, layer.num_heads
+    sizes = layer.key_dim, layer.value_dim
+    return _projected_attention(call, heads, sizes, layer.attention_axes)
 
 
 def _grouped_query_attention(call: ShapedCall) -> int:
     layer = call.operation
-    total = _projected_attention(
-        call,
-        heads=(layer.num_query_heads, layer.num_key_value_heads),
-        sizes=(layer.head_dim, layer.head_dim),
-        axes=(1,),
-    )
+    heads = layer.num_query_heads, layer.num_key_value_heads
+    sizes = layer.head_dim, layer.head_dim
+    total = _projected_attention(call, heads, sizes, axes=(1,))
     if getattr(layer, "use_gate", False):
         query = call.argument("query") or ()
         total += math.prod(query) * layer.num_query_heads * layer.head_dim
@@ -193,10 +195,9 @@ def _projected_attention(
 def _dot_attention(call: ShapedCall) -> int:
     query, value, *keys = call.inputs[:3]
     key = keys[0] if keys else value
-    products = 2 if call.operation.score_mode == "dot" else 1
-    if products == 1:
-        return math.prod(query[:-1]) * key[1] * value[-1]
-    return math.prod(query[:-1]) * key[1] * (query[-1] + value[-1])
+    # The scores of the other mode are a sum of tanh, not a product of matrices.
+    size = query[-1] if call.operation.score_mode == "dot" else 0
+    return math.prod(query[:-1]) * key[1] * (size + value[-1])
 
 
 def _additive_attention(call: ShapedCall) -> int:
@@ -207,45 +208,34 @@ def _additive_attention(call: ShapedCall) -> int:
 
 # Recurrent layers: the two maps of the cell, once for each step.
 
-_GATES: dict[Any, int] = {
-    _layers.SimpleRNNCell: 1,
-    _layers.GRUCell: 3,
-    _layers.LSTMCell: 4,
-}
+_CELLS = (_layers.SimpleRNNCell, _layers.GRUCell, _layers.LSTMCell)
 
 
 def _recurrent(call: ShapedCall) -> int | None:
-    batch, steps, *features = call.inputs[0]
     cell = call.operation.cell
     cells = getattr(cell, "cells", [cell])
-    if len(features) != 1 or any(type(x) not in _GATES for x in cells):
+    if len(call.inputs[0]) != 3 or any(type(x) not in _CELLS for x in cells):
         return None
-    total, size = 0, features[0]
-    for current in cells:
-        total += _GATES[type(current)] * (size + current.units) * current.units
-        size = current.units
-    return batch * steps * total
+    batch, steps, _ = call.inputs[0]
+    return batch * steps * sum(map(_cell_size, cells))
+
+
+def _cell_size(cell: Any) -> int:
+    return math.prod(cell.kernel.shape) + math.prod(cell.recurrent_kernel.shape)
 
 
 def _convolutional_lstm(call: ShapedCall) -> int:
     cell = call.operation.cell
-    batch, steps, *rest = call.inputs[0]
-    channels = _channels(cell, (batch, *rest))
-    output = list(call.outputs[0])
-    if call.operation.return_sequences:
-        del output[1]
-    # Four gates, each from the input and from the state.
-    window = 4 * math.prod(cell.kernel_size) * (channels + cell.filters)
-    return window * math.prod(output) * steps
+    positions = math.prod(call.outputs[0]) // cell.filters
+    if not call.operation.return_sequences:
+        positions *= call.inputs[0][1]
+    return positions * _cell_size(cell)
 
 
 def _bidirectional(call: ShapedCall) -> int | None:
     layer = call.operation
-    forward = _of_layer(layer.forward_layer, call.inputs[0])
-    backward = _of_layer(layer.backward_layer, call.inputs[0])
-    if forward is None or backward is None:
-        return None
-    return forward + backward
+    layers = layer.forward_layer, layer.backward_layer
+    return _sum(_of_layer(layer, call.inputs[0]) for layer in layers)
 
 
 def _time_distributed(call: ShapedCall) -> int | None:
@@ -262,76 +252,84 @@ def _of_layer(layer: Any, shape: Shape) -> int | None:
     return multiply_adds(ShapedCall(layer, (keras.KerasTensor(shape),), {}))
 
 
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum, or `None` if one of the counts is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
 # Channel attention.
 
 
-def _squeeze_excite(call: ShapedCall) -> int:
-    layer = call.operation
-    weights = math.prod(layer.reduce_kernel.shape)
-    weights += math.prod(layer.expand_kernel.shape)
-    return _descriptors(call) * weights
+def _channel_attention(call: ShapedCall) -> int | None:
+    """Multiply-adds of `excite`. What `squeeze` does is pooling."""
+    layer, shape = call.operation, call.inputs[0]
+    count = _sum(_excitation(layer, size) for size in _features(layer, shape))
+    return None if count is None else shape[0] * count
 
 
-def _efficient_channel_attention(call: ShapedCall) -> int:
-    layer = call.operation
-    size = layer.kernel.shape[0]
-    return _descriptors(call) * size * _channels(layer, call.inputs[0])
+def _features(layer: Any, shape: Shape) -> list[int]:
+    """The size of each descriptor that `squeeze` returns."""
+    if type(layer).squeeze is ChannelAttention.squeeze:
+        channels = shape[1 if layer.data_format == "channels_first" else -1]
+        return [channels] * (1 + (layer.pooling == "avg_max_separate"))
+    inputs = keras.KerasTensor(shape, layer.compute_dtype)
+    outputs = _Squeeze(layer).compute_output_spec(inputs)
+    return [output.shape[-1] for output in keras.tree.flatten(outputs)]
 
 
-def _linear_squeeze_excite(call: ShapedCall) -> int:
-    return _descriptors(call) * math.prod(call.operation.kernel.shape)
+class _Squeeze(keras.Operation):
+    """The `squeeze` of a layer, of which Keras infers the output shapes."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(name="squeeze")
+        self._layer = layer
+
+    def call(self, inputs: Any) -> Any:
+        return self._layer.squeeze(inputs)
 
 
-def _descriptors(call: ShapedCall) -> int:
-    return call.inputs[0][0] * (2 if call.operation.pooling == "avg+max" else 1)
+def _excitation(layer: Any, features: int) -> int | None:
+    """Multiply-adds of `excite` for one sample, `None` if unknown."""
+    if layer.is_described("excite", by="excitation_macs"):
+        count: int | None = layer.excitation_macs(features)
+        if count is not None:
+            return count
+    with keep_names():
+        descriptor = keras.Input(
+            (features,), batch_size=1, dtype=layer.compute_dtype
+        )
+        try:
+            model = keras.Model(descriptor, layer.excite(descriptor))
+        except Exception:
+            # It calls functions of a backend, which take no symbolic tensors.
+            return None if layer.weights else 0
+    calls = shaped_calls(graph_of(model), [(1, features)])
+    return _sum(map(multiply_adds, calls))
 
 
 # Operations of `keras.ops`.
 
 
-def _matrix_product(call: ShapedCall) -> int:
-    first, second = call.inputs[:2]
-    if not first or not second:
-        return 0  # A scalar scales.
-    return math.prod(call.outputs[0]) * first[-1]
-
-
-def _contraction(call: ShapedCall) -> int:
-    """Of two tensors without batch axes: their sizes tell what is summed."""
+def _contraction(call: ShapedCall, batch: int = 1) -> int:
+    """Of two tensors: their sizes tell what is summed."""
     sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
     output = math.prod(call.outputs[0])
-    return output * math.isqrt(sizes // output)
+    return output * math.isqrt(sizes // (output * batch))
 
 
 def _batched_contraction(call: ShapedCall) -> int:
-    sizes = math.prod(math.prod(shape) for shape in call.inputs[:2])
-    output = math.prod(call.outputs[0])
-    return output * math.isqrt(sizes // (output * call.inputs[0][0]))
+    return _contraction(call, batch=call.inputs[0][0])
 
 
 def _einsum_operation(call: ShapedCall) -> int | None:
-    return _einsum(call.operation.subscripts, call.inputs, call.outputs[0])
-
-
-def _convolution_operation(call: ShapedCall) -> int:
-    *window, channels, _ = call.inputs[1]
-    return math.prod(window) * channels * math.prod(call.outputs[0])
-
-
-def _depthwise_operation(call: ShapedCall) -> int:
-    *window, _, _ = call.inputs[1]
-    return math.prod(window) * math.prod(call.outputs[0])
-
-
-def _separable_operation(call: ShapedCall) -> int:
-    _, depthwise, pointwise = call.inputs[:3]
-    positions = math.prod(call.outputs[0]) // pointwise[-1]
-    return positions * (math.prod(depthwise) + math.prod(pointwise))
-
-
-def _transposed_operation(call: ShapedCall) -> int:
-    *window, filters, _ = call.inputs[1]
-    return math.prod(window) * filters * math.prod(call.inputs[0])
+    return _einsum(
+        argument(call.operation, "subscripts"), call.inputs, call.outputs[0]
+    )
 
 
 def _attention_operation(call: ShapedCall) -> int:
@@ -339,20 +337,23 @@ def _attention_operation(call: ShapedCall) -> int:
     return 2 * math.prod(query) * key[1]
 
 
-_Count = Callable[[ShapedCall], int | None]
+_conv = _of_layers(_convolution, "kernel")
+_depthwise_conv = _of_layers(_depthwise, "kernel")
+_separable_conv = _of_layers(_separable, "depthwise_kernel", "pointwise_kernel")
+_conv_transpose = _of_layers(_transposed, "kernel")
 
 _LAYERS: dict[Any, _Count] = {
-    _layers.Conv1D: _convolution,
-    _layers.Conv2D: _convolution,
-    _layers.Conv3D: _convolution,
-    _layers.DepthwiseConv1D: _depthwise_convolution,
-    _layers.DepthwiseConv2D: _depthwise_convolution,
-    _layers.SeparableConv1D: _separable_convolution,
-    _layers.SeparableConv2D: _separable_convolution,
-    _layers.Conv1DTranspose: _transposed_convolution,
-    _layers.Conv2DTranspose: _transposed_convolution,
-    _layers.Conv3DTranspose: _transposed_convolution,
-    _layers.Dense: _dense,
+    _layers.Conv1D: _conv,
+    _layers.Conv2D: _conv,
+    _layers.Conv3D: _conv,
+    _layers.DepthwiseConv1D: _depthwise_conv,
+    _layers.DepthwiseConv2D: _depthwise_conv,
+    _layers.SeparableConv1D: _separable_conv,
+    _layers.SeparableConv2D: _separable_conv,
+    _layers.Conv1DTranspose: _conv_transpose,
+    _layers.Conv2DTranspose: _conv_transpose,
+    _layers.Conv3DTranspose: _conv_transpose,
+    _layers.Dense: _matrix_product,
     _layers.EinsumDense: _einsum_dense,
     _layers.Embedding: _none,
     _layers.Dot: _batched_contraction,
@@ -376,25 +377,21 @@ _LAYERS: dict[Any, _Count] = {
     _layers.RMSNormalization: _none,
     _layers.Normalization: _none,
     _layers.PReLU: _none,
-    SqueezeExcite: _squeeze_excite,
-    EfficientChannelAttention: _efficient_channel_attention,
-    LinearSqueezeExcite: _linear_squeeze_excite,
-    SqueezeGate: _none,
 }
 if hasattr(_layers, "ReversibleEmbedding"):  # Keras 3.13 and later.
     _LAYERS[_layers.ReversibleEmbedding] = _reversible_embedding
 
-# By name: the classes are not public.
+# By the names of the functions in `keras.ops`.
 _OPERATIONS: dict[str, _Count] = {
-    "Matmul": _matrix_product,
-    "Dot": _matrix_product,
-    "Inner": _matrix_product,
-    "Vdot": _contraction,
-    "Tensordot": _contraction,
-    "Einsum": _einsum_operation,
-    "Conv": _convolution_operation,
-    "DepthwiseConv": _depthwise_operation,
-    "SeparableConv": _separable_operation,
-    "ConvTranspose": _transposed_operation,
-    "DotProductAttention": _attention_operation,
+    "matmul": _matrix_product,
+    "dot": _matrix_product,
+    "inner": _matrix_product,
+    "vdot": _contraction,
+    "tensordot": _contraction,
+    "einsum": _einsum_operation,
+    "conv": _of_operations(_convolution),
+    "depthwise_conv": _of_operations(_depthwise),
+    "separable_conv": _of_operations(_separable),
+    "conv_transpose": _of_operations(_transposed),
+    "dot_product_attention": _attention_operation,
 }

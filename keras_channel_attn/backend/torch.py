@@ -38,7 +38,7 @@ def attend(
     inputs: Tensor,
     gates: Callable[..., Tensor],
     data_format: str,
-    pooling: str = "avg",
+    pooling: str | Callable[..., Any] = "avg",
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Same as `keras_channel_attn.ops.attend`."""

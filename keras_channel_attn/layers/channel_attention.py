@@ -15,8 +15,12 @@ from keras_channel_attn.arguments import (
     one_of,
 )
 from keras_channel_attn.backend import activate, attend
+from keras_channel_attn.layers.torch_arrays import TorchWeights
+from keras_channel_attn.ops import squeeze
 
-_POOLINGS = ("avg", "max", "avg_max", "avg+max")
+_POOLINGS = ("avg", "max", "avg_max_mean", "avg_max_separate")
+# The names in files of earlier versions, which differed in one character.
+_EARLIER_POOLINGS = {"avg_max": "avg_max_mean", "avg+max": "avg_max_separate"}
 _GATES_HALF_AT_ZERO = [
     keras.activations.sigmoid,
     keras.activations.hard_sigmoid,
@@ -31,22 +35,24 @@ class ChannelAttention(keras.layers.Layer):
     There is one gate for each channel of each sample. A subclass implements
     `excite`, and creates the weights for it in `build_excitation`. This class
     does everything else: data formats, masks, dtypes, shapes, attention scores
-    and the configuration.
+    and the configuration. `squeeze` may be replaced by other statistics than
+    the pooled ones. `excitation_macs`, `expand_excitation` and `torch_weights`
+    describe `excite` to the functions that count, expand and load it.
 
-    To find attention layers in a model, use
-    `isinstance(layer, ChannelAttention)`.
+    `attention_layers` finds the layers of this class in a model.
 
     Args:
         gate_activation: Name or callable, the activation that maps the result
             of `excite` to the gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            applies `excite` to both and adds the two results before the gate,
-            as in [CBAM](https://arxiv.org/abs/1807.06521). Defaults to
-            `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which applies `excite` to each of both and
+            adds the two results before the gate, as in
+            [CBAM](https://arxiv.org/abs/1807.06521). Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained. For this, `excite` must return zero
-            at the start, and the gates are divided by `gate(0)`. For a sigmoid
+            at the start, which is checked when the layer is built, and the
+            gates are divided by `gate(0)`. For a sigmoid
             `gate(0)` is 0.5, so the gates are between 0 and 2. The output is
             exactly the input for `sigmoid` and `hard_sigmoid`, with every
             dtype, if no number overflows. Defaults to `False`.
@@ -77,10 +83,10 @@ class ChannelAttention(keras.layers.Layer):
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
             `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
-            rank of the input is below 3, if its number of channels is unknown
-            or has changed since the layer was built, or if the mask has a wrong
-            shape.
+            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if
+            `excite` is not zero at an identity start, if the rank of the input
+            is below 3, if its number of channels is unknown or has changed
+            since the layer was built, or if the mask has a wrong shape.
 
     Examples:
 
@@ -138,6 +144,8 @@ class ChannelAttention(keras.layers.Layer):
             )
         self._channels = channels
         self.build_excitation(channels)
+        if self.identity_start:
+            self._check_start(input_shape)
 
     def build_excitation(self, channels: int) -> None:
         """Create the weights that `excite` uses. By default there are none.
@@ -146,14 +154,34 @@ class ChannelAttention(keras.layers.Layer):
             channels: Integer, number of channels of the input.
         """
 
+    def squeeze(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
+        """Compute the descriptor, by default with `pooling`.
+
+        A subclass may return other statistics of each sample.
+        `keras_channel_attn.ops.squeeze` returns means over the positions in the
+        mask, and `add_spatial_axes` of the same module shapes them for a
+        difference to the inputs, for any rank and data format.
+
+        Args:
+            inputs: Floating-point tensor of rank 3 or more.
+            mask: Boolean tensor `(batch, *spatial)`: the positions that count.
+                Defaults to `None`: all positions.
+
+        Returns:
+            Tensor `(batch, features)`, which `excite` receives; or a tuple of
+            these: `excite` is called on each, and the results are added.
+        """
+        return squeeze(inputs, self.data_format, self.pooling, mask)
+
     def excite(self, descriptor: Tensor) -> Tensor:
         """Compute the logits of the gates. Subclasses implement it.
 
         It is called once for each descriptor, so twice with
-        `pooling="avg+max"`.
+        `pooling="avg_max_separate"`.
 
         Args:
-            descriptor: Tensor `(batch, channels)`, the pooled input.
+            descriptor: Tensor `(batch, channels)`, the pooled input, or what
+                `squeeze` of a subclass returns.
 
         Returns:
             Tensor `(batch, channels)`, to which the gate is applied.
@@ -212,8 +240,10 @@ class ChannelAttention(keras.layers.Layer):
             inputs = ops.cast(inputs, self.compute_dtype)
         if mask is not None:
             mask = ops.cast(mask, "bool")
+        # The backends fuse the poolings that they know by name.
+        pooling = self.pooling if self._pools() else self.squeeze
         outputs, scores = attend(
-            inputs, self._gates, self.data_format, self.pooling, mask
+            inputs, self._gates, self.data_format, pooling, mask
         )
         return (outputs, scores) if return_attention_scores else outputs
 
@@ -231,6 +261,38 @@ class ChannelAttention(keras.layers.Layer):
                 neutral = activate(self.gate_activation, zeros)
             scores = scores / neutral
         return scores
+
+    def _check_start(self, input_shape: Sequence[int | None]) -> None:
+        """Raise an error if `excite` is not zero before training."""
+        # Pooling needs no more than one position; other statistics may.
+        size = 1 if self._pools() else None
+        shape: list[Any] = [size or known or 4 for known in input_shape]
+        shape[0], shape[self._channel_axis] = 1, self._channels
+        values = np.random.default_rng(0).normal(size=shape)
+        try:
+            inputs = ops.convert_to_tensor(values, self.variable_dtype)
+            logits = [
+                ops.convert_to_numpy(ops.cast(self.excite(tensor), "float32"))
+                for tensor in keras.tree.flatten(self.squeeze(inputs))
+            ]
+        except Exception:
+            # While a graph is traced, tensors have no values. An error of
+            # `excite` itself is raised by the call.
+            return
+        largest = max(np.abs(array).max() for array in logits)
+        if largest != 0:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: `identity_start=True` "
+                "needs an `excite` that returns zero before training, so that "
+                "the outputs are the inputs. Received: a new layer whose "
+                f"`excite` returns up to {largest:.3g}. In `build_excitation`, "
+                'create the last weight of `excite` with initializer="zeros" '
+                "if `self.identity_start`, or pass identity_start=False."
+            )
+
+    def _pools(self) -> bool:
+        """Whether the descriptor is what `pooling` says."""
+        return type(self).squeeze is ChannelAttention.squeeze
 
     def _check_inputs(self, inputs: Tensor, mask: Tensor | None) -> None:
         # An `InputSpec` would take longer than the computation of the gates.
@@ -303,6 +365,85 @@ class ChannelAttention(keras.layers.Layer):
             "identity_start": self.identity_start,
             "data_format": self.data_format,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ChannelAttention":
+        if config.get("pooling") in _EARLIER_POOLINGS:
+            pooling = _EARLIER_POOLINGS[config["pooling"]]
+            config = {**config, "pooling": pooling}
+        return super().from_config(config)
+
+    # What a class knows of its `excite`, for the functions that look at models
+    # and change them.
+
+    def excitation_macs(self, features: int) -> int | None:
+        """Multiply-adds of `excite` for one descriptor of one sample.
+
+        Args:
+            features: Integer, the size of the descriptor: the number of
+                channels, unless `squeeze` is replaced.
+
+        Returns:
+            Integer; or `None`, the default: `model_costs` calls `excite` with a
+            symbolic tensor, and counts the products of matrices and the
+            convolutions of `keras.ops`.
+        """
+        return None
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        """Write `excite` with layers of Keras, for `expand_attention`.
+
+        Args:
+            expansion: Object that creates the layers:
+                `apply(kind, role, inputs, **arguments)` calls a layer of the
+                class `kind` whose name ends with `role`;
+                `convolve(role, inputs, kernel, bias, **arguments)` calls a
+                convolution with weights of this layer, a `Conv2D` if `filters`
+                is among the arguments, else a `DepthwiseConv2D`;
+                `with_shape(tensor, shape, role)` moves the channels to another
+                axis.
+            descriptor: Symbolic tensor, the pooled input, which keeps spatial
+                axes of size one. `math.prod(descriptor.shape[1:])` is the
+                number of channels.
+
+        Returns:
+            Symbolic tensor, the logits of the gates, with the same number of
+            elements.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `expand_excitation`."
+        )
+
+    def torch_weights(self) -> TorchWeights:
+        """Under which names torch keeps the weights, for `load_torch_weights`.
+
+        Returns:
+            Dictionary from torch's name of each weight, such as
+            `"fc.weight"`, to a pair: the weight, or `None` if the layer does
+            not have it, and a function from torch's array to an array of the
+            shape of the weight, or to `None` if that is impossible.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement `torch_weights`."
+        )
+
+    def is_described(self, method: str, by: str) -> bool:
+        """Whether a description is that of the method that this layer has.
+
+        A class that replaces `excite` of its base class inherits descriptions
+        of another computation.
+
+        Args:
+            method: String, the method that is described, such as `"excite"`.
+            by: String, the method that describes it.
+        """
+        classes = type(self).__mro__
+        described, describing = (
+            next(i for i, kind in enumerate(classes) if name in vars(kind))
+            for name in (method, by)
+        )
+        has_own = classes[describing] is not ChannelAttention
+        return has_own and describing <= described
 
 
 def _check_gate_at_zero(gate: Callable[[Tensor], Tensor]) -> None:

@@ -1,8 +1,10 @@
 """Efficient Channel Attention."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import (
@@ -12,14 +14,15 @@ from keras_channel_attn.arguments import (
     one_of,
 )
 from keras_channel_attn.backend import channel_convolution
-from keras_channel_attn.layers.kernel_attention import KernelAttention
+from keras_channel_attn.layers.torch_arrays import TorchWeights
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import adaptive_kernel_size
 
 _PADDINGS = ("zeros", "circular")
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class EfficientChannelAttention(KernelAttention):
+class EfficientChannelAttention(WeightedAttention):
     """Efficient Channel Attention: a 1-D convolution along the channels.
 
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
@@ -46,9 +49,9 @@ class EfficientChannelAttention(KernelAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            applies the same weights to both and adds the two results before
-            the gate. Defaults to `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which applies the same weights to each of
+            both and adds the two results before the gate. Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained: the kernel starts at zero, and the
             gates are divided by `gate(0)`. Use it to insert attention into a
@@ -126,9 +129,11 @@ class EfficientChannelAttention(KernelAttention):
             pooling,
             identity_start,
             data_format,
-            kernel_initializer=kernel_initializer,
-            kernel_regularizer=kernel_regularizer,
-            kernel_constraint=kernel_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "kernel_constraint": kernel_constraint,
+            },
             **kwargs,
         )
         self.kernel_size = kernel_size
@@ -168,3 +173,78 @@ class EfficientChannelAttention(KernelAttention):
             "padding": self.padding,
             "shared_kernel": self.shared_kernel,
         }
+
+    def excitation_macs(self, features: int) -> int:
+        return self.kernel.shape[0] * features
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        size = self.kernel.shape[0]
+        channels = math.prod(descriptor.shape[1:])
+        # The channels are the columns of an image with one row.
+        x = expansion.with_shape(descriptor, (1, channels, 1), "channels_row")
+        is_padded = self.padding == "circular" or not self.shared_kernel
+        if is_padded:
+            x = self._expand_padding(expansion, x, channels, size // 2)
+        if self.shared_kernel:
+            x = expansion.convolve(
+                "convolution",
+                x,
+                self.kernel,
+                filters=1,
+                kernel_size=(1, size),
+                padding="valid" if is_padded else "same",
+            )
+            return expansion.with_shape(x, (1, 1, channels), "channels_last")
+        windows = [
+            _crop(expansion, f"window_{tap}", x, (tap, size - 1 - tap))
+            for tap in range(size)
+        ]
+        x = expansion.apply(keras.layers.Concatenate, "windows", windows)
+        x = expansion.apply(
+            keras.layers.Permute, "channels_last", x, dims=(3, 1, 2)
+        )
+        return expansion.convolve(
+            "convolution", x, self.kernel, kernel_size=(size, 1)
+        )
+
+    def _expand_padding(
+        self, expansion: Any, row: Any, channels: int, width: int
+    ) -> Any:
+        """Continue a row of channels on both sides."""
+        if self.padding == "zeros":
+            return expansion.apply(
+                keras.layers.ZeroPadding2D,
+                "pad",
+                row,
+                padding=((0, 0), (width, width)),
+                data_format="channels_last",
+            )
+        # The kernel may be wider than the number of channels.
+        repeats = -(-width // channels)
+        row = expansion.apply(
+            keras.layers.Concatenate,
+            "repeat",
+            [row] * (2 * repeats + 1),
+            axis=2,
+        )
+        excess = repeats * channels - width
+        return _crop(expansion, "pad", row, (excess, excess))
+
+    def torch_weights(self) -> TorchWeights:
+        return {"conv.weight": (self.kernel, self._taps_from_torch)}
+
+    def _taps_from_torch(self, array: np.ndarray) -> np.ndarray | None:
+        """From `(kernels, 1, taps)`: one kernel, or one for each channel."""
+        if array.ndim != 3 or array.shape[1] != 1:
+            return None
+        return array.transpose(2, 1, 0) if self.shared_kernel else array[:, 0].T
+
+
+def _crop(expansion: Any, role: str, row: Any, width: tuple[int, int]) -> Any:
+    return expansion.apply(
+        keras.layers.Cropping2D,
+        role,
+        row,
+        cropping=((0, 0), width),
+        data_format="channels_last",
+    )

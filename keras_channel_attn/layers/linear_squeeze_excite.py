@@ -1,17 +1,23 @@
 """Squeeze-and-Excitation with one linear map."""
 
+import math
 from typing import Any
 
 import keras
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.arguments import boolean, positive_integer
 from keras_channel_attn.backend import grouped_linear
-from keras_channel_attn.layers.affine_attention import AffineAttention
+from keras_channel_attn.layers.torch_arrays import (
+    TorchWeights,
+    matrix_from_torch,
+    vector_from_torch,
+)
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class LinearSqueezeExcite(AffineAttention):
+class LinearSqueezeExcite(WeightedAttention):
     """Squeeze-and-Excitation with one linear map, without a bottleneck.
 
         y = x * gate(z W + b),    z = squeeze(x)
@@ -21,22 +27,24 @@ class LinearSqueezeExcite(AffineAttention):
     bottleneck reduces the accuracy, and compares these variants in its table 2:
 
     - `groups=1`: `W` is a full matrix, SE-Var3.
-    - `groups=channels`: each channel has one weight, SE-Var2.
+    - `groups=-1`: as many groups as channels, so that each channel has one
+      weight, SE-Var2.
     - Any other divisor of the number of channels: SE-GC.
 
     With `use_bias=True, gate_activation="hard_sigmoid"` this layer is the eSE
     of [CenterMask](https://arxiv.org/abs/1911.06667) (Lee and Park, 2020).
 
     Args:
-        groups: Positive integer that divides the number of channels. A gate
-            depends only on the channels of its own group. Defaults to `1`.
+        groups: Positive integer that divides the number of channels, or `-1`
+            for as many groups as channels. A gate depends only on the channels
+            of its own group. Defaults to `1`.
         use_bias: Boolean, whether the map has a bias. Defaults to `False`.
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            applies the same weights to both and adds the two results before
-            the gate. Defaults to `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which applies the same weights to each of
+            both and adds the two results before the gate. Defaults to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained: the map starts at zero, and the gates
             are divided by `gate(0)`. Use it to insert attention into a trained
@@ -76,8 +84,8 @@ class LinearSqueezeExcite(AffineAttention):
     Weights:
         `kernel` `(channels // groups, channels)`, the shape of the kernel of a
         grouped `keras.layers.Conv1D` without its first axis. Block `g` starts
-        at column `g * channels // groups`. `bias` `(channels,)` exists only
-        with `use_bias=True`.
+        at column `g * channels // groups`. With `groups=-1` it is
+        `(1, channels)`. `bias` `(channels,)` exists only with `use_bias=True`.
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
@@ -117,16 +125,18 @@ class LinearSqueezeExcite(AffineAttention):
             pooling,
             identity_start,
             data_format,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "bias_initializer": bias_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "bias_regularizer": bias_regularizer,
+                "kernel_constraint": kernel_constraint,
+                "bias_constraint": bias_constraint,
+            },
             **kwargs,
         )
-        self.groups = positive_integer("groups", groups)
+        self.use_bias = boolean("use_bias", use_bias)
+        self.groups = positive_integer("groups", groups, or_all=True)
 
     def build_excitation(self, channels: int) -> None:
         if channels % self.groups:
@@ -135,12 +145,11 @@ class LinearSqueezeExcite(AffineAttention):
                 f"groups={self.groups} for {channels} channels. Use one of "
                 f"{[n for n in range(1, channels + 1) if channels % n == 0]}."
             )
+        size = 1 if self.groups == -1 else channels // self.groups
         kernel, bias = "zeros", "zeros"
         if not self.identity_start:
             kernel, bias = self.kernel_initializer, self.bias_initializer
-        self.kernel = self._add_kernel(
-            "kernel", (channels // self.groups, channels), kernel
-        )
+        self.kernel = self._add_kernel("kernel", (size, channels), kernel)
         self.bias = self._add_bias("bias", channels, bias)
 
     def excite(self, descriptor: Tensor) -> Tensor:
@@ -162,4 +171,29 @@ class LinearSqueezeExcite(AffineAttention):
         return {"groups": channels // self.kernel.shape[0]}
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "groups": self.groups}
+        return {
+            **super().get_config(),
+            "groups": self.groups,
+            "use_bias": self.use_bias,
+        }
+
+    def excitation_macs(self, features: int) -> int:
+        return math.prod(self.kernel.shape)
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        size, channels = self.kernel.shape
+        x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
+        grouped = {"filters": channels, "groups": channels // size}
+        if size == 1:
+            # TensorFlow computes a depthwise convolution faster than one with
+            # many groups.
+            grouped = {}
+        return expansion.convolve(
+            "linear", x, self.kernel, self.bias, kernel_size=1, **grouped
+        )
+
+    def torch_weights(self) -> TorchWeights:
+        return {
+            "fc.weight": (self.kernel, matrix_from_torch),
+            "fc.bias": (self.bias, vector_from_torch),
+        }

@@ -1,19 +1,29 @@
 """Squeeze-and-Excitation."""
 
+import math
 import warnings
 from typing import Any
 
 import keras
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import keras_object, positive_integer
+from keras_channel_attn.arguments import (
+    boolean,
+    keras_object,
+    positive_integer,
+)
 from keras_channel_attn.backend import bottleneck
-from keras_channel_attn.layers.affine_attention import AffineAttention
+from keras_channel_attn.layers.torch_arrays import (
+    TorchWeights,
+    matrix_from_torch,
+    vector_from_torch,
+)
+from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import bottleneck_width
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class SqueezeExcite(AffineAttention):
+class SqueezeExcite(WeightedAttention):
     """Squeeze-and-Excitation: the gates are computed by two dense maps.
 
         y = x * gate(activation(z W1 + b1) W2 + b2),    z = squeeze(x)
@@ -45,10 +55,11 @@ class SqueezeExcite(AffineAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            applies the same weights to both and adds the two results before
-            the gate, as the channel branch of
-            [CBAM](https://arxiv.org/abs/1807.06521) does. Defaults to `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which applies the same weights to each of
+            both and adds the two results before the gate, as the channel
+            branch of [CBAM](https://arxiv.org/abs/1807.06521) does. Defaults
+            to `"avg"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained: the second map starts at zero, and
             the gates are divided by `gate(0)`. Use it to insert attention into
@@ -131,15 +142,17 @@ class SqueezeExcite(AffineAttention):
             pooling,
             identity_start,
             data_format,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            functions={
+                "kernel_initializer": kernel_initializer,
+                "bias_initializer": bias_initializer,
+                "kernel_regularizer": kernel_regularizer,
+                "bias_regularizer": bias_regularizer,
+                "kernel_constraint": kernel_constraint,
+                "bias_constraint": bias_constraint,
+            },
             **kwargs,
         )
+        self.use_bias = boolean("use_bias", use_bias)
         self.reduction = positive_integer("reduction", reduction)
         self.bottleneck_units = bottleneck_units
         if bottleneck_units is not None:
@@ -212,7 +225,41 @@ class SqueezeExcite(AffineAttention):
             "reduction": self.reduction,
             "bottleneck_units": self.bottleneck_units,
             "divisor": self.divisor,
+            "use_bias": self.use_bias,
             "activation": keras.activations.serialize(self.activation),
+        }
+
+    def excitation_macs(self, features: int) -> int:
+        kernels = (self.reduce_kernel, self.expand_kernel)
+        return sum(math.prod(kernel.shape) for kernel in kernels)
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        channels, units = self.reduce_kernel.shape
+        x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
+        x = expansion.convolve(
+            "reduce",
+            x,
+            self.reduce_kernel,
+            self.reduce_bias,
+            filters=units,
+            kernel_size=1,
+            activation=self.activation,
+        )
+        return expansion.convolve(
+            "expand",
+            x,
+            self.expand_kernel,
+            self.expand_bias,
+            filters=channels,
+            kernel_size=1,
+        )
+
+    def torch_weights(self) -> TorchWeights:
+        return {
+            "fc1.weight": (self.reduce_kernel, matrix_from_torch),
+            "fc1.bias": (self.reduce_bias, vector_from_torch),
+            "fc2.weight": (self.expand_kernel, matrix_from_torch),
+            "fc2.bias": (self.expand_bias, vector_from_torch),
         }
 
 

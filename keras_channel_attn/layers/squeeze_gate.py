@@ -1,5 +1,6 @@
 """Channel attention without weights."""
 
+import math
 from typing import Any
 
 import keras
@@ -22,8 +23,9 @@ class SqueezeGate(ChannelAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         pooling: How the spatial positions are pooled: `"avg"`, `"max"`,
-            `"avg_max"`, which is half the sum of both, or `"avg+max"`, which
-            is the sum of both. Defaults to `"avg"`.
+            `"avg_max_mean"`, which is the mean of both, or
+            `"avg_max_separate"`, which is the sum of both. Defaults to
+            `"avg"`.
         identity_start: Must be `False`: this layer has no weights that could
             start at zero and be trained. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
@@ -84,9 +86,16 @@ class SqueezeGate(ChannelAttention):
                 "`identity_start` must be False: `SqueezeGate` has no weights "
                 "that could start at zero and be trained. Received: "
                 "identity_start=True. Leave it out, or use "
-                "`LinearSqueezeExcite(groups=channels, identity_start=True)`, "
-                "which has one weight for each channel."
+                "`LinearSqueezeExcite(groups=-1, identity_start=True)`, which "
+                "has one weight for each channel."
             )
 
     def excite(self, descriptor: Tensor) -> Tensor:
         return descriptor
+
+    def excitation_macs(self, features: int) -> int:
+        return 0
+
+    def expand_excitation(self, expansion: Any, descriptor: Any) -> Any:
+        shape = (1, 1, math.prod(descriptor.shape[1:]))
+        return expansion.with_shape(descriptor, shape, "channels_last")

@@ -4,19 +4,19 @@ torch is not needed: a checkpoint is a mapping from names to arrays. Here the
 arrays are matched with the weights, and their axes are put in Keras' order.
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_channel_attn.arguments import boolean
-from keras_channel_attn.layers import (
-    EfficientChannelAttention,
-    LinearSqueezeExcite,
-    SqueezeExcite,
+from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers.torch_arrays import (
+    TorchWeights,
+    matrix_from_torch,
+    vector_from_torch,
 )
 from keras_channel_attn.models.checkpoint_files import read_checkpoint
 from keras_channel_attn.models.checkpoint_names import (
@@ -50,8 +50,9 @@ def load_torch_weights(
 
     Args:
         model: A network of `keras_channel_attn.models`; or a built
-            `SqueezeExcite`, `LinearSqueezeExcite` or
-            `EfficientChannelAttention`, for the weights of one torch module.
+            `SqueezeExcite`, `LinearSqueezeExcite`, `EfficientChannelAttention`
+            or layer of a class of your own that implements `torch_weights`, for
+            the weights of one torch module.
         weights: Mapping from names to arrays or tensors, or the path of a file:
             `.safetensors`, which needs the package safetensors, or `.pth`,
             `.pt`, `.bin` or `.tar`, which need torch. No code in a file is
@@ -95,20 +96,8 @@ def load_torch_weights(
         weight.assign(value)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Target:
-    """A weight, and how an array of torch is arranged for it.
-
-    `arrange` takes the array and the shape of the weight, and returns `None`
-    for an array that cannot be arranged.
-    """
-
-    weight: Any
-    arrange: Callable[[np.ndarray, tuple[int, ...]], np.ndarray | None]
-
-
 def _match(
-    targets: dict[str, _Target],
+    targets: TorchWeights,
     arrays: dict[str, np.ndarray],
     originals: dict[str, str],
 ) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
@@ -124,8 +113,8 @@ def _match(
         if array.dtype.kind not in "fiu":
             problems.append(f"dtype: {label} is {array.dtype}, not numbers")
             continue
-        weight, shape = targets[name].weight, tuple(targets[name].weight.shape)
-        value = targets[name].arrange(array, shape)
+        weight, arrange = targets[name]
+        value, shape = arrange(array), tuple(weight.shape)
         if value is None or value.shape != shape:
             problems.append(
                 f"shape: {label} is {array.shape}, which does not fit the "
@@ -150,9 +139,8 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
         )
 
 
-def _targets(model: Any) -> dict[str, _Target]:
-    """Dictionary from torch's name of each weight to its target."""
-    if isinstance(model, _SINGLE_LAYERS):
+def _targets(model: Any) -> TorchWeights:
+    if _has_torch_weights(model):
         if not model.built:
             raise ValueError(
                 f"The layer '{model.name}' has no weights yet. Call its "
@@ -162,8 +150,9 @@ def _targets(model: Any) -> dict[str, _Target]:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a network of `keras_channel_attn.models`, or a "
-            "layer: "
-            f"{', '.join(layer.__name__ for layer in _SINGLE_LAYERS)}. "
+            "layer: SqueezeExcite, LinearSqueezeExcite, "
+            "EfficientChannelAttention, or of a class that implements "
+            "`torch_weights` for its `build_excitation`. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
     return {
@@ -174,71 +163,54 @@ def _targets(model: Any) -> dict[str, _Target]:
     }
 
 
-def _targets_of_layer(layer: Any) -> dict[str, _Target]:
-    for kind, weights in _WEIGHTS.items():
-        if isinstance(layer, kind):
-            return {
-                name: _Target(getattr(layer, attribute), arrange)
-                for name, attribute, arrange in weights
-                if getattr(layer, attribute) is not None
-            }
-    raise TypeError(
-        f"`load_torch_weights` does not support the layer '{layer.name}' (of "
-        f"type {type(layer).__name__}). It loads the networks of "
-        "`keras_channel_attn.models`."
+def _targets_of_layer(layer: Any) -> TorchWeights:
+    kind = next((kind for kind in _WEIGHTS if isinstance(layer, kind)), None)
+    if _has_torch_weights(layer):
+        targets = layer.torch_weights()
+    elif kind is not None:
+        targets = {
+            name: (getattr(layer, attribute), arrange)
+            for name, attribute, arrange in _WEIGHTS[kind]
+        }
+    else:
+        raise TypeError(
+            f"`load_torch_weights` does not support the layer '{layer.name}' "
+            f"(of type {type(layer).__name__}). It loads the networks of "
+            "`keras_channel_attn.models`, and channel attention whose class "
+            "implements `torch_weights` for its `build_excitation`."
+        )
+    return {
+        name: (weight, arrange)
+        for name, (weight, arrange) in targets.items()
+        if weight is not None
+    }
+
+
+def _has_torch_weights(layer: Any) -> bool:
+    return isinstance(layer, ChannelAttention) and layer.is_described(
+        "build_excitation", by="torch_weights"
     )
 
 
-def _vector(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return array
-
-
-def _kernel(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
     """From `(outputs, inputs, height, width)`."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None
 
 
-def _matrix(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """From `(outputs, inputs)`, or a 1x1 convolution of these."""
-    if any(size != 1 for size in array.shape[2:]) or array.ndim < 2:
-        return None
-    return array.reshape(array.shape[:2]).T
-
-
-def _taps(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """From `(kernels, 1, taps)`: one kernel, or one for each channel."""
-    if array.ndim != 3 or array.shape[1] != 1:
-        return None
-    is_shared = len(shape) == 3
-    return array.transpose(2, 1, 0) if is_shared else array[:, 0].T
-
-
 # For each kind of layer: torch's name, Keras' attribute, the arrangement.
-_WEIGHTS = {
-    SqueezeExcite: (
-        ("fc1.weight", "reduce_kernel", _matrix),
-        ("fc1.bias", "reduce_bias", _vector),
-        ("fc2.weight", "expand_kernel", _matrix),
-        ("fc2.bias", "expand_bias", _vector),
-    ),
-    LinearSqueezeExcite: (
-        ("fc.weight", "kernel", _matrix),
-        ("fc.bias", "bias", _vector),
-    ),
-    EfficientChannelAttention: (("conv.weight", "kernel", _taps),),
+_WEIGHTS: dict[type, tuple[tuple[str, str, Any], ...]] = {
     keras.layers.BatchNormalization: (
-        ("weight", "gamma", _vector),
-        ("bias", "beta", _vector),
-        ("running_mean", "moving_mean", _vector),
-        ("running_var", "moving_variance", _vector),
+        ("weight", "gamma", vector_from_torch),
+        ("bias", "beta", vector_from_torch),
+        ("running_mean", "moving_mean", vector_from_torch),
+        ("running_var", "moving_variance", vector_from_torch),
     ),
     keras.layers.Conv2D: (
-        ("weight", "kernel", _kernel),
-        ("bias", "bias", _vector),
+        ("weight", "kernel", _kernel_from_torch),
+        ("bias", "bias", vector_from_torch),
     ),
     keras.layers.Dense: (
-        ("weight", "kernel", _matrix),
-        ("bias", "bias", _vector),
+        ("weight", "kernel", matrix_from_torch),
+        ("bias", "bias", vector_from_torch),
     ),
 }
-_SINGLE_LAYERS = (SqueezeExcite, LinearSqueezeExcite, EfficientChannelAttention)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_channel_attn.graph.keras_internals import argument
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.pruning.coupling import (
     Axes,
@@ -150,25 +151,20 @@ def one_for_all_channels(*attributes: str) -> Rule:
     """The rule for an operation with numbers that may be arrays."""
 
     def rule(step: Step) -> TensorChannels:
-        if any(np.ndim(getattr(step.operation, x)) for x in attributes):
+        if any(np.ndim(argument(step.operation, x)) for x in attributes):
             return step.lock("has a number for each channel")
         return elementwise(step)
 
     return rule
 
 
-def padding(attribute: str) -> Rule:
-    """The rule for an operation with pairs of widths for the axes."""
-
-    def rule(step: Step) -> TensorChannels:
-        channels, widths = step.inputs[0], getattr(step.operation, attribute)
-        if len(widths) == 1:
-            widths = widths * step.rank
-        if channels and tuple(widths[channels.axis]) != (0, 0):
-            return step.lock("pads them")
-        return elementwise(step)
-
-    return rule
+def padding(step: Step) -> TensorChannels:
+    channels, widths = step.inputs[0], argument(step.operation, "pad_width")
+    if len(widths) == 1:
+        widths = widths * step.rank
+    if channels and tuple(widths[channels.axis]) != (0, 0):
+        return step.lock("pads them")
+    return elementwise(step)
 
 
 def softmax(step: Step) -> TensorChannels:

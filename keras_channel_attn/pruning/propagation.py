@@ -1,10 +1,9 @@
-"""How channels propagate through a model: a walk, and a table of rules.
+"""How channels propagate through a model: a table of rules.
 
 A rule takes a `Step`, which is one call with the channels of its inputs. It
 records what the call does with them, and returns those of its outputs.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -14,10 +13,13 @@ from keras_channel_attn.graph import (
     Graph,
     IdentityMap,
     arguments_of_model,
+    inner_layers,
+    interpret,
     is_from_keras,
     is_model,
+    operations_of,
+    snake_name,
 )
-from keras_channel_attn.graph.operations import inner_layers, operations_of
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.pruning import passthrough, producers, rearrangement
 from keras_channel_attn.pruning.coupling import Coupling, Step, TensorChannels
@@ -27,8 +29,23 @@ def coupling_of(graph: Graph) -> Coupling:
     """What the layers of a model do with channels, nested models included."""
     coupling = Coupling()
     reasons = _reasons_to_lock(graph)
+
+    def apply(call: Call, channels: IdentityMap) -> TensorChannels:
+        given = [channels[tensor] for tensor in call.inputs]
+        return _outputs_of_call(coupling, call, given, reasons)
+
+    def enter(call: Call, channels: IdentityMap) -> TensorChannels:
+        """The channels of the inputs of a nested model."""
+        arguments = arguments_of_model(call, call.args, call.kwargs)
+        return [
+            coupling.enter(tensor, channels.get(argument), call.path)
+            for tensor, argument in zip(
+                call.operation.inputs, arguments, strict=True
+            )
+        ]
+
     inputs: TensorChannels = [None] * len(graph.model.inputs)
-    outputs = _outputs_of_model(coupling, graph, inputs, reasons)
+    outputs = interpret(graph, inputs, apply, enter)
     # Of several reasons the first one is shown, and this is the plainest.
     others, coupling.locks = coupling.locks, []
     for channels in outputs:
@@ -36,44 +53,6 @@ def coupling_of(graph: Graph) -> Coupling:
             coupling.lock(channels.ids, "they are an output of the model")
     coupling.locks += others
     return coupling
-
-
-# The walk.
-
-
-def _outputs_of_model(
-    coupling: Coupling,
-    graph: Graph,
-    inputs: TensorChannels,
-    reasons: dict[Any, str],
-) -> TensorChannels:
-    """The channels of the outputs of a model, for those of its inputs."""
-    known = IdentityMap()
-    _assign(known, graph.model.inputs, inputs)
-    for call in graph.calls:
-        if call.inner is not None:
-            arguments = arguments_of_model(call, call.args, call.kwargs)
-            entered = [
-                coupling.enter(tensor, known.get(argument), call.path)
-                for tensor, argument in zip(
-                    call.operation.inputs, arguments, strict=True
-                )
-            ]
-            outputs = _outputs_of_model(coupling, call.inner, entered, reasons)
-        else:
-            given = [known[tensor] for tensor in call.inputs]
-            outputs = _outputs_of_call(coupling, call, given, reasons)
-        _assign(known, call.outputs, outputs)
-    return [known[tensor] for tensor in graph.outputs]
-
-
-def _assign(
-    known: IdentityMap,
-    tensors: Sequence[Any],
-    values: TensorChannels,
-) -> None:
-    for tensor, value in zip(tensors, values, strict=True):
-        known[tensor] = value
 
 
 def _outputs_of_call(
@@ -131,8 +110,7 @@ def _reason_to_lock(operation: Any) -> str | None:
     return None
 
 
-# The table, by names of classes: those of operations are not public. Where a
-# rule reads an attribute that is not public, its name is in the table as well.
+# The tables: layers by class, operations by their function in `keras.ops`.
 
 
 def _rule(operation: Any) -> passthrough.Rule | None:
@@ -140,17 +118,17 @@ def _rule(operation: Any) -> passthrough.Rule | None:
         return passthrough.attention
     if not is_from_keras(type(operation)):
         return None
-    is_layer = isinstance(operation, keras.layers.Layer)
-    rules = _LAYERS if is_layer else _OPERATIONS
-    return rules.get(type(operation).__name__)
+    if isinstance(operation, keras.layers.Layer):
+        return _LAYERS.get(type(operation).__name__)
+    return _OPERATIONS.get(snake_name(operation))
 
 
 def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
-    """From the names of classes to their rules.
+    """From names to rules.
 
     Args:
-        *rows: A rule, and names of classes. In a name, `{}` stands for the
-            number of spatial axes.
+        *rows: A rule, and names of classes or functions. In a name, `{}` stands
+            for the number of spatial axes.
     """
     return {
         name.format(rank): rule
@@ -158,13 +136,6 @@ def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
         for name in names.split()
         for rank in "123"
     }
-
-
-def _class_names(functions: Iterable[str]) -> str:
-    """`"LeakyRelu"` for the function `"leaky_relu"`."""
-    return " ".join(
-        "".join(map(str.capitalize, name.split("_"))) for name in functions
-    )
 
 
 _LAYERS = _rules(
@@ -202,19 +173,20 @@ _LAYERS = _rules(
     (rearrangement.flattening, "Flatten"),
 )
 _OPERATIONS = _rules(
-    (passthrough.elementwise, _class_names(passthrough.ELEMENTWISE)),
-    (passthrough.elementwise, "Cast StopGradient MaxPool AveragePool Resize"),
-    (passthrough.reduction, "Mean Sum Max Min Amax Amin Var Std"),
-    (passthrough.one_for_all_channels("x_min", "x_max"), "Clip"),
-    (passthrough.padding("pad_width"), "Pad"),
-    (passthrough.softmax, "Softmax"),
-    (rearrangement.combination, "Add Subtract Multiply Divide TrueDivide"),
-    (rearrangement.combination, "Maximum Minimum Power"),
-    (rearrangement.concatenation, "Concatenate"),
-    (rearrangement.split("indices_or_sections"), "Split"),
-    (rearrangement.indexing, "GetItem"),
-    (rearrangement.permutation(lambda operation: operation.axes), "Transpose"),
-    (rearrangement.reshaping("newshape"), "Reshape"),
-    (rearrangement.reshaping(), "ExpandDims"),
-    (rearrangement.squeezing, "Squeeze"),
+    (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE)),
+    (passthrough.elementwise, "cast stop_gradient max_pool average_pool"),
+    (passthrough.elementwise, "resize"),
+    (passthrough.reduction, "mean sum max min amax amin var std"),
+    (passthrough.one_for_all_channels("x_min", "x_max"), "clip"),
+    (passthrough.padding, "pad"),
+    (passthrough.softmax, "softmax"),
+    (rearrangement.combination, "add subtract multiply divide true_divide"),
+    (rearrangement.combination, "maximum minimum power"),
+    (rearrangement.concatenation, "concatenate"),
+    (rearrangement.split, "split"),
+    (rearrangement.indexing, "get_item"),
+    (rearrangement.permutation(lambda operation: operation.axes), "transpose"),
+    (rearrangement.reshaping("newshape"), "reshape"),
+    (rearrangement.reshaping(), "expand_dims"),
+    (rearrangement.squeezing, "squeeze"),
 )

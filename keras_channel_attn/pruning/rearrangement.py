@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_channel_attn.graph.keras_internals import argument
 from keras_channel_attn.pruning.coupling import (
     FIXED,
     Channels,
@@ -79,30 +80,25 @@ def concatenation(step: Step) -> TensorChannels:
     return [Channels(axis, ids)]
 
 
-def split(entry: str) -> Rule:
-    """The rule for an operation whose `entry` has the ends of the parts."""
+def split(step: Step) -> TensorChannels:
+    channels, outputs = step.first_channels(), step.call.outputs
+    axis = step.operation.axis % step.rank
+    if channels is None:
+        return [None] * len(outputs)
+    if channels.axis != axis:
+        step.use("passthrough", channels.ids)
+        return [channels] * len(outputs)
+    ends = np.cumsum([tensor.shape[axis] for tensor in outputs])
 
-    def rule(step: Step) -> TensorChannels:
-        channels, outputs = step.first_channels(), step.call.outputs
-        axis = step.operation.axis % step.rank
-        if channels is None:
-            return [None] * len(outputs)
-        if channels.axis != axis:
-            step.use("passthrough", channels.ids)
-            return [channels] * len(outputs)
-        ends = np.cumsum([tensor.shape[axis] for tensor in outputs])
+    def config(kept: Any) -> dict[str, Any]:
+        new_ends = np.cumsum([0, *kept])[ends[:-1]]
+        return {"indices_or_sections": tuple(map(int, new_ends))}
 
-        def config(kept: Any) -> dict[str, Any]:
-            new_ends = np.cumsum([0, *kept])[ends[:-1]]
-            return {entry: tuple(map(int, new_ends))}
-
-        step.use("passthrough", channels.ids, config=config)
-        parts = np.split(channels.ids, ends[:-1])
-        for part in parts:
-            step.use("passthrough", part)
-        return [Channels(axis, part) for part in parts]
-
-    return rule
+    step.use("passthrough", channels.ids, config=config)
+    parts = np.split(channels.ids, ends[:-1])
+    for part in parts:
+        step.use("passthrough", part)
+    return [Channels(axis, part) for part in parts]
 
 
 def indexing(step: Step) -> TensorChannels:
@@ -182,7 +178,7 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
         before = tuple(step.call.inputs[0].shape)
         (channels,) = _reshape(step, step.first_channels(), before)
         if channels and entry:
-            shape = list(getattr(step.operation, entry))
+            shape = list(argument(step.operation, entry))
             position = channels.axis - offset
 
             def config(kept: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The new attention layers: one for each site, with names of their own."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +143,7 @@ def _factory(attention: Any) -> Callable[[Any, str], Any]:
 
 def _copy_for_site(template: Any, site: Any, base: str) -> Any:
     config = template.get_config()
+    _check_arguments_are_in(config, type(template))
     config["name"] = f"{base}_{snake_name(template)}"
     policy = getattr(site, "dtype_policy", None)
     if (
@@ -151,3 +153,26 @@ def _copy_for_site(template: Any, site: Any, base: str) -> Any:
     ):
         config["dtype"] = policy
     return type(template).from_config(config)
+
+
+# Keras leaves some of these out of configurations.
+_ARGUMENTS_OF_KERAS = inspect.signature(keras.layers.Layer.__init__).parameters
+
+
+def _check_arguments_are_in(config: dict[str, Any], kind: Any) -> None:
+    """Raise an error for arguments that a copy would silently lose."""
+    lost = [
+        parameter.name
+        for parameter in inspect.signature(kind.__init__).parameters.values()
+        if parameter.kind
+        not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and parameter.name not in {*config, *_ARGUMENTS_OF_KERAS}
+    ]
+    if lost:
+        entries = ", ".join(f'"{name}": self.{name}' for name in lost)
+        raise ValueError(
+            f"A copy of {kind.__name__} would lose the arguments {lost}, which "
+            "are not in its configuration. Add this method to the class:\n\n"
+            "    def get_config(self):\n"
+            f"        return {{**super().get_config(), {entries}}}\n"
+        )

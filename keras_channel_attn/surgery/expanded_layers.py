@@ -1,19 +1,12 @@
 """One attention layer as several layers of Keras."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
-from keras_channel_attn.layers import (
-    EfficientChannelAttention,
-    LinearSqueezeExcite,
-    SqueezeExcite,
-    SqueezeGate,
-)
 
 # Of the inputs of Keras' pooling layers. Those of others are reshaped.
 _POOLED_RANKS = (3, 4, 5)
@@ -47,7 +40,7 @@ class ExpandedAttention:
         ones = (1,) * (len(inputs.shape) - 2)
         gates_shape = (channels, *ones) if first else (*ones, channels)
         logits = [
-            EXCITATIONS[type(attention)](self, descriptor)
+            attention.expand_excitation(self, descriptor)
             for descriptor in self._descriptors(inputs)
         ]
         gates = logits[0]
@@ -67,17 +60,16 @@ class ExpandedAttention:
         pooling = self.attention.pooling
         data_format = self.attention.data_format
         if len(inputs.shape) not in _POOLED_RANKS:
-            shape = [inputs.shape[-1], -1]
-            if data_format == "channels_last":
-                shape.reverse()
-            else:
-                shape[0] = inputs.shape[1]
+            shape = (-1, inputs.shape[-1])
+            if data_format == "channels_first":
+                shape = (inputs.shape[1], -1)
             inputs = self.apply(
                 keras.layers.Reshape, "positions", inputs, target_shape=shape
             )
         rank = len(inputs.shape) - 2
 
-        def pooled(kind: str, role: str) -> Any:
+        def pool(name: str, role: str) -> Any:
+            kind = {"avg": "Average", "max": "Max"}[name]
             return self.apply(
                 getattr(keras.layers, f"Global{kind}Pooling{rank}D"),
                 role,
@@ -86,15 +78,10 @@ class ExpandedAttention:
                 data_format=data_format,
             )
 
-        if pooling == "avg":
-            return [pooled("Average", "squeeze")]
-        if pooling == "max":
-            return [pooled("Max", "squeeze")]
-        both = [
-            pooled("Average", "squeeze_avg"),
-            pooled("Max", "squeeze_max"),
-        ]
-        if pooling == "avg+max":
+        if pooling in ("avg", "max"):
+            return [pool(pooling, "squeeze")]
+        both = [pool(name, f"squeeze_{name}") for name in ("avg", "max")]
+        if pooling == "avg_max_separate":
             return both
         return [self.apply(keras.layers.Average, "squeeze", both)]
 
@@ -139,28 +126,32 @@ class ExpandedAttention:
         return self._layers[role](inputs)
 
     def convolve(
-        self, role: str, inputs: Any, prefix: str = "", **arguments: Any
+        self,
+        role: str,
+        inputs: Any,
+        kernel: Any,
+        bias: Any = None,
+        **arguments: Any,
     ) -> Any:
         """The outputs of a convolution with weights of the attention layer.
 
         Args:
             role: String, the last part of the name of the layer.
             inputs: Tensor `(batch, height, width, channels)`.
-            prefix: String, what the names of the weights begin with.
+            kernel: Weight of the attention layer, which has the same numbers in
+                the same order as the kernel of the convolution.
+            bias: Weight of the attention layer. Defaults to `None`.
             **arguments: Arguments of the convolution. With `filters` it is a
                 `Conv2D`, without a `DepthwiseConv2D`.
         """
-        attention = self.attention
         is_new = role not in self._layers
-        bias = getattr(attention, f"{prefix}bias", None)
-        weight, kind = "kernel", keras.layers.Conv2D
+        kind, weight = keras.layers.Conv2D, "kernel"
         if "filters" not in arguments:
-            weight, kind = "depthwise", keras.layers.DepthwiseConv2D
-        arguments[f"{weight}_regularizer"] = attention.kernel_regularizer
-        arguments[f"{weight}_constraint"] = attention.kernel_constraint
-        if bias is not None:
-            arguments["bias_regularizer"] = attention.bias_regularizer
-            arguments["bias_constraint"] = attention.bias_constraint
+            kind, weight = keras.layers.DepthwiseConv2D, "depthwise"
+        for name, variable in ((weight, kernel), ("bias", bias)):
+            if variable is not None:
+                arguments[f"{name}_regularizer"] = variable.regularizer
+                arguments[f"{name}_constraint"] = variable.constraint
         outputs = self.apply(
             kind,
             role,
@@ -171,7 +162,6 @@ class ExpandedAttention:
         )
         if is_new:
             layer = self._layers[role]
-            kernel = getattr(attention, f"{prefix}kernel")
             self._weights.append((layer.kernel, kernel))
             if bias is not None:
                 self._weights.append((layer.bias, bias))
@@ -196,7 +186,7 @@ class ExpandedAttention:
         axes[source], axes[target] = axes[target], axes[source]
         return self.apply(keras.layers.Permute, role, tensor, dims=axes)
 
-    def carry(self) -> None:
+    def copy_weights(self) -> None:
         """Give the new layers the weights and flags of the attention layer.
 
         Raises:
@@ -206,24 +196,22 @@ class ExpandedAttention:
         for layer in self._layers.values():
             layer.trainable = self.attention.trainable
         for variable, original in self._weights:
-            if len(original.shape) > 1:
-                self._check_kernel(tuple(original.shape), tuple(variable.shape))
+            self._check_functions(original, tuple(variable.shape))
             values = keras.ops.convert_to_numpy(original)
             variable.assign(values.reshape(variable.shape))
             if variable.trainable != original.trainable:
                 variable.trainable = original.trainable
 
-    def _check_kernel(
-        self, shape: tuple[int, ...], new_shape: tuple[int, ...]
-    ) -> None:
-        for name in ("kernel_regularizer", "kernel_constraint"):
-            function = getattr(self.attention, name)
-            if not ignores_shape(function, shape, new_shape):
-                raise ValueError(
-                    cannot_expand(
-                        self._path, shape_matters(name, shape, new_shape)
-                    )
-                )
+    def _check_functions(self, weight: Any, new_shape: tuple[int, ...]) -> None:
+        for kind in ("regularizer", "constraint"):
+            reason = shape_dependence(
+                f"{'kernel' if len(new_shape) > 1 else 'bias'}_{kind}",
+                getattr(weight, kind),
+                tuple(weight.shape),
+                new_shape,
+            )
+            if reason is not None:
+                raise ValueError(cannot_expand(self._path, reason))
 
     def _new_name(self, role: str) -> str:
         if not role:
@@ -237,135 +225,32 @@ class ExpandedAttention:
         return name
 
 
-def _bottleneck(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    attention = expansion.attention
-    channels, units = attention.reduce_kernel.shape
-    x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
-    x = expansion.convolve(
-        "reduce",
-        x,
-        "reduce_",
-        filters=units,
-        kernel_size=1,
-        activation=attention.activation,
-    )
-    return expansion.convolve(
-        "expand", x, "expand_", filters=channels, kernel_size=1
-    )
+def shape_dependence(
+    name: str,
+    function: Any,
+    shape: tuple[int, ...],
+    new_shape: tuple[int, ...],
+) -> str | None:
+    """Why a function gives other numbers for a reshaped tensor, if it does.
 
-
-def _linear_map(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    size, channels = expansion.attention.kernel.shape
-    x = expansion.with_shape(descriptor, (1, 1, channels), "channels_last")
-    if size == 1:
-        # TensorFlow computes it faster than a convolution with many groups.
-        return expansion.convolve("linear", x, kernel_size=1)
-    return expansion.convolve(
-        "linear",
-        x,
-        filters=channels,
-        kernel_size=1,
-        groups=channels // size,
-    )
-
-
-def _channel_convolution(expansion: ExpandedAttention, descriptor: Any) -> Any:
-    attention = expansion.attention
-    size = attention.kernel.shape[0]
-    channels = math.prod(descriptor.shape[1:])
-    # The channels are the columns of an image with one row.
-    x = expansion.with_shape(descriptor, (1, channels, 1), "channels_row")
-    is_padded = attention.padding == "circular" or not attention.shared_kernel
-    if is_padded:
-        x = _padded(expansion, x, channels, size // 2)
-    if attention.shared_kernel:
-        x = expansion.convolve(
-            "convolution",
-            x,
-            filters=1,
-            kernel_size=(1, size),
-            padding="valid" if is_padded else "same",
-        )
-        return expansion.with_shape(x, (1, 1, channels), "channels_last")
-    windows = [
-        expansion.apply(
-            keras.layers.Cropping2D,
-            f"window_{tap}",
-            x,
-            cropping=((0, 0), (tap, size - 1 - tap)),
-            data_format="channels_last",
-        )
-        for tap in range(size)
-    ]
-    x = expansion.apply(keras.layers.Concatenate, "windows", windows)
-    x = expansion.apply(
-        keras.layers.Permute, "channels_last", x, dims=(3, 1, 2)
-    )
-    return expansion.convolve("convolution", x, kernel_size=(size, 1))
-
-
-def _padded(
-    expansion: ExpandedAttention, row: Any, channels: int, width: int
-) -> Any:
-    """Channels in a row, continued on both sides."""
-    if expansion.attention.padding == "zeros":
-        return expansion.apply(
-            keras.layers.ZeroPadding2D,
-            "pad",
-            row,
-            padding=((0, 0), (width, width)),
-            data_format="channels_last",
-        )
-    # The kernel may be wider than the number of channels.
-    repeats = -(-width // channels)
-    row = expansion.apply(
-        keras.layers.Concatenate, "repeat", [row] * (2 * repeats + 1), axis=2
-    )
-    excess = repeats * channels - width
-    return expansion.apply(
-        keras.layers.Cropping2D,
-        "pad",
-        row,
-        cropping=((0, 0), (excess, excess)),
-        data_format="channels_last",
-    )
-
-
-EXCITATIONS: dict[type, Callable[[ExpandedAttention, Any], Any]] = {
-    EfficientChannelAttention: _channel_convolution,
-    LinearSqueezeExcite: _linear_map,
-    SqueezeExcite: _bottleneck,
-    SqueezeGate: lambda expansion, descriptor: expansion.with_shape(
-        descriptor, (1, 1, math.prod(descriptor.shape[1:])), "channels_last"
-    ),
-}
-
-
-def ignores_shape(
-    function: Any, shape: tuple[int, ...], new_shape: tuple[int, ...]
-) -> bool:
-    """Whether a function gives the same numbers for a reshaped tensor.
-
-    It does if it acts on each number, or on all, or along the last axis; a
+    It does not if it acts on each number, or on all, or along the last axis; a
     function of a user may do anything, so it is tried.
     """
-    if function is None:
-        return True
+    if function is None or shape == new_shape:
+        return None
     values = np.random.default_rng(0).normal(size=shape).astype("float32")
-    results = []
-    for array in (values, values.reshape(new_shape)):
-        try:
-            result = function(keras.ops.convert_to_tensor(array))
-        except Exception:
-            return False
-        results.append(keras.ops.convert_to_numpy(result).reshape(-1))
-    return np.allclose(results[0], results[1], rtol=1e-5, atol=1e-6)
-
-
-def shape_matters(
-    name: str, shape: tuple[int, ...], new_shape: tuple[int, ...]
-) -> str:
-    """Why a layer with a function that does not ignore shapes is refused."""
+    try:
+        first, second = (
+            keras.ops.convert_to_numpy(
+                function(keras.ops.convert_to_tensor(array))
+            ).reshape(-1)
+            for array in (values, values.reshape(new_shape))
+        )
+        if np.allclose(first, second, rtol=1e-5, atol=1e-6):
+            return None
+    except Exception:
+        # It raises an error for one of the shapes, which is a difference.
+        pass
     return (
         f"its `{name}` gives other results for a tensor of shape {new_shape} "
         f"than for one of shape {shape}."

@@ -6,17 +6,16 @@ from typing import Any
 
 from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
 from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
     is_time_distributed,
 )
 from keras_channel_attn.surgery.expanded_layers import (
-    EXCITATIONS,
     ExpandedAttention,
     cannot_expand,
-    ignores_shape,
-    shape_matters,
+    shape_dependence,
 )
 
 
@@ -38,8 +37,8 @@ def expand_attention(model: Any) -> Any:
     - convolutions on the pooled channels: `attention_reduce` and
       `attention_expand` for `SqueezeExcite`, `attention_linear` for
       `LinearSqueezeExcite`, `attention_convolution` for
-      `EfficientChannelAttention`. For `pooling="avg+max"` they are called
-      twice, and `attention_sum` adds the results;
+      `EfficientChannelAttention`. For `pooling="avg_max_separate"` they are
+      called twice, and `attention_sum` adds the results;
     - `attention_gate`: the activation that returns the gates. With
       `identity_start=True` they are divided by their value at zero, in
       `attention_gate_scale`;
@@ -54,7 +53,8 @@ def expand_attention(model: Any) -> Any:
     Everything else is kept as `insert_attention` keeps it. The result is not
     compiled. `fuse_squeeze_excite` is the inverse for `SqueezeExcite` with
     `pooling="avg"` or `"max"`, if its functions are built-ins of Keras, it is
-    called once, and has no constraints.
+    called once, and has no constraints. A class of your own describes its
+    `excite` in the method `expand_excitation`: see `ChannelAttention`.
 
     Args:
         model: Functional or sequential model of Keras, built. Attention inside
@@ -69,9 +69,10 @@ def expand_attention(model: Any) -> Any:
         ValueError: If it has no graph, is not built or has no attention; if an
             attention layer is called with a mask, with integers or with inputs
             of several ranks, returns its scores, is wrapped in
-            `keras.layers.TimeDistributed`, is of a class of your own, or has an
-            activation, a regularizer or a constraint that depends on the rank
-            of its input; if the model cannot be copied: see
+            `keras.layers.TimeDistributed`, is of a class of your own without
+            `expand_excitation` or with a `squeeze` or `call` of its own, or has
+            an activation, a regularizer or a constraint that depends on the
+            rank of its input; if the model cannot be copied: see
             `insert_attention`.
 
     Warns:
@@ -104,7 +105,7 @@ def expand_attention(model: Any) -> Any:
         )
     copy = rebuild(graph, changes)
     for layers in expanded.values():
-        layers.carry()
+        layers.copy_weights()
     return copy
 
 
@@ -132,11 +133,21 @@ def _obstacles(call: Call) -> Iterator[str]:
             "it wraps attention in `TimeDistributed`. Call the attention on "
             "inputs without the time axis, or remove it."
         )
-    elif type(layer) not in EXCITATIONS:
+    elif not layer.is_described("excite", by="expand_excitation"):
         yield (
-            f"its class {type(layer).__name__} is none of "
-            f"{', '.join(kind.__name__ for kind in EXCITATIONS)}."
+            f"its class {type(layer).__name__} is none of this library, and "
+            "has no method `expand_excitation` for its `excite`. Write one: "
+            "see `ChannelAttention.expand_excitation`."
         )
+    else:
+        for name in ("squeeze", "call"):
+            if getattr(type(layer), name) is not getattr(
+                ChannelAttention, name
+            ):
+                yield (
+                    f"its class {type(layer).__name__} has a method `{name}` "
+                    "of its own. Only layers that pool can be expanded."
+                )
     if _has_mask(call):
         yield (
             "it is called with a mask, which the pooling layers of Keras do "
@@ -146,9 +157,10 @@ def _obstacles(call: Call) -> Iterator[str]:
     if "float" not in dtype:
         yield f"its input is {dtype}, not floating-point."
     for name in ("activation", "gate_activation"):
-        shapes = (3, 5), (3, 1, 1, 5)
-        if not ignores_shape(getattr(layer, name, None), *shapes):
-            yield shape_matters(name, *shapes)
+        function = getattr(layer, name, None)
+        reason = shape_dependence(name, function, (3, 5), (3, 1, 1, 5))
+        if reason is not None:
+            yield reason
 
 
 def _has_mask(call: Call) -> bool:

@@ -38,10 +38,10 @@ def network():
     y = SqueezeExcite(divisor=8, identity_start=True, **image)(block_inputs)
     block = keras.Model(block_inputs, EfficientChannelAttention(3, **image)(y))
     x = shared(block(block(shared(x))))
-    x = EfficientChannelAttention(5, pooling="avg_max", **image)(x)
+    x = EfficientChannelAttention(5, pooling="avg_max_mean", **image)(x)
     x = LinearSqueezeExcite(groups=4, use_bias=True, **image)(x)
     x = EfficientChannelAttention(
-        pooling="avg+max", shared_kernel=False, **image
+        pooling="avg_max_separate", shared_kernel=False, **image
     )(x)
     x = SqueezeGate(**image)(x)
     x = keras.layers.GlobalAveragePooling2D(**image)(x)

@@ -206,7 +206,32 @@ def test_unknown_sizes_are_asked_for():
         model_costs(two_inputs(list))
 
 
-@pytest.mark.parametrize("shape", [(8,), (3, 9), (1, 3, 8), [(3, 8)]])
+@pytest.mark.parametrize(
+    "shape",
+    [[6, 8], np.array([6, 8]), (np.int64(6), np.int32(8)), [np.array([6, 8])]],
+)
+def test_integers_of_numpy(shape):
+    inputs = keras.Input((None, 8))
+    model = keras.Model(inputs, layers.Dense(5)(inputs))
+    costs = model_costs(model, shape)
+    assert costs.macs == 6 * 8 * 5
+    assert all(type(size) is int for size in costs.input_shapes[0])
+
+
+@pytest.mark.parametrize("shape", [8, np.int64(8)])
+def test_an_input_with_one_axis(shape):
+    inputs = keras.Input((None,))
+    model = keras.Model(inputs, ops.relu(inputs))
+    assert model_costs(model, shape).input_shapes == [(1, 8)]
+
+
+@pytest.mark.parametrize("shape", [3.5, "abc", (16.0, 8), ("a", 8), object()])
+def test_what_is_no_shape(shape):
+    with pytest.raises(TypeError, match="`input_shape` must be a tuple of"):
+        model_costs(two_inputs(list), input_shape=shape)
+
+
+@pytest.mark.parametrize("shape", [8, (8,), (3, 9), (1, 3, 8), [(3, 8)]])
 def test_other_input_shape(shape):
     with pytest.raises(ValueError, match="does not fit the inputs"):
         model_costs(two_inputs(list), input_shape=shape)

@@ -98,7 +98,7 @@ LAYERS = {
     # 2 C * C / r, and the same twice for both descriptors of CBAM.
     "SE": (SqueezeExcite(reduction=4), (6, 6, 32), 2 * 32 * 8),
     "SE of CBAM": (
-        SqueezeExcite(reduction=4, pooling="avg+max"),
+        SqueezeExcite(reduction=4, pooling="avg_max_separate"),
         (6, 6, 32),
         2 * 2 * 32 * 8,
     ),

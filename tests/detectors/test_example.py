@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from support.scripts import run_script
 
 from examples import detection
+from keras_channel_attn import ChannelAttention
 
 SHORT = ("--image-size", 64, "--epochs", 1, "--tuning-epochs", 1)
 
@@ -315,7 +316,7 @@ def test_factor_of_the_attention():
             (new != old).any()
             for new, old in zip(layer.get_weights(), weights, strict=True)
         ]
-        if isinstance(layer, detection.ChannelAttention):
+        if isinstance(layer, ChannelAttention):
             assert not any(changed)
         elif isinstance(layer, keras.layers.BatchNormalization):
             assert any(changed)

@@ -43,7 +43,7 @@ def golden():
         bottleneck_units=3,
         activation="swish",
         gate_activation="hard_sigmoid",
-        pooling="avg_max",
+        pooling="avg_max_mean",
         identity_start=True,
         data_format="channels_last",
         name="third",
@@ -62,7 +62,7 @@ def golden_outputs(x, weights):
     z = reference.squeeze(x)
     gates = reference.sigmoid(reference.channel_convolution(z, weights[4]))
     x = reference.rescale(x, gates)
-    z = reference.squeeze(x, pooling="avg_max")
+    z = reference.squeeze(x, pooling="avg_max_mean")
     logits = reference.bottleneck(z, weights[5:7], activation=reference.swish)
     x = reference.rescale(x, 2 * reference.hard_sigmoid(logits))
     z = reference.squeeze(x, pooling="max")
@@ -78,7 +78,11 @@ def variants():
         use_bias=True, gate_activation="hard_sigmoid", name="first", **last
     )(inputs)
     x = LinearSqueezeExcite(
-        groups=4, pooling="avg+max", identity_start=True, name="second", **last
+        groups=4,
+        pooling="avg_max_separate",
+        identity_start=True,
+        name="second",
+        **last,
     )(x)
     x = LinearSqueezeExcite(groups=32, name="third", **last)(x)
     x = SqueezeGate(pooling="max", name="fourth", **last)(x)
@@ -86,12 +90,12 @@ def variants():
     x = EfficientChannelAttention(
         5,
         padding="circular",
-        pooling="avg+max",
+        pooling="avg_max_separate",
         shared_kernel=False,
         name="sixth",
         **last,
     )(x)
-    x = SqueezeExcite(4, pooling="avg+max", name="seventh", **last)(x)
+    x = SqueezeExcite(4, pooling="avg_max_separate", name="seventh", **last)(x)
     return keras.Model(inputs, SqueezeGate(**last)(x), name="variants")
 
 
@@ -121,12 +125,14 @@ def variants_outputs(x, weights):
 
     sigmoid = reference.sigmoid
     x = attended(x, reference.hard_sigmoid, linear(weights[:2], 1))
-    x = attended(x, doubled, linear(weights[2:3], 4), "avg+max")
+    x = attended(x, doubled, linear(weights[2:3], 4), "avg_max_separate")
     x = attended(x, sigmoid, linear(weights[3:4], 32))
     x = attended(x, sigmoid, itself, "max")
     x = attended(x, sigmoid, unshared(weights[4], "zeros"))
-    x = attended(x, sigmoid, unshared(weights[5], "circular"), "avg+max")
-    x = attended(x, sigmoid, bottleneck, "avg+max")
+    x = attended(
+        x, sigmoid, unshared(weights[5], "circular"), "avg_max_separate"
+    )
+    x = attended(x, sigmoid, bottleneck, "avg_max_separate")
     return attended(x, sigmoid, itself)
 
 

@@ -43,7 +43,7 @@ REFUSED = [
     ),
     ([SqueezeExcite], "divisor", [16.0, NAN, "16", True, [16], None], [0, -1]),
     ([SqueezeExcite], "activation", [], ["rely", 1]),
-    ([LinearSqueezeExcite], "groups", [16.0, "channels", True, None], [0, -1]),
+    ([LinearSqueezeExcite], "groups", [16.0, "channels", True, None], [0, -2]),
     (
         [EfficientChannelAttention],
         "kernel_size",

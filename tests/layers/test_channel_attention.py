@@ -26,7 +26,9 @@ RANKS = [(7,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
 
 @over_data_formats
 @pytest.mark.parametrize("spatial", RANKS, ids=str)
-@pytest.mark.parametrize("pooling", ["avg", "max", "avg_max", "avg+max"])
+@pytest.mark.parametrize(
+    "pooling", ["avg", "max", "avg_max_mean", "avg_max_separate"]
+)
 def test_formula(rng, data_format, spatial, pooling):
     x = rng.normal(size=shape_of(3, spatial, 5, data_format)).astype("float32")
     layer = Plain(data_format=data_format, pooling=pooling)
@@ -49,7 +51,7 @@ def test_both_poolings_are_excited_and_added(rng, data_format, masked):
     # CBAM (arXiv 1807.06521), eq. 2.
     x = rng.normal(size=shape_of(3, (4, 5), 6, data_format)).astype("float32")
     mask = rng.random((3, 4, 5)) < 0.7 if masked else None
-    layer = Squared(pooling="avg+max", data_format=data_format)
+    layer = Squared(pooling="avg_max_separate", data_format=data_format)
     returned = layer(x, mask=mask, return_attention_scores=True)
     average, maximum = (
         reference.squeeze(x, data_format, pooling, mask)

@@ -30,7 +30,7 @@ ALL_ARGUMENTS = {
         "divisor": 2,
         "activation": "swish",
         "gate_activation": "hard_sigmoid",
-        "pooling": "avg_max",
+        "pooling": "avg_max_mean",
         "identity_start": True,
         "data_format": "channels_first",
         **KERNELS,
@@ -40,7 +40,7 @@ ALL_ARGUMENTS = {
     LinearSqueezeExcite: {
         "groups": 4,
         "gate_activation": "hard_sigmoid",
-        "pooling": "avg+max",
+        "pooling": "avg_max_separate",
         "identity_start": True,
         "data_format": "channels_first",
         **KERNELS,
@@ -100,6 +100,20 @@ def test_argument_survives_build_as_given(layer_class, argument):
     layer.build((None, 64, 7))
     assert layer.get_config()[argument] == arguments[argument]
     assert getattr(layer, argument) == arguments[argument]
+
+
+@over_layers
+@pytest.mark.parametrize(
+    ("earlier", "name"),
+    [("avg_max", "avg_max_mean"), ("avg+max", "avg_max_separate")],
+)
+def test_earlier_names_of_poolings_load(layer_class, earlier, name):
+    """They are in files, and are not arguments any more."""
+    config = {**layer_class().get_config(), "pooling": earlier}
+    layer = layer_class.from_config(config)
+    assert layer.pooling == layer.get_config()["pooling"] == name
+    with pytest.raises(ValueError, match=rf"`pooling`.*{name}.*Received"):
+        layer_class(pooling=earlier)
 
 
 @over_layers

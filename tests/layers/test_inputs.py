@@ -77,7 +77,7 @@ def test_data_format_is_the_global_one_at_construction():
 @pytest.mark.parametrize("shape", [(0, 5, 8), (0, 1, 2, 3, 8)])
 def test_empty_batch_of_other_ranks(shape):
     layer = SqueezeExcite(
-        reduction=4, pooling="avg+max", data_format="channels_last"
+        reduction=4, pooling="avg_max_separate", data_format="channels_last"
     )
     assert tuple(layer(np.zeros(shape, "float32")).shape) == shape
 

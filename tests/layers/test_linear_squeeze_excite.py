@@ -52,6 +52,19 @@ def test_agrees_with_a_grouped_conv1d_of_keras(rng, groups):
     )
 
 
+def test_as_many_groups_as_channels(rng):
+    x = rng.normal(size=(2, 5, 12)).astype("float32")
+    layers = [
+        built(LinearSqueezeExcite, {"groups": groups}, channels=12)
+        for groups in (-1, 12)
+    ]
+    outputs = [ops.convert_to_numpy(layer(x)) for layer in layers]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    # The argument stays as it was given: a copy fits any number of channels.
+    assert layers[0].groups == layers[0].get_config()["groups"] == -1
+    assert layers[0].kernel.shape == (1, 12)
+
+
 def test_groups_do_not_see_each_other(rng):
     layer = built(LinearSqueezeExcite, {"groups": 2})
     x = rng.normal(size=(2, 5, 8)).astype("float32")

@@ -15,7 +15,7 @@ from support.configurations import (
 
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
-POOLINGS = ["avg", "max", "avg_max", "avg+max"]
+POOLINGS = ["avg", "max", "avg_max_mean", "avg_max_separate"]
 
 
 def scores_of(layer, x, mask=None):

@@ -38,7 +38,7 @@ over_policies = pytest.mark.parametrize("policy", POLICIES)
 # pooling.
 SQUEEZES = {
     pooling: (SqueezeExcite, {"reduction": 2, "pooling": pooling})
-    for pooling in ("avg", "max", "avg_max", "avg+max")
+    for pooling in ("avg", "max", "avg_max_mean", "avg_max_separate")
 }
 over_masks = pytest.mark.parametrize(
     ("layer_class", "arguments", "masked"),

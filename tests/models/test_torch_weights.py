@@ -194,7 +194,7 @@ MODULES = {
     "timm, EfficientNet": (squeeze_excite, named("conv_reduce", "conv_expand")),
     "in parallel": (squeeze_excite, named("module.fc1", "module.fc2")),
     "timm, ChannelAttn": (
-        lambda: SqueezeExcite(bottleneck_units=2, pooling="avg+max"),
+        lambda: SqueezeExcite(bottleneck_units=2, pooling="avg_max_separate"),
         {
             "fc1.weight": ((2, 6, 1, 1), transposed),
             "fc2.weight": ((6, 2, 1, 1), transposed),

@@ -181,7 +181,7 @@ BODIES = {
     "SE of Keras": squeeze_excite_of_keras,
     "SqueezeExcite": lambda x: SqueezeExcite(3, use_bias=True)(x),
     "SqueezeExcite, two poolings": lambda x: SqueezeExcite(
-        3, pooling="avg+max"
+        3, pooling="avg_max_separate"
     )(x),
     "LinearSqueezeExcite": lambda x: LinearSqueezeExcite(use_bias=True)(x),
     "LinearSqueezeExcite, groups": lambda x: LinearSqueezeExcite(4)(x),

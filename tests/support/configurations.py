@@ -33,17 +33,17 @@ CONFIGURATIONS = {
     ),
     "se_divisor_avg_max": (
         SqueezeExcite,
-        {"divisor": 8, "use_bias": True, "pooling": "avg_max"},
+        {"divisor": 8, "use_bias": True, "pooling": "avg_max_mean"},
     ),
     "se_identity": (SqueezeExcite, {"reduction": 4, "identity_start": True}),
     "se_cbam": (
         SqueezeExcite,
-        {"reduction": 2, "use_bias": True, "pooling": "avg+max"},
+        {"reduction": 2, "use_bias": True, "pooling": "avg_max_separate"},
     ),
     "eca": (EfficientChannelAttention, {}),
     "eca_circular_avg_max": (
         EfficientChannelAttention,
-        {"kernel_size": 5, "padding": "circular", "pooling": "avg_max"},
+        {"kernel_size": 5, "padding": "circular", "pooling": "avg_max_mean"},
     ),
     "eca_identity_hard": (
         EfficientChannelAttention,
@@ -58,7 +58,7 @@ CONFIGURATIONS = {
         {
             "kernel_size": 5,
             "padding": "circular",
-            "pooling": "avg+max",
+            "pooling": "avg_max_separate",
             "shared_kernel": False,
         },
     ),
@@ -74,12 +74,12 @@ CONFIGURATIONS = {
     # With eight channels, as in most tests, the kernel is diagonal.
     "linear_diagonal_cbam": (
         LinearSqueezeExcite,
-        {"groups": 8, "use_bias": True, "pooling": "avg+max"},
+        {"groups": 8, "use_bias": True, "pooling": "avg_max_separate"},
     ),
     "gate": (SqueezeGate, {}),
     "gate_hard_cbam": (
         SqueezeGate,
-        {"gate_activation": "hard_sigmoid", "pooling": "avg+max"},
+        {"gate_activation": "hard_sigmoid", "pooling": "avg_max_separate"},
     ),
 }
 # Only layers with weights can start as the identity.

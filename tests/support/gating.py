@@ -7,10 +7,11 @@ from keras import ops
 from support import reference
 from support.configurations import randomize, shape_of
 
-# A mechanism sees only descriptors: one after the other with "avg+max". The
-# other poolings and the ranks are tested with the base class.
+# A mechanism sees only descriptors: one after the other with
+# "avg_max_separate". The other poolings and the ranks are tested with the base
+# class.
 over_one_and_two_descriptors = pytest.mark.parametrize(
-    "pooling", ["avg", "avg+max"]
+    "pooling", ["avg", "avg_max_separate"]
 )
 
 

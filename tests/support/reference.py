@@ -48,17 +48,16 @@ def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
         z[sample] = {
             "avg": average,
             "max": maximum,
-            "avg_max": (average + maximum) / 2,
+            "avg_max_mean": (average + maximum) / 2,
         }[pooling]
     return z
 
 
 def excited(excite, x, data_format="channels_last", pooling="avg", mask=None):
     """The gate's input. Two squeezes are excited and added: CBAM, eq. 2."""
-    return sum(
-        excite(squeeze(x, data_format, name, mask))
-        for name in pooling.split("+")
-    )
+    both = ("avg", "max")
+    names = both if pooling == "avg_max_separate" else (pooling,)
+    return sum(excite(squeeze(x, data_format, name, mask)) for name in names)
 
 
 def bottleneck(z, weights, use_bias=False, activation=relu):

@@ -1,0 +1,79 @@
+"""The shapes for which a model is counted, from what a user passes."""
+
+import numbers
+import operator
+from typing import Any
+
+from keras_channel_attn.analysis.shapes import Shape
+
+
+def input_shapes(model: Any, input_shape: Any) -> list[Shape]:
+    """The shape of each input, with a batch axis and without `None`.
+
+    Args:
+        model: Functional or sequential model of Keras, built.
+        input_shape: As in `model_costs`.
+    """
+    symbolic = [tuple(tensor.shape) for tensor in model.inputs]
+    given: list[Any] = [shape[1:] for shape in symbolic]
+    if input_shape is not None:
+        given = _flat_shapes(model, input_shape)
+    batch = next((shape[0] for shape in symbolic if shape[0]), 1)
+    fits = len(given) == len(symbolic) and all(
+        len(own) == len(new) + 1
+        and all(
+            None in sizes or sizes[0] == sizes[1]
+            for sizes in zip(own[1:], new, strict=True)
+        )
+        for own, new in zip(symbolic, given, strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"`input_shape` does not fit the inputs of the model "
+            f"'{model.name}', which have the shapes {symbolic} with the batch "
+            f"axis. Received: input_shape={input_shape!r}, which is to be "
+            "without it."
+        )
+    shapes = [(batch, *shape) for shape in given]
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            f"The inputs of the model '{model.name}' have the shapes "
+            f"{symbolic}. Pass `input_shape` without the batch axis, such as "
+            "`input_shape=(224, 224, 3)`: the number of multiply-adds depends "
+            "on it."
+        )
+    return shapes
+
+
+def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
+    """The argument as a list with a shape for each input."""
+    shapes = [input_shape]
+    if isinstance(input_shape, dict):
+        keys = [tensor.name for tensor in model.inputs]
+        if isinstance(getattr(model, "input", None), dict):
+            # In the order in which Keras flattens a dictionary.
+            keys = sorted(model.input)
+        shapes = [input_shape.get(key, ()) for key in keys]
+    elif _has_shapes(input_shape):
+        shapes = input_shape
+    try:
+        return [_shape(shape) for shape in shapes]
+    except TypeError as error:
+        raise TypeError(
+            "`input_shape` must be a tuple of integers without the batch axis, "
+            "such as (224, 224, 3), or a list or dictionary of these. "
+            f"Received: input_shape={input_shape!r} (of type "
+            f"{type(input_shape).__name__})."
+        ) from error
+
+
+def _has_shapes(input_shape: Any) -> bool:
+    return isinstance(input_shape, (list, tuple)) and any(
+        hasattr(shape, "__len__") for shape in input_shape
+    )
+
+
+def _shape(sizes: Any) -> tuple[int | None, ...]:
+    if isinstance(sizes, numbers.Integral):
+        sizes = (sizes,)
+    return tuple(None if x is None else operator.index(x) for x in sizes)

@@ -1,0 +1,25 @@
+"""Arrays of torch, with their axes in the order of Keras' weights.
+
+Each function returns `None` for an array that has other axes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# From torch's name of each weight to the weight, which is `None` if the layer
+# does not have it, and the function that arranges torch's array for it.
+TorchWeights = dict[str, tuple[Any, Callable[[np.ndarray], np.ndarray | None]]]
+
+
+def vector_from_torch(array: np.ndarray) -> np.ndarray:
+    """From `(channels,)`, which Keras has as well."""
+    return array
+
+
+def matrix_from_torch(array: np.ndarray) -> np.ndarray | None:
+    """From `(outputs, inputs)`, or a 1x1 convolution of these."""
+    if any(size != 1 for size in array.shape[2:]) or array.ndim < 2:
+        return None
+    return array.reshape(array.shape[:2]).T
