@@ -23,6 +23,7 @@ from keras_channel_attn import (
     model_costs,
     models,
 )
+from keras_channel_attn.pruning import channel_groups, remove_channels
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "own_attention.md"
 
@@ -143,6 +144,30 @@ def test_scored(page, name):
     np.testing.assert_allclose(
         scores, ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-6
     )
+
+
+def test_pruned(page):
+    """Channels that are zero before the attention make no difference."""
+    inputs = keras.Input((6, 6, 4))
+    x = layers.Conv2D(8, 3, name="conv", data_format="channels_last")(inputs)
+    x = page["DescribedAttention"](0.5, **LAST)(x)
+    x = layers.Conv2D(3, 3, data_format="channels_last")(x)
+    model = randomized(keras.Model(inputs, x))
+    kernel, bias = model.get_layer("conv").get_weights()
+    kernel[..., [1, 4]] = bias[[1, 4]] = 0
+    model.get_layer("conv").set_weights([kernel, bias])
+    narrower = remove_channels(model, {"conv": [1, 4]})
+    (layer,) = attention_layers(narrower).values()
+    assert tuple(layer.kernel.shape) == (6, 6)
+    assert distance(predictions(model), predictions(narrower)) < 1e-6
+
+
+def test_not_pruned_without_axes(page):
+    inputs = keras.Input((6, 6, 4))
+    x = layers.Conv2D(8, 3, name="conv", data_format="channels_last")(inputs)
+    x = layers.Flatten()(page["TanhAttention"](**LAST)(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    assert "channel_axes" in channel_groups(model)["conv"].locked
 
 
 def test_weights_of_torch(page):
