@@ -10,6 +10,7 @@ collect_ignore = [
         ("test_gallery.py", "nbclient"),
         ("test_docstring_sections.py", "griffe"),
         ("test_macros.py", "zensical"),
+        ("test_llms.py", "zensical"),
         ("test_analysis_page.py", "sklearn"),
     )
     if find_spec(package) is None
