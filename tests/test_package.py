@@ -168,8 +168,7 @@ def test_fields(name):
     result = getattr(keras_channel_attn, name)
     fields = [field.name for field in dataclasses.fields(result)]
     assert fields == RESULTS[name].split()
-    for field in fields:
-        assert f"        {field}: " in result.__doc__
+    check_docstring(result, ("Attributes",), fields)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -18,6 +18,7 @@ from keras_channel_attn.backend import activate, attend
 from keras_channel_attn.layers.torch_arrays import TorchWeights
 from keras_channel_attn.ops import squeeze
 
+_PACKAGE = __name__.partition(".")[0] + "."
 _POOLINGS = ("avg", "max", "avg_max_mean", "avg_max_separate")
 # The names in files of earlier versions, which differed in one character.
 _EARLIER_POOLINGS = {"avg_max": "avg_max_mean", "avg+max": "avg_max_separate"}
@@ -144,7 +145,9 @@ class ChannelAttention(keras.layers.Layer):
             )
         self._channels = channels
         self.build_excitation(channels)
-        if self.identity_start:
+        # Those of the package start at zero. Running them here would make JAX
+        # compile functions that nothing else needs.
+        if self.identity_start and not self.__module__.startswith(_PACKAGE):
             self._check_start(input_shape)
 
     def build_excitation(self, channels: int) -> None:
