@@ -3,6 +3,8 @@
 Only on the backends that have one: on the others it is the same function.
 """
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -194,3 +196,13 @@ def gradients(function, arrays, upstream):
             argnums=tuple(range(len(tensors))),
         )(*tensors)
     return [keras.ops.convert_to_numpy(result) for result in results]
+
+
+def test_a_backend_of_another_name_has_the_specification(monkeypatch):
+    """Keras' backends may become packages with names of their own."""
+    monkeypatch.setattr(keras.config, "backend", lambda: "tomorrow")
+    spec = importlib.util.spec_from_file_location("fresh", backend.__file__)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    for name in backend.__all__:
+        assert getattr(fresh, name) is getattr(attention_ops, name)
