@@ -326,9 +326,22 @@ def test_a_callable_that_returns_a_layer_twice():
         insert_attention(residual(), lambda site: layer)
 
 
+@pytest.mark.parametrize("which", ["its own", "another's"])
+def test_a_layer_in_use_is_refused_and_not_called(which):
+    x = image()
+    model = keras.Model(x, convolution("c")(x))
+    other = identity()
+    other(image())
+    make = {"its own": lambda layer: layer, "another's": lambda layer: other}
+    with pytest.raises(ValueError, match="in use already"):
+        insert_attention(model, make[which], ["c"])
+    assert model.get_layer("c").output is model.output
+
+
 def test_attention_may_be_inserted_twice():
     once = insert_attention(residual(), identity(), ["a_2"])
     twice = insert_attention(once, identity(), ["a_2"])
+    # Each has a name of its own.
     assert len(attention_of(twice)) == 2
     assert_same(once, twice)
 
@@ -509,6 +522,11 @@ def test_a_layer_is_no_predicate():
     model = residual()
     with pytest.raises(TypeError, match="one or several names"):
         attention_sites(model, model.get_layer("a_2"))
+
+
+def test_a_class_is_no_predicate():
+    with pytest.raises(TypeError, match="isinstance"):
+        insert_attention(residual(), identity(), layers.Conv2D)
 
 
 class Subclassed(keras.Model):
@@ -719,6 +737,9 @@ def test_attention_in_a_model_frozen_as_a_whole_can_be_trained(build):
     trained = sum(len(layer.weights) for layer in attention_of(copy).values())
     assert trained > 0
     assert len(copy.trainable_weights) == trained
+    for path, layer in layers_of(model).items():
+        if layer.weights and not isinstance(layer, keras.Model):
+            assert not layers_of(copy)[path].trainable
 
 
 # Removal
