@@ -51,7 +51,7 @@ def unchanged(x):
 
 
 def relu(x):
-    """Not the function of Keras that has this name."""
+    """Another function than the one of Keras with this name."""
     return ops.minimum(ops.maximum(x, 0.0), 0.1) * 9
 
 
@@ -200,7 +200,7 @@ def test_objects_are_the_same_ones():
     copy = with_attention(model).get_layer("c")
     assert copy.activation is activation
     assert copy.kernel_initializer is initializer
-    # The original has its own again, too.
+    # Those of the original are not replaced.
     assert model.get_layer("c").activation is activation
     assert model.get_layer("c").kernel_initializer is initializer
 
@@ -241,8 +241,8 @@ def test_initializer_regularizer_and_constraint():
     )
 
 
-def test_outputs_differ_by_55_no_more():
-    """`relu6` named `relu`: Keras' own is not bounded."""
+def test_a_function_with_the_name_of_one_of_keras():
+    """A function named `relu` that is bounded, unlike that of Keras."""
 
     def relu(x):
         return ops.relu6(x)
@@ -279,7 +279,7 @@ class OwnGraph(keras.Model):
 
 @pytest.mark.parametrize("build", [functional, sequential, OwnGraph])
 def test_functions_in_a_model_inside_a_layer(build):
-    """Their configuration is in that of the model, in that of the layer."""
+    """The configurations of three levels are nested in each other."""
     x = keras.Input((3, 4))
     model = randomize(keras.Model(x, layers.TimeDistributed(build())(x)))
     before = held_objects(model)
@@ -393,7 +393,7 @@ def test_a_frozen_model_is_frozen_in_the_copy(frozen):
     model = nested()
     inner = model.get_layer("backbone")
     (model if frozen == "outer" else inner).trainable = False
-    # Thawed again: the flag of a model says nothing about its layers.
+    # Trainable again: the flag of a model does not tell those of its layers.
     inner.get_layer("b_2").trainable = True
     copy = copy_of(model)
     for path, layer in layers_of(model).items():

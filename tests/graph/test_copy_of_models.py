@@ -41,7 +41,7 @@ class Trainer(keras.Model):
 
 
 class PlainStack(keras.Sequential):
-    """Likewise."""
+    """A sequential model with a class of its own."""
 
 
 def trainer():
@@ -165,7 +165,7 @@ class Stack(keras.Sequential):
 
 
 class Distiller(keras.Model):
-    """Takes inputs and outputs, and something that a copy would not have."""
+    """Takes inputs, outputs and an argument that no copy can be given."""
 
     def __init__(self, *args, teacher, **kwargs):
         super().__init__(*args, **kwargs)
@@ -264,7 +264,7 @@ def test_a_class_with_arguments_of_its_own_becomes_a_plain_model():
     assert_same_outputs(keras.Model(model.input, model.ends["c"]), end)
 
 
-# Models that compute something else than their graph.
+# Models with a `call` that is not their graph.
 
 
 class Scaled(keras.Model):

@@ -1,4 +1,4 @@
-"""A model that was copied is as it was, and what a user draws at random too."""
+"""A copy changes neither the original model nor the random state of a user."""
 
 import random
 import threading
@@ -77,7 +77,7 @@ def relu(x):
 
 
 class Watched(layers.Layer):
-    """Calls a function while its configuration is read."""
+    """Calls `watch` while its configuration is read."""
 
     def __init__(self, activation, watch=None, **kwargs):
         super().__init__(**kwargs)
@@ -135,11 +135,11 @@ def test_another_thread_predicts_while_a_model_is_copied():
     assert (copied.activation, copied.dense.activation) == functions
 
 
-# What a user draws at random afterwards.
+# The random state.
 
 
 class Drawing(layers.Layer):
-    """Adds, and draws from all generators when it is made."""
+    """Adds, and uses all random generators when it is built."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -173,7 +173,7 @@ def draws():
     "surgery",
     [
         attention_sites,
-        # The attention takes its part: a layer of SE has two initializers.
+        # A new layer of SE draws two seeds.
         lambda model: insert_attention(model, lambda layer: None),
     ],
     ids=["attention_sites", "insert_attention"],

@@ -356,7 +356,7 @@ def test_regularizers_stay():
 def test_maps_that_one_layer_could_not_train_are_left_alone(
     differing, difference
 ):
-    """It has one flag, one regularizer and one constraint for both."""
+    """The layer has one flag and one regularizer for both, no constraint."""
 
     def build(x):
         reduce = difference if differing == "reduce" else {}
@@ -418,7 +418,7 @@ def test_trains():
     assert distance(given, predictions(model, x)) < 1e-6
 
 
-# What looks like it
+# Similar networks that must not be fused
 
 
 def larger_kernel(x):
@@ -529,7 +529,7 @@ def one_bias(x):
 
 
 def constrained(x):
-    """One constraint for both would be right: not worth an argument."""
+    """The maps have one constraint, for which the layer has no argument."""
     arguments = {"kernel_constraint": "non_neg"}
     y = map_1x1(4, "relu", "reduce", **arguments)(squeeze(x))
     return multiply(x, map_1x1(8, "sigmoid", "expand", **arguments)(y))
@@ -656,7 +656,7 @@ NEAR_MISSES = [
 ]
 
 
-# Keras' pooling over two axes takes no notice of masks, and says so.
+# Keras warns that its pooling over two axes ignores masks.
 without_masks = pytest.mark.filterwarnings(
     "ignore:.*does not support masking:UserWarning"
 )
@@ -672,7 +672,7 @@ def test_near_misses_are_left_alone(build):
 @without_masks
 @pytest.mark.parametrize("build", NEAR_MISSES)
 def test_near_misses_next_to_a_block(build):
-    """In a network that has something to fuse they compute what they did."""
+    """In a network with another block to fuse, their outputs stay the same."""
 
     def both(x):
         y = layers.GlobalAveragePooling2D(keepdims=True)(x)

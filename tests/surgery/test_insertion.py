@@ -518,7 +518,7 @@ def test_no_such_place(build, where, error, message):
 
 
 def test_a_layer_is_no_predicate():
-    """It can be called, and would be true for anything."""
+    """A layer can be called, and its output would count as true."""
     model = residual()
     with pytest.raises(TypeError, match="one or several names"):
         attention_sites(model, model.get_layer("a_2"))
@@ -619,7 +619,7 @@ def test_another_data_format_than_the_network_is_an_error(data_format):
 
 
 def test_other_data_format_where_nothing_tells():
-    """A network of dense layers has no data format: the user's word counts."""
+    """A network of dense layers has no data format: the argument decides."""
     x = keras.Input((8, 6))
     model = randomize(keras.Model(x, layers.Dense(6, name="dense")(x)))
     copy = insert_attention(

@@ -179,7 +179,7 @@ class Gated(layers.Layer):
 
 
 class Ordered(layers.Layer):
-    """Wants two arrays that are what they seldom are."""
+    """Raises an error when it is called on arrays."""
 
     def call(self, inputs):
         if not isinstance(inputs[0], keras.KerasTensor):

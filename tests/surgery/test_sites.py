@@ -1,4 +1,4 @@
-"""Places for attention that are easily missed, or easily taken for others."""
+"""Sites that are hard to detect, and layers that are no sites."""
 
 import keras
 import numpy as np
