@@ -1,4 +1,4 @@
-"""Channel attention for Keras 3: Squeeze-and-Excitation, ECA and relatives.
+"""Channel attention for Keras 3: SE, ECA and related layers.
 
 Importing this package registers its layers with Keras, so that saved models
 that contain them load without `custom_objects`. It does nothing else.

@@ -1,1 +1,1 @@
-"""What looks at a model and changes nothing: attention scores and costs."""
+"""Attention scores and costs: functions that do not change a model."""

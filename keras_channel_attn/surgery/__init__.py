@@ -1,1 +1,1 @@
-"""What changes a model: attention in it, and the number of its channels."""
+"""Attention inserted into models, replaced, removed, fused and expanded."""

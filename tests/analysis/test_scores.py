@@ -395,7 +395,7 @@ def test_errors(model, error, message):
 
 
 def test_eca_after_fusion(rng):
-    """The way that the error shows."""
+    """The steps that the error message describes."""
     inputs = keras.Input((6, 6, 8))
     gates = layers.GlobalAveragePooling2D(keepdims=True)(inputs)
     gates = layers.Conv2D(2, 1, activation="relu")(gates)

@@ -1,4 +1,4 @@
-"""The kernels for torch on a GPU that is not there.
+"""The kernels for torch on a pretended GPU.
 
 torch computes shapes, dtypes and devices of pretended tensors, and no values. A
 tensor that is made on the wrong device is an error, as on a GPU.
@@ -24,7 +24,7 @@ SPATIAL = ((7,), (4, 5))
 
 @contextlib.contextmanager
 def pretended_gpu():
-    """Keras and torch believe in a GPU."""
+    """A context in which Keras and torch use a pretended GPU."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -72,7 +72,7 @@ def test_layer(layer_class, arguments, data_format, masked, dtype):
 @over_data_formats
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 def test_squeeze_with_a_mask_of_numpy(data_format, pooling):
-    """What a user has at hand, which Keras puts on the device."""
+    """Keras moves the mask to the device."""
     shape = shape_of(2, (4, 5), 8, data_format)
     with pretended_gpu():
         descriptor = attention_ops.squeeze(

@@ -16,6 +16,7 @@ from distribution.training import (
     losses,
     network_named,
 )
+from support.limits import known_limit, report_change
 
 from keras_channel_attn import SqueezeExcite
 
@@ -103,7 +104,8 @@ def test_keras_cannot_accumulate_gradients_in_a_compiled_step(strategy):
     """
     with strategy.scope():
         network = compiled(chain(), accumulation=2)
-    with pytest.raises(RuntimeError, match="`merge_call` called while"):
+    then = "See gradient accumulation in docs/scaling.md."
+    with known_limit("`merge_call` called while", then):
         losses(network)
 
 
@@ -131,7 +133,13 @@ def test_keras_saves_the_accumulated_gradients_of_one_device(
     losses(expected, steps)
     losses(loaded, steps)
     difference = greatest_difference(loaded, expected)
-    assert difference < 1e-6 if complete else difference > 1e-3
+    if complete:
+        assert difference < 1e-6
+    elif difference < 1e-3:
+        report_change(
+            "the file has the gradients of all devices",
+            "See gradient accumulation in docs/scaling.md.",
+        )
 
 
 def scopes(strategy, written_on):

@@ -16,6 +16,7 @@ from distribution.torch_processes import (
     write,
 )
 from distribution.training import assert_equal, batches, chain, weights
+from support.limits import report_change
 
 PROCESSES = 4
 # Of losses and weights. In bfloat16 each process rounds the gradients of its
@@ -96,4 +97,8 @@ def test_keras_does_not_see_what_fsdp_shards(trained):
         np.abs(value - sharded[path]).max()
         for path, value in weights(expected).items()
     ]
-    assert max(differences) > 1e-3
+    if max(differences) < 1e-3:
+        report_change(
+            "`fully_shard` trains the variables of Keras",
+            "See FSDP2 in docs/scaling.md.",
+        )

@@ -18,7 +18,7 @@ from keras_channel_attn import (
 
 
 class Block(layers.Layer):
-    """Holds attention and a weight, and shows neither."""
+    """Holds attention and a weight that the graph does not show."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)

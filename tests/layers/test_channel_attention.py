@@ -39,7 +39,7 @@ def test_formula(rng, data_format, spatial, pooling):
 
 
 class Squared(ChannelAttention):
-    """A mechanism that is not linear: adding must come after it."""
+    """A mechanism that is not linear: sums must be computed after it."""
 
     def excite(self, descriptor):
         return descriptor * descriptor

@@ -169,7 +169,7 @@ def test_a_name_in_front_and_without(checkpoint):
 
 
 def test_checkpoints_of_caffe_are_refused(checkpoint):
-    """Shapes match, but outputs would be different: FACTS section 3."""
+    """Shapes match, but outputs would be different: another pooling."""
     names = {"conv1.weight": "layer0.conv1.weight"}
     names |= {f"fc.{one}": f"last_linear.{one}" for one in ("weight", "bias")}
     caffe = {names.get(key, key): one for key, one in checkpoint.items()}
@@ -181,7 +181,7 @@ def test_checkpoints_of_caffe_are_refused(checkpoint):
 
 
 def test_a_checkpoint_of_ecanet(tmp_path):
-    """From several devices, kernel sizes 3-5-7-7: FACTS section 3."""
+    """Trained on several devices, with the kernel sizes 3-5-7-7 of ECANet."""
     known = {}
     for key, shape in shapes().items():
         known[f"module.{key}"] = shape
@@ -345,7 +345,7 @@ def test_the_table():
         assert models.preprocessing(row["checkpoint"]).size == int(row["size"])
 
 
-# FACTS section 4.
+# Test size and top-1 accuracy in timm's results/results-imagenet.csv.
 PUBLISHED = {
     "seresnet50.ra2_in1k": ("288", 81.29),
     "ecaresnet50t.ra2_in1k": ("320", 82.37),

@@ -160,8 +160,8 @@ def test_parameters_are_those_on_the_page(name):
     assert f"| {trainable_parameters(THIN[name]()):,} (" in line
 
 
-# FACTS sections 3 and 4: SENet and ECA-Net as published, with and without
-# biases, by the rule and with ECANet's own kernel sizes.
+# The parameters of SENet and ECA-Net as published, with and without biases,
+# by the rule and with ECANet's own kernel sizes.
 PUBLISHED = {
     "SEResNet50": ("SEResNet50", {}, 28_071_976),
     "SEResNet50, biases": ("SEResNet50", {"use_bias": True}, 28_088_024),

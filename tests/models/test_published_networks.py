@@ -87,7 +87,7 @@ def test_logits(name):
         assert np.abs(actual - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-# FACTS section 3: what torch calls the weights of a layer.
+# The names that torch has for the weights of a layer.
 NAMES = {
     "gamma": "weight",
     "beta": "bias",

@@ -80,7 +80,7 @@ def test_every_weight_gets_its_array(network, checkpoint):
     )
 
 
-# FACTS section 3.
+# The names in the state dicts of other repositories.
 OTHER_NAMES = {
     "Cadene, timm's legacy": (
         ("conv1.", "layer0.conv1."),

@@ -1,4 +1,4 @@
-"""The least important channels go, and the multiply-adds with them."""
+"""The least important channels are removed until the multiply-adds fit."""
 
 import keras
 import numpy as np

@@ -1,10 +1,13 @@
-"""A copy with attention that changes no output, and what is compared."""
+"""Copies, with and without attention, and what is compared."""
 
 import keras
 import numpy as np
 from keras import layers
 
 from keras_channel_attn import SqueezeExcite, insert_attention
+from keras_channel_attn.graph import graph_of, rebuild
+from keras_channel_attn.graph.operations import inner_layers
+from support.networks import layers_of
 
 LAST = {"data_format": "channels_last"}
 
@@ -17,6 +20,10 @@ def conv(name, filters=8, size=3, **arguments):
     return layers.Conv2D(
         filters, size, padding="same", name=name, **LAST, **arguments
     )
+
+
+def copy_of(model):
+    return rebuild(graph_of(model))
 
 
 def identity_attention():
@@ -48,3 +55,13 @@ def assert_same_outputs(model, other, x=None, **arguments):
         ),
         *outputs,
     )
+
+
+def held_objects(model):
+    """All attributes of all layers, as they are."""
+    return [
+        (name, value)
+        for layer in layers_of(model).values()
+        for _, inner in inner_layers(layer)
+        for name, value in vars(inner).items()
+    ]

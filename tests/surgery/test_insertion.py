@@ -326,9 +326,22 @@ def test_a_callable_that_returns_a_layer_twice():
         insert_attention(residual(), lambda site: layer)
 
 
+@pytest.mark.parametrize("which", ["its own", "another's"])
+def test_a_layer_in_use_is_refused_and_not_called(which):
+    x = image()
+    model = keras.Model(x, convolution("c")(x))
+    other = identity()
+    other(image())
+    make = {"its own": lambda layer: layer, "another's": lambda layer: other}
+    with pytest.raises(ValueError, match="in use already"):
+        insert_attention(model, make[which], ["c"])
+    assert model.get_layer("c").output is model.output
+
+
 def test_attention_may_be_inserted_twice():
     once = insert_attention(residual(), identity(), ["a_2"])
     twice = insert_attention(once, identity(), ["a_2"])
+    # Each has a name of its own.
     assert len(attention_of(twice)) == 2
     assert_same(once, twice)
 
@@ -505,10 +518,15 @@ def test_no_such_place(build, where, error, message):
 
 
 def test_a_layer_is_no_predicate():
-    """It can be called, and would be true for anything."""
+    """A layer can be called, and its output would count as true."""
     model = residual()
     with pytest.raises(TypeError, match="one or several names"):
         attention_sites(model, model.get_layer("a_2"))
+
+
+def test_a_class_is_no_predicate():
+    with pytest.raises(TypeError, match="isinstance"):
+        insert_attention(residual(), identity(), layers.Conv2D)
 
 
 class Subclassed(keras.Model):
@@ -601,7 +619,7 @@ def test_another_data_format_than_the_network_is_an_error(data_format):
 
 
 def test_other_data_format_where_nothing_tells():
-    """A network of dense layers has no data format: the user's word counts."""
+    """A network of dense layers has no data format: the argument decides."""
     x = keras.Input((8, 6))
     model = randomize(keras.Model(x, layers.Dense(6, name="dense")(x)))
     copy = insert_attention(
@@ -719,6 +737,9 @@ def test_attention_in_a_model_frozen_as_a_whole_can_be_trained(build):
     trained = sum(len(layer.weights) for layer in attention_of(copy).values())
     assert trained > 0
     assert len(copy.trainable_weights) == trained
+    for path, layer in layers_of(model).items():
+        if layer.weights and not isinstance(layer, keras.Model):
+            assert not layers_of(copy)[path].trainable
 
 
 # Removal

@@ -121,7 +121,7 @@ def test_other_attention_changes_the_outputs(name):
 
 
 def test_a_swapped_pair_changes_the_outputs():
-    """What a transfer of weights by position would do, and go unnoticed."""
+    """Weights that were swapped by mistake would change the outputs."""
     model = built("ResNet50")
     copy = insert_attention(model, SqueezeExcite(identity_start=True))
     pair = [copy.get_layer(f"conv2_block1_{number}_conv") for number in (0, 3)]

@@ -87,6 +87,18 @@ def three_way(x):
     return layers.Add()([branch(x, "a"), x, branch(x, "b")])
 
 
+def three_way_in_two_additions(x):
+    x = convolution("before", 1)(x)
+    return (x + branch(x, "a")) + branch(x, "b")
+
+
+def reparameterized(x):
+    """As RepVGG: the shortcut is a normalization."""
+    x = convolution("before", 1)(x)
+    shortcut = layers.BatchNormalization()(x)
+    return shortcut + convolution("a")(x) + convolution("b")(x)
+
+
 def three_way_projection(x):
     shortcut = convolution("s", 1)(x)
     return layers.Add()([branch(x, "a"), shortcut, branch(x, "b")])
@@ -167,7 +179,7 @@ class Gated(layers.Layer):
 
 
 class Ordered(layers.Layer):
-    """Wants two arrays that are what they seldom are."""
+    """Raises an error when it is called on arrays."""
 
     def call(self, inputs):
         if not isinstance(inputs[0], keras.KerasTensor):
@@ -219,6 +231,8 @@ SITES = {
     pre_activation: ["2"],
     separable: ["2"],
     three_way: ["a2", "b2"],
+    three_way_in_two_additions: ["a2", "b2"],
+    reparameterized: ["a", "b"],
     three_way_projection: ["a2", "b2"],
     branches_that_begin_in_each_other: ["a", "2"],
     two_in_a_row: ["a2", "b2"],
@@ -306,6 +320,34 @@ def test_no_residual_branch(build):
         attention_sites(keras.Model(x, build(x)))
 
 
+class Weighted(layers.Layer):
+    def call(self, inputs):
+        return inputs[0] + 0.5 * inputs[1]
+
+    def compute_output_shape(self, shapes):
+        return shapes[0]
+
+
+class First(Weighted):
+    def call(self, inputs):
+        return inputs[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_layer_that_adds_is_known_by_what_it_does(dtype):
+    x = image()
+    y = Weighted(dtype=dtype)([x, convolution("c")(x)])
+    y = First(dtype=dtype)([y, convolution("d")(y)])
+    assert attention_sites(keras.Model(x, y)) == ["c"]
+
+
+def test_additions_without_spatial_axes_are_passed_over():
+    x = image()
+    y = layers.GlobalAveragePooling2D()(x + convolution("c")(x))
+    model = keras.Model(x, y + layers.Dense(8, name="d")(y))
+    assert attention_sites(model) == ["c"]
+
+
 def test_a_sum_of_two_inputs_has_no_residual_branch():
     left, right = image("left"), image("right")
     y = layers.Add()([branch(left), right])
@@ -381,3 +423,19 @@ def test_detection_calls_no_layer_of_the_original_again():
     before = len(model.get_layer("a_add")._inbound_nodes)
     attention_sites(model)
     assert len(model.get_layer("a_add")._inbound_nodes) == before
+
+
+def test_detection_adds_no_loss_to_the_original():
+    class Penalized(Weighted):
+        def call(self, inputs):
+            self.add_loss(ops.sum(inputs[1]))
+            return super().call(inputs)
+
+    x = image()
+    model = keras.Model(x, Penalized()([x, convolution("c")(x)]))
+    model(sample(model))
+    before = [float(ops.convert_to_numpy(loss)) for loss in model.losses]
+    assert attention_sites(model) == ["c"]
+    after = [float(ops.convert_to_numpy(loss)) for loss in model.losses]
+    assert len(before) == 1
+    assert after == before

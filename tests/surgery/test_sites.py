@@ -1,4 +1,4 @@
-"""Places for attention that are easily missed, or easily taken for others."""
+"""Sites that are hard to detect, and layers that are no sites."""
 
 import keras
 import numpy as np
@@ -295,6 +295,15 @@ def test_an_unknown_axis_where_the_network_has_another_format():
     insert_attention(model, SqueezeExcite(2, **FIRST), ["site"])
 
 
+def test_channels_first_is_seen_behind_a_nested_model():
+    a, x = keras.Input((8, 6, 6)), keras.Input((8, 6, 6))
+    first = layers.Conv2D(8, 1, name="c", **FIRST)
+    branch = keras.Model(a, first(a), name="branch")
+    model = keras.Model(x, x + branch(x))
+    with pytest.raises(ValueError, match="data_format='channels_first'"):
+        insert_attention(model, identity_attention())
+
+
 # Transformers.
 
 
@@ -374,3 +383,19 @@ def test_a_layer_with_weights_has_one_attention_layer():
     assert attention_sites(model) == ["prelu"]
     copy = insert_attention(model, EfficientChannelAttention(**LAST))
     assert len(copy.weights) == len(model.weights) + 1
+
+
+def test_a_model_nested_twice_is_known_by_each_of_its_paths():
+    x = image()
+    shared = keras.Model(x, conv("c")(x), name="shared")
+    around = []
+    for name in ("first", "second"):
+        y = image()
+        around.append(keras.Model(y, shared(y), name=name))
+    z = image()
+    model = keras.Model(z, around[1](around[0](z)))
+    for path in ("first/shared/c", "second/shared/c"):
+        copy = with_attention(model, [path])
+        inner = [copy.get_layer(name) for name in ("first", "second")]
+        assert inner[0].get_layer("shared") is inner[1].get_layer("shared")
+        assert_same_outputs(model, copy)

@@ -4,9 +4,36 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from support.copies import LAST, array, conv, image, numpy, with_attention
+from support.copies import (
+    LAST,
+    array,
+    assert_same_outputs,
+    conv,
+    copy_of,
+    identity_attention,
+    image,
+    numpy,
+    with_attention,
+)
+from support.networks import (
+    assert_same,
+    backbone,
+    distance,
+    inputs_of,
+    layers_of,
+    over_networks,
+    predictions,
+    randomize,
+    residual,
+    shared,
+    siamese,
+)
 
-from keras_channel_attn import ChannelAttention, remove_attention
+from keras_channel_attn import (
+    ChannelAttention,
+    insert_attention,
+    remove_attention,
+)
 
 
 def sequence():
@@ -209,6 +236,32 @@ def statistics():
     return keras.Model(x, layers.ReLU()(conv("c")(normalization(x))))
 
 
+def partly_frozen_model_in_a_layer():
+    x, inputs = sequence(), keras.Input((8,))
+    frozen = layers.Dense(8, name="frozen", trainable=False)
+    inner = keras.Model(inputs, layers.Dense(8, name="thawed")(frozen(inputs)))
+    return keras.Model(x, followed(layers.TimeDistributed(inner)(x)))
+
+
+def input_as_an_output():
+    x = image()
+    return keras.Model(x, [x, ops.relu(conv("c")(x))])
+
+
+def tensors_in_keyword_arguments():
+    x = sequence()
+    y = layers.MultiHeadAttention(2, 3)(x, value=x, key=x)
+    return keras.Model(x, followed(y))
+
+
+def encoder_on_the_same_input():
+    """A nested model that begins at the input of the model around it."""
+    x = image()
+    encoder = keras.Model(x, conv("c")(x), name="encoder")
+    y = conv("d")(encoder(x))
+    return keras.Model(x, layers.Add()([x, y]))
+
+
 NETWORKS = [
     states_of_lstm,
     initial_state,
@@ -229,6 +282,9 @@ NETWORKS = [
     one_cell_for_two_layers,
     fixed_batch_of_halves,
     statistics,
+    partly_frozen_model_in_a_layer,
+    input_as_an_output,
+    tensors_in_keyword_arguments,
 ]
 
 
@@ -259,3 +315,117 @@ def test_a_copy_computes_the_same_and_shares_nothing(build):
     assert [w.trainable for w in removed.weights] == [
         w.trainable for w in model.weights
     ]
+
+
+@over_networks
+def test_computes_the_same(build):
+    model = randomize(build())
+    assert_same(model, copy_of(model))
+
+
+@over_networks
+def test_the_model_keeps_name_class_and_structure(build):
+    model = build()
+    copy = copy_of(model)
+    assert type(copy) is type(model)
+    assert copy.name == model.name
+    keras.tree.assert_same_structure(inputs_of(model), inputs_of(copy))
+    keras.tree.assert_same_structure(model.outputs, copy.outputs)
+    names = [x.name for x in model.inputs]
+    assert [x.name for x in copy.inputs] == names
+
+
+def test_operations_keep_their_names():
+    x = image()
+    model = keras.Model(x, ops.relu(x + 1))
+    copy = copy_of(model)
+    assert [one.name for one in copy.operations] == [
+        one.name for one in model.operations
+    ]
+
+
+@pytest.mark.parametrize("build", [shared, siamese])
+def test_what_is_called_twice_is_copied_once(build):
+    model = build()
+    assert len(copy_of(model).weights) == len(model.weights)
+
+
+def test_arguments_of_calls_are_kept():
+    """Transfer learning calls its backbone with `training=False`."""
+    x = image()
+    model = keras.Model(x, backbone()(x, training=False))
+    first, second = (
+        one.get_config()["layers"][1]["inbound_nodes"]
+        for one in (model, copy_of(model))
+    )
+    assert first[0]["kwargs"]["training"] is False
+    assert second == first
+
+
+def test_masks_reach_the_layers_that_use_them():
+    x = keras.Input((4,), dtype="int32")
+    y = layers.Embedding(5, 3, mask_zero=True)(x)
+    model = randomize(keras.Model(x, layers.GlobalAveragePooling1D()(y)))
+    tokens = np.array([[1, 2, 0, 0], [3, 4, 1, 0]])
+    copy = copy_of(model)
+    assert copy.input.dtype == "int32"
+    assert distance(predictions(model, tokens), predictions(copy, tokens)) == 0
+
+
+class Either(layers.Layer):
+    def call(self, first, second=None):
+        return first if second is None else first + second
+
+    def compute_output_shape(self, first_shape, second_shape=None):
+        return first_shape
+
+
+def test_an_optional_input_stays_optional():
+    first = keras.Input((4,), name="first")
+    second = keras.Input((4,), name="second", optional=True)
+    model = keras.Model(
+        {"first": first, "second": second}, Either()(first, second)
+    )
+    x = {"first": np.ones((2, 4), "float32"), "second": None}
+    assert distance(predictions(model, x), predictions(copy_of(model), x)) == 0
+
+
+def test_a_fixed_batch_size_and_a_free_spatial_size():
+    x = keras.Input(batch_shape=(2, None, None, 8))
+    model = keras.Model(x, conv("c")(x))
+    assert copy_of(model).input_shape == (2, None, None, 8)
+
+
+def test_a_model_that_begins_at_an_inner_tensor():
+    whole = randomize(residual())
+    model = keras.Model(whole.get_layer("a_add").output, whole.output)
+    assert_same(model, copy_of(model))
+
+
+def test_a_nested_model_on_the_same_input():
+    model = encoder_on_the_same_input()
+    assert_same_outputs(model, with_attention(model, ["encoder/c"]))
+    copy = insert_attention(model, identity_attention())
+    assert_same_outputs(model, copy)
+
+
+def test_the_calls_of_a_shared_layer_keep_their_order():
+    """Keras numbers them: the second call is the one nearer to the input."""
+    x = image()
+    shared, y = layers.ReLU(name="shared"), conv("c")(x)
+    late = shared(conv("e")(conv("d")(y)))
+    model = keras.Model(x, layers.Add()([shared(y), late]))
+    removed = remove_attention(with_attention(model))
+    assert removed.to_json() == model.to_json()
+    late = keras.Model(x, layers.Add()([late, shared(y)]))
+    assert remove_attention(with_attention(late)).to_json() == late.to_json()
+
+
+@over_networks
+def test_a_copy_has_as_many_calls(build):
+    model = build()
+    counts = [
+        {path: len(layer._inbound_nodes) for path, layer in found.items()}
+        for found in (layers_of(model), layers_of(copy_of(model)))
+    ]
+    assert counts[1] == counts[0]

@@ -10,17 +10,68 @@ from support.copies import (
     array,
     assert_same_outputs,
     conv,
-    identity_attention,
+    copy_of,
     image,
     numpy,
     with_attention,
 )
+from support.networks import assert_same, randomize, residual
 
 from keras_channel_attn import SqueezeExcite, insert_attention, remove_attention
 
 
+def test_a_compiled_model_gives_one_that_is_not():
+    model = residual()
+    model.compile("sgd", "mse")
+    assert not copy_of(model).compiled
+
+
+# The class.
+
+
 def graph_of_two(x):
     return conv("d", 4)(conv("c")(x))
+
+
+class Trainer(keras.Model):
+    """A functional model with a training step of its own."""
+
+    def train_step(self, *args, **kwargs):
+        return super().train_step(*args, **kwargs)
+
+
+class PlainStack(keras.Sequential):
+    """A sequential model with a class of its own."""
+
+
+def trainer():
+    x = image()
+    return Trainer(x, graph_of_two(x), name="trainer")
+
+
+def stack():
+    return PlainStack([image(), conv("conv")], name="stack")
+
+
+def with_inner_trainer():
+    x = image()
+    return keras.Model(x, trainer()(x))
+
+
+@pytest.mark.parametrize("build", [trainer, stack])
+def test_keeps_a_class_that_takes_inputs_and_outputs(build):
+    model = randomize(build())
+    copy = copy_of(model)
+    assert type(copy) is type(model)
+    assert copy.name == model.name
+    assert_same(model, copy)
+
+
+def test_keeps_such_a_class_inside_another_model():
+    model = randomize(with_inner_trainer())
+    copy = copy_of(model)
+    assert type(copy.get_layer("trainer")) is type(model.get_layer("trainer"))
+    assert_same(model, copy)
 
 
 class WithMore(keras.Model):
@@ -114,7 +165,7 @@ class Stack(keras.Sequential):
 
 
 class Distiller(keras.Model):
-    """Takes inputs and outputs, and something that a copy would not have."""
+    """Takes inputs, outputs and an argument that no copy can be given."""
 
     def __init__(self, *args, teacher, **kwargs):
         super().__init__(*args, **kwargs)
@@ -160,9 +211,97 @@ def test_such_a_model_stays_whole_where_nothing_changes_in_it():
     inner = Detector(name="special")
     model = keras.Model(x, conv("e")(inner(x)))
     inner.get_layer("c").kernel.assign(array((3, 3, 8, 8)))
+    inner.get_layer("c").trainable = False
     copy = with_attention(model, ["e"])
     assert type(copy.get_layer("special")) is Detector
+    assert not copy.get_layer("special").get_layer("c").trainable
     assert_same_outputs(model, copy)
+
+
+class OfLayers(keras.Model):
+    """Makes its graph of layers that it is given."""
+
+    def __init__(self, stem, **kwargs):
+        x = image()
+        super().__init__(x, conv("own")(stem(x)), **kwargs)
+        self.stem = stem
+
+    def get_config(self):
+        return {"stem": self.stem, "name": self.name}
+
+
+def test_a_class_of_its_own_whose_graph_shares_a_layer_is_refused():
+    x, stem = image(), conv("stem")
+    inner = OfLayers(stem, name="inner")
+    model = keras.Model(x, conv("c")(stem(inner(x))))
+    with pytest.raises(ValueError, match=r"'inner'.*shares the layer 'stem'"):
+        with_attention(model)
+
+
+class Backbone(keras.Model):
+    """As in keras-hub: its own configuration, and a property."""
+
+    def __init__(self, units=4, **kwargs):
+        x = image()
+        super().__init__(x, layers.Dense(units)(graph_of_two(x)), **kwargs)
+        self.units = units
+        self._ends = {"c": self.get_layer("c").output}
+
+    @property
+    def ends(self):
+        return self._ends
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+def test_a_class_with_arguments_of_its_own_becomes_a_plain_model():
+    model = Backbone(units=3)
+    copy = with_attention(model)
+    assert not isinstance(copy, Backbone)
+    assert_same_outputs(model, copy)
+    end = keras.Model(copy.input, copy.ends["c"])
+    assert_same_outputs(keras.Model(model.input, model.ends["c"]), end)
+
+
+# Models with a `call` that is not their graph.
+
+
+class Scaled(keras.Model):
+    def call(self, x, training=None, mask=None):
+        return 3 * super().call(x, training=training, mask=mask)
+
+
+def test_a_model_with_a_call_of_its_own_is_refused():
+    x = image()
+    model = Scaled(x, x + conv("c")(x))
+    with pytest.raises(ValueError, match=r"of its own \(Scaled.call\)"):
+        with_attention(model)
+
+
+def test_a_nested_model_with_a_call_of_its_own_stays_whole():
+    x, y = image(), image()
+    inner = Scaled(x, x + conv("c")(x), name="inner")
+    model = keras.Model(y, conv("head")(inner(y)))
+    copy = with_attention(model, ["head"])
+    assert type(copy.get_layer("inner")) is Scaled
+    assert_same_outputs(model, copy)
+
+
+def test_dtype_policy_of_a_nested_model():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        x, y = image(), image()
+        inner = keras.Model(x, conv("c")(x), name="inside")
+        model = keras.Model(y, conv("head")(inner(y)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    copy = with_attention(model, ["inside/c"])
+    for one in (model, copy):
+        assert one.get_layer("inside").dtype_policy.name == "mixed_bfloat16"
+
+
+# Attributes.
 
 
 Level = collections.namedtuple("Level", ["stride", "tensor"])
@@ -183,6 +322,8 @@ def test_attributes_that_libraries_set():
     model.decoder = lambda y: y + 1
     model.encoder = keras.Model(x, model.get_layer("c").output, name="encoder")
     model.kernel = model.get_layer("c").kernel
+    model.probe = layers.Dense(3)
+    model.probe.build((None, 4))
     copy = with_attention(model)
     assert (copy.nc, copy.strides) == (80, [8, 16])
     assert copy.decoder is model.decoder
@@ -190,6 +331,11 @@ def test_attributes_that_libraries_set():
     assert copy.blocks[0][1][1] is copy.get_layer("d")
     assert copy.kernel is copy.get_layer("c").kernel
     assert copy.levels[0].stride == 8
+    # A layer beside the graph.
+    assert copy.probe is not model.probe
+    np.testing.assert_array_equal(
+        numpy(copy.probe.kernel), numpy(model.probe.kernel)
+    )
     ends = keras.Model(copy.input, copy.pyramid_outputs)
     expected = keras.Model(model.input, model.pyramid_outputs)
     assert_same_outputs(expected, ends)
@@ -197,6 +343,15 @@ def test_attributes_that_libraries_set():
     # It has the layers of the copy, attention included.
     assert copy.encoder.get_layer("c") is copy.get_layer("c")
     assert isinstance(copy.encoder.layers[-1], SqueezeExcite)
+
+
+def test_an_attribute_is_a_tensor_of_a_sequential_copy():
+    """A feature map and the output belong to one graph, as in Grad-CAM."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="late")])
+    model.end = model.get_layer("late").output
+    copy = copy_of(model)
+    assert copy.end is copy.get_layer("late").output
+    assert keras.Model(copy.inputs, copy.end).layers[1] is copy.layers[0]
 
 
 class Postprocessing:
@@ -259,85 +414,3 @@ def test_a_model_that_was_trained_has_no_attributes_to_warn_of():
     copy = with_attention(model)
     assert not copy.compiled
     assert set(vars(copy)) <= set(vars(with_more())) | {"_modules"}
-
-
-def test_a_layer_beside_the_graph_keeps_its_weights():
-    x = image()
-    model = keras.Model(x, graph_of_two(x))
-    model.probe = layers.Dense(3)
-    model.probe.build((None, 4))
-    copy = with_attention(model)
-    assert copy.probe is not model.probe
-    np.testing.assert_array_equal(
-        numpy(copy.probe.kernel), numpy(model.probe.kernel)
-    )
-
-
-def encoder_on_the_same_input():
-    """A nested model that begins at the input of the model around it."""
-    x = image()
-    encoder = keras.Model(x, conv("c")(x), name="encoder")
-    y = conv("d")(encoder(x))
-    return keras.Model(x, layers.Add()([x, y]))
-
-
-def test_a_nested_model_on_the_same_input():
-    model = encoder_on_the_same_input()
-    assert_same_outputs(model, with_attention(model, ["encoder/c"]))
-    copy = insert_attention(model, identity_attention())
-    assert_same_outputs(model, copy)
-
-
-def test_the_calls_of_a_shared_layer_keep_their_order():
-    """Keras numbers them: the second call is the one nearer to the input."""
-    x = image()
-    shared, y = layers.ReLU(name="shared"), conv("c")(x)
-    late = shared(conv("e")(conv("d")(y)))
-    model = keras.Model(x, layers.Add()([shared(y), late]))
-    removed = remove_attention(with_attention(model))
-    assert removed.to_json() == model.to_json()
-    late = keras.Model(x, layers.Add()([late, shared(y)]))
-    assert remove_attention(with_attention(late)).to_json() == late.to_json()
-
-
-class OfLayers(keras.Model):
-    """Makes its graph of layers that it is given."""
-
-    def __init__(self, stem, **kwargs):
-        x = image()
-        super().__init__(x, conv("own")(stem(x)), **kwargs)
-        self.stem = stem
-
-    def get_config(self):
-        return {"stem": self.stem, "name": self.name}
-
-
-def test_a_class_of_its_own_whose_graph_shares_a_layer_is_refused():
-    x, stem = image(), conv("stem")
-    inner = OfLayers(stem, name="inner")
-    model = keras.Model(x, conv("c")(stem(inner(x))))
-    with pytest.raises(ValueError, match=r"'inner'.*shares the layer 'stem'"):
-        with_attention(model)
-
-
-class Backbone(keras.Model):
-    """As in keras-hub: its own configuration, and a property."""
-
-    def __init__(self, **kwargs):
-        x = image()
-        super().__init__(x, graph_of_two(x), **kwargs)
-        self._ends = {"c": self.get_layer("c").output}
-
-    @property
-    def ends(self):
-        return self._ends
-
-    def get_config(self):
-        return {"name": self.name}
-
-
-def test_a_property_of_a_class_that_is_not_kept():
-    model = Backbone()
-    copy = with_attention(model)
-    end = keras.Model(copy.input, copy.ends["c"])
-    assert_same_outputs(keras.Model(model.input, model.ends["c"]), end)

@@ -1,4 +1,4 @@
-"""Functions and objects that a user passed to a layer, in its copy."""
+"""A layer in a copy: its functions, its configuration, its flags."""
 
 import functools
 
@@ -10,14 +10,48 @@ from support.copies import (
     array,
     assert_same_outputs,
     conv,
+    copy_of,
+    held_objects,
     image,
     numpy,
     with_attention,
 )
+from support.networks import layers_of, nested, over_networks, randomize
+
+
+@over_networks
+def test_layers_keep_all_but_their_identity(build):
+    model = randomize(build())
+    for number, layer in enumerate(layers_of(model).values()):
+        if not isinstance(layer, (keras.Model, layers.InputLayer)):
+            layer.trainable = number % 3 > 0
+    copied = layers_of(copy_of(model))
+    assert list(copied) == list(layers_of(model))
+    for path, layer in layers_of(model).items():
+        copy = copied[path]
+        assert copy is not layer
+        assert type(copy) is type(layer)
+        assert copy.trainable == layer.trainable
+        assert copy.dtype_policy == layer.dtype_policy
+        if isinstance(layer, keras.Model):
+            continue
+        assert copy.get_config() == layer.get_config()
+        for one, other in zip(layer.weights, copy.weights, strict=True):
+            assert one.path.split("/")[-2:] == other.path.split("/")[-2:]
+            np.testing.assert_array_equal(
+                ops.convert_to_numpy(one), ops.convert_to_numpy(other)
+            )
+
+
+# Functions and objects that a user passed to a layer.
+
+
+def unchanged(x):
+    return x
 
 
 def relu(x):
-    """Not the function of Keras that has this name."""
+    """Another function than the one of Keras with this name."""
     return ops.minimum(ops.maximum(x, 0.0), 0.1) * 9
 
 
@@ -140,6 +174,10 @@ FUNCTIONS = {
     "partial in Lambda": lambda: layers.Lambda(
         functools.partial(scale, by=3), output_shape=(6, 8)
     ),
+    # Revived from its string, a function has lost what it refers to.
+    "two functions of Lambda": lambda: layers.Lambda(
+        lambda x: unchanged(x), output_shape=lambda shape: unchanged(shape)
+    ),
     "arguments of Lambda": lambda: layers.Lambda(
         scale, output_shape=(6, 8), arguments={"by": 4}
     ),
@@ -162,7 +200,7 @@ def test_objects_are_the_same_ones():
     copy = with_attention(model).get_layer("c")
     assert copy.activation is activation
     assert copy.kernel_initializer is initializer
-    # The original has its own again, too.
+    # Those of the original are not replaced.
     assert model.get_layer("c").activation is activation
     assert model.get_layer("c").kernel_initializer is initializer
 
@@ -203,8 +241,8 @@ def test_initializer_regularizer_and_constraint():
     )
 
 
-def test_outputs_differ_by_55_no_more():
-    """`relu6` named `relu`: Keras' own is not bounded."""
+def test_a_function_with_the_name_of_one_of_keras():
+    """A function named `relu` that is bounded, unlike that of Keras."""
 
     def relu(x):
         return ops.relu6(x)
@@ -216,6 +254,48 @@ def test_outputs_differ_by_55_no_more():
     values = np.full((1, 6, 6, 1), 61, "float32")
     assert_same_outputs(model, with_attention(model), values)
     assert float(numpy(model(values)).max()) == 6
+
+
+def functional():
+    x = keras.Input((4,))
+    y = layers.Dense(4, activation=lambda x: 3 * x)(x)
+    y = layers.Dense(4, activation=functools.partial(scale, by=2))(y)
+    return keras.Model(x, layers.Activation(relu)(y))
+
+
+def sequential():
+    return keras.Sequential([functional(), layers.Activation(relu)])
+
+
+class OwnGraph(keras.Model):
+    def __init__(self, **kwargs):
+        x = keras.Input((4,))
+        y = layers.Dense(4, activation=lambda x: 3 * x)(x)
+        super().__init__(x, y, **kwargs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@pytest.mark.parametrize("build", [functional, sequential, OwnGraph])
+def test_functions_in_a_model_inside_a_layer(build):
+    """The configurations of three levels are nested in each other."""
+    x = keras.Input((3, 4))
+    model = randomize(keras.Model(x, layers.TimeDistributed(build())(x)))
+    before = held_objects(model)
+    copy = copy_of(model)
+    array = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    np.testing.assert_allclose(
+        numpy(copy(array)), numpy(model(array)), rtol=1e-5
+    )
+    assert copy.layers[1].layer is not model.layers[1].layer
+    assert all(
+        old is new
+        for (_, old), (_, new) in zip(before, held_objects(model), strict=True)
+    )
+
+
+# Layers that cannot be copied, and attributes.
 
 
 class Forgetful(layers.Layer):
@@ -303,3 +383,75 @@ def test_attributes_changed_after_construction():
     assert copy.get_layer("c").stage == 3
     assert copy.get_layer("drop").rate == 0.7
     assert_same_outputs(model, copy)
+
+
+# What is frozen, and the precision.
+
+
+@pytest.mark.parametrize("frozen", ["outer", "inner"])
+def test_a_frozen_model_is_frozen_in_the_copy(frozen):
+    model = nested()
+    inner = model.get_layer("backbone")
+    (model if frozen == "outer" else inner).trainable = False
+    # Trainable again: the flag of a model does not tell those of its layers.
+    inner.get_layer("b_2").trainable = True
+    copy = copy_of(model)
+    for path, layer in layers_of(model).items():
+        assert layers_of(copy)[path].trainable == layer.trainable
+    assert copy.trainable == model.trainable
+    assert len(copy.trainable_weights) == len(model.trainable_weights)
+
+
+class Composite(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(8)
+        self.normalization = layers.BatchNormalization()
+
+    def call(self, x):
+        return self.normalization(self.dense(x))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_flags_of_the_layers_inside_a_layer():
+    x = image()
+    composite = Composite(name="inner")
+    model = keras.Model(x, x + composite(x))
+    composite.normalization.trainable = False
+    copy = with_attention(model, ["inner"]).get_layer("inner")
+    assert copy.trainable
+    assert copy.dense.trainable
+    assert not copy.normalization.trainable
+
+
+def test_flags_of_single_weights():
+    x = image()
+    model = keras.Model(x, conv("c")(x))
+    model.get_layer("c").bias.trainable = False
+    copy = with_attention(model).get_layer("c")
+    assert not copy.bias.trainable
+    assert copy.kernel.trainable
+
+
+def test_mixed_precision_stays():
+    x = image()
+    model = keras.Model(x, conv("conv", dtype="mixed_float16")(x))
+    copied = copy_of(model).get_layer("conv")
+    assert copied.compute_dtype == "float16"
+    assert copied.kernel.dtype == "float32"
+
+
+@pytest.mark.backend("tensorflow", "jax")
+def test_rematerialization():
+    x = image()
+    with keras.RematScope(mode="full"):
+        y = conv("c")(x)
+    with keras.RematScope(mode="list_of_layers", layer_names=["d"]):
+        model = keras.Model(x, conv("d")(y))
+    copy = with_attention(model)
+    for name in ("c", "d"):
+        one, other = (m.get_layer(name)._remat_mode for m in (model, copy))
+        assert one == other
+    assert copy.get_layer("c_squeeze_excite")._remat_mode is None
