@@ -3,19 +3,20 @@
 import inspect
 import warnings
 
-_PACKAGE = __name__.partition(".")[0]
+# Keras calls `build` of a layer: its lines are not the user's either.
+_SKIPPED = {__name__.partition(".")[0], "keras"}
 
 
 def warn(message: str) -> None:
-    """Give a `UserWarning` at the first caller outside this package.
+    """Give a `UserWarning` at the first caller outside this package and Keras.
 
     From Python 3.12 on, `skip_file_prefixes` does the same.
     """
     level, frame = 1, inspect.currentframe()
-    while frame is not None and _is_of_package(frame.f_globals):
+    while frame is not None and _package_of(frame.f_globals) in _SKIPPED:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
 
 
-def _is_of_package(names: dict[str, object]) -> bool:
-    return str(names.get("__name__")).partition(".")[0] == _PACKAGE
+def _package_of(names: dict[str, object]) -> str:
+    return str(names.get("__name__")).partition(".")[0]

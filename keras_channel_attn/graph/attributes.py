@@ -20,7 +20,7 @@ from keras_channel_attn.graph.keras_internals import (
 from keras_channel_attn.graph.layer_copies import copy_of_variable
 from keras_channel_attn.graph.operations import is_from_keras
 from keras_channel_attn.graph.state import ids_of_inner_variables
-from keras_channel_attn.graph.warnings_to_user import warn
+from keras_channel_attn.warnings_to_user import warn
 
 _MISSING = object()
 
