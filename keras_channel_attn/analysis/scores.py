@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_channel_attn.analysis.attention_layers import attention_layers
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
     graph_of,
-    inner_layers,
     interpret,
     is_model,
     new_input,
@@ -251,11 +251,12 @@ def _check_has_graph(model: Any) -> None:
 
 def _check_any(graph: Graph, calls: list[Call]) -> None:
     """Attention may be called where the graph does not show it."""
+    shown = {call.path for call in calls}
     hidden = sorted(
         {
-            call.path
-            for call in graph.all_calls()
-            if call.inner is None and _holds_attention(call.operation)
+            path.rpartition("/")[0]
+            for path in attention_layers(graph.model)
+            if path not in shown
         }
     )
     inside = (
@@ -278,17 +279,6 @@ def _check_any(graph: Graph, calls: list[Call]) -> None:
         )
     if hidden:
         warn(f"Some attention scores are missing. {inside}")
-
-
-def _holds_attention(operation: Any) -> bool:
-    if not isinstance(operation, keras.layers.Layer) or isinstance(
-        operation, ChannelAttention
-    ):
-        return False
-    return any(
-        isinstance(layer, ChannelAttention)
-        for _, layer in inner_layers(operation)
-    )
 
 
 @contextlib.contextmanager

@@ -85,12 +85,9 @@ def _carry_unnamed_variables(model: Any, copy: Any) -> list[str]:
 
 
 def _unnamed_variables(model: Any) -> list[Any]:
-    named = ids_of_inner_variables(model)
-    for value in vars(model).values():
-        if isinstance(value, keras.Variable):
-            named.add(id(value))
-        elif isinstance(value, keras.random.SeedGenerator):
-            named.add(id(value.state))
+    # The variable of a `SeedGenerator` is its state.
+    named = {id(getattr(x, "state", x)) for x in vars(model).values()}
+    named |= ids_of_inner_variables(model)
     return [v for v in model.variables if id(v) not in named]
 
 

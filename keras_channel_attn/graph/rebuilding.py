@@ -144,20 +144,21 @@ class _ModelCopies:
                 return _outputs_without(call, values)
             return self._outputs_instead(call, replacement, values)
         before = changes.before.get(call, IdentityMap())
-        attended = IdentityMap()
-        for tensor in call.inputs:
-            attended[tensor] = values[tensor]
-            if tensor in before:
-                path = _source_path(call, tensor)
-                attended[tensor] = _output_of(
-                    before[tensor], values[tensor], path
-                )
+        attended = IdentityMap(call.inputs, [values[x] for x in call.inputs])
+        for tensor in before:
+            source = call.graph.source(tensor) or call
+            attended[tensor] = _output_of(
+                before[tensor], values[tensor], source.path
+            )
         args, kwargs = self._arguments(call, attended)
         copy = self._layers.of(call.operation)
         outputs = keras.tree.flatten(copy(*args, **kwargs))
-        after = changes.after.get(call, {})
-        for position, layer in after.items():
-            outputs[position] = _output_of(layer, outputs[position], call.path)
+        after = changes.after.get(call, IdentityMap())
+        for position, tensor in enumerate(call.outputs):
+            if tensor in after:
+                outputs[position] = _output_of(
+                    after[tensor], outputs[position], call.path
+                )
         return outputs, bool(before or after) or copy in self._extended
 
     def _outputs_instead(
@@ -198,11 +199,6 @@ def _outputs_without(call: Call, values: IdentityMap) -> tuple[Any, bool]:
     # Keras cannot make a model whose output is its input everywhere.
     name = f"{call.operation.name}_removed"
     return keras.layers.Identity(name=name)(values[tensor]), True
-
-
-def _source_path(call: Call, tensor: Any) -> str:
-    source = call.graph.source(tensor)
-    return call.path if source is None else source.path
 
 
 def _output_of(layer: Any, tensor: Any, path: str) -> Any:
