@@ -114,8 +114,7 @@ class _Predictor(keras.Model):
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
         self.observed = graph.model
-        self.entries = [_entry(model) for model in graph.nested]
-        self._entry_of = dict(zip(graph.nested, self.entries, strict=True))
+        self._entries = {model: _entry(model) for model in graph.nested}
         self._graph = graph
         self._chosen = chosen
         if graph.model.compiled:
@@ -136,14 +135,14 @@ class _Predictor(keras.Model):
             # A call without scores among its outputs has one tensor.
             return outputs[: len(call.outputs)]
 
-        entry = self._entry_of[self._graph.model]
+        entry = self._entries[self._graph.model]
         inputs = keras.tree.flatten(entry(inputs))
         interpret(self._graph, inputs, apply, self._enter)
         return scores
 
     def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
         args, kwargs = _arguments(call, arrays)
-        entry = self._entry_of[call.operation]
+        entry = self._entries[call.operation]
         return keras.tree.flatten(entry(*args, **kwargs))
 
 
