@@ -190,18 +190,14 @@ def _projected_attention(
     )
 
 
-def _dot_attention(call: ShapedCall) -> int:
-    query, value, *keys = call.inputs[:3]
-    key = keys[0] if keys else value
-    # The scores of the other mode are a sum of tanh, not a product of matrices.
-    size = query[-1] if call.operation.score_mode == "dot" else 0
-    return math.prod(query[:-1]) * key[1] * (size + value[-1])
-
-
-def _additive_attention(call: ShapedCall) -> int:
-    # The scores are a sum of tanh, not a product of matrices.
-    query, value = call.inputs[:2]
-    return math.prod(query[:-1]) * value[1] * value[-1]
+def _attention(call: ShapedCall) -> int:
+    layer, (query, value) = call.operation, call.inputs[:2]
+    # Other scores are a sum of tanh, not a product of matrices.
+    is_product = layer.score_mode == "dot" and not isinstance(
+        layer, _layers.AdditiveAttention
+    )
+    size = value[-1] + (query[-1] if is_product else 0)
+    return math.prod(query[:-1]) * value[1] * size
 
 
 # Recurrent layers: the two maps of the cell, once for each step.
@@ -344,8 +340,8 @@ _LAYERS: dict[Any, _Count] = {
     _layers.Dot: _batched_contraction,
     _layers.MultiHeadAttention: _multi_head_attention,
     _layers.GroupQueryAttention: _grouped_query_attention,
-    _layers.AdditiveAttention: _additive_attention,
-    _layers.Attention: _dot_attention,
+    _layers.AdditiveAttention: _attention,
+    _layers.Attention: _attention,
     _layers.RNN: _recurrent,
     _layers.SimpleRNN: _recurrent,
     _layers.GRU: _recurrent,

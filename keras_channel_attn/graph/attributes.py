@@ -96,13 +96,7 @@ class _NoCounterpartError(Exception):
 
 
 def _counterpart(value: Any, current: Any, counterparts: Counterparts) -> Any:
-    """The value for the copy.
-
-    Args:
-        value: Value in the original.
-        current: That in the copy, `_MISSING` if there is none.
-        counterparts: `Counterparts`.
-    """
+    """The value for the copy, which has `current` or `_MISSING` there."""
     if isinstance(value, (dict, list, tuple)):
         return _container(value, current, counterparts)
     if isinstance(value, keras.Variable):
@@ -139,10 +133,9 @@ def _container(value: Any, current: Any, counterparts: Counterparts) -> Any:
         return current
     if isinstance(value, dict):
         return new
-    if isinstance(value, tuple):
-        named = hasattr(value, "_fields")
-        return type(value)(*new.values()) if named else tuple(new.values())
-    return list(new.values())
+    if hasattr(value, "_fields"):
+        return type(value)(*new.values())
+    return tuple(new.values()) if isinstance(value, tuple) else [*new.values()]
 
 
 def _entries(container: Any) -> Iterable[tuple[Any, Any]]:
