@@ -268,10 +268,11 @@ def test_imports_only_keras_and_numpy(path):
 ROOMS = {
     "_tensors": set(),
     "arguments": set(),
+    "warnings_to_user": set(),
     "ops": {"_tensors"},
     "backend": {"_tensors", "ops"},
-    "layers": {"_tensors", "arguments", "backend", "ops"},
-    "graph": set(),
+    "layers": {"_tensors", "arguments", "backend", "ops", "warnings_to_user"},
+    "graph": {"warnings_to_user"},
     "analysis": {"graph", "layers"},
     "surgery": {"analysis", "arguments", "graph", "layers"},
     "pruning": {"analysis", "arguments", "graph", "layers"},

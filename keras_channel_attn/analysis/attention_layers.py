@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from keras_channel_attn.graph import graph_of
-from keras_channel_attn.graph.operations import inner_layers
+from keras_channel_attn.graph import graph_of, inner_layers
 from keras_channel_attn.layers import ChannelAttention
 
 

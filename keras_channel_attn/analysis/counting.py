@@ -45,7 +45,7 @@ def multiply_adds(call: ShapedCall) -> int | None:
         return _LAYERS[known](call)
     if isinstance(operation, ChannelAttention):
         return _channel_attention(call)
-    if is_from_keras(type(operation)) and not matrix_count(operation):
+    if is_from_keras(type(operation).call) and not matrix_count(operation):
         return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
     return None if operation.weights else 0
 
@@ -61,42 +61,40 @@ def _none(call: ShapedCall) -> int:
     return 0
 
 
-# Products with a kernel. Of a layer, the kernels are given by their names; of
-# an operation, they are the inputs after the first.
+# Convolutions.
 
-_Product = Callable[[Shape, list[Shape], Shape], int]
-_Count = Callable[[ShapedCall], int | None]
+_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
-def _of_layers(count: _Product, *kernels: str) -> _Count:
-    return lambda call: count(
-        call.inputs[0],
-        [tuple(getattr(call.operation, name).shape) for name in kernels],
-        call.outputs[0],
-    )
+def _kernels(call: ShapedCall) -> list[Shape]:
+    """Shapes of the weights of a layer, or of the inputs of an operation."""
+    operation = call.operation
+    if not isinstance(operation, _layers.Layer):
+        return call.inputs[1:]
+    return [
+        tuple(getattr(operation, name).shape)
+        for name in _KERNELS
+        if hasattr(operation, name)
+    ]
 
 
-def _of_operations(count: _Product) -> _Count:
-    return lambda call: count(call.inputs[0], call.inputs[1:], call.outputs[0])
-
-
-def _convolution(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
+def _convolution(call: ShapedCall) -> int:
     # The kernel has an input axis of one group.
-    return math.prod(kernels[0][:-1]) * math.prod(outputs)
+    return math.prod(_kernels(call)[0][:-1]) * math.prod(call.outputs[0])
 
 
-def _depthwise(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
-    return math.prod(kernels[0][:-2]) * math.prod(outputs)
+def _depthwise(call: ShapedCall) -> int:
+    return math.prod(_kernels(call)[0][:-2]) * math.prod(call.outputs[0])
 
 
-def _separable(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
-    depthwise, pointwise = kernels[:2]
-    positions = math.prod(outputs) // pointwise[-1]
+def _separable(call: ShapedCall) -> int:
+    depthwise, pointwise = _kernels(call)[:2]
+    positions = math.prod(call.outputs[0]) // pointwise[-1]
     return positions * (math.prod(depthwise) + math.prod(pointwise))
 
 
-def _transposed(inputs: Shape, kernels: list[Shape], outputs: Shape) -> int:
-    return math.prod(kernels[0][:-1]) * math.prod(inputs)
+def _transposed(call: ShapedCall) -> int:
+    return math.prod(_kernels(call)[0][:-1]) * math.prod(call.inputs[0])
 
 
 # Dense maps.
@@ -192,18 +190,14 @@ def _projected_attention(
     )
 
 
-def _dot_attention(call: ShapedCall) -> int:
-    query, value, *keys = call.inputs[:3]
-    key = keys[0] if keys else value
-    # The scores of the other mode are a sum of tanh, not a product of matrices.
-    size = query[-1] if call.operation.score_mode == "dot" else 0
-    return math.prod(query[:-1]) * key[1] * (size + value[-1])
-
-
-def _additive_attention(call: ShapedCall) -> int:
-    # The scores are a sum of tanh, not a product of matrices.
-    query, value = call.inputs[:2]
-    return math.prod(query[:-1]) * value[1] * value[-1]
+def _attention(call: ShapedCall) -> int:
+    layer, (query, value) = call.operation, call.inputs[:2]
+    # Other scores are a sum of tanh, not a product of matrices.
+    is_product = layer.score_mode == "dot" and not isinstance(
+        layer, _layers.AdditiveAttention
+    )
+    size = value[-1] + (query[-1] if is_product else 0)
+    return math.prod(query[:-1]) * value[1] * size
 
 
 # Recurrent layers: the two maps of the cell, once for each step.
@@ -277,20 +271,10 @@ def _features(layer: Any, shape: Shape) -> list[int]:
     if type(layer).squeeze is ChannelAttention.squeeze:
         channels = shape[1 if layer.data_format == "channels_first" else -1]
         return [channels] * (1 + (layer.pooling == "avg_max_separate"))
-    inputs = keras.KerasTensor(shape, layer.compute_dtype)
-    outputs = _Squeeze(layer).compute_output_spec(inputs)
+    with keep_names():
+        squeeze = keras.layers.Lambda(layer.squeeze, dtype=layer.compute_dtype)
+    outputs = squeeze.compute_output_spec(keras.KerasTensor(shape))
     return [output.shape[-1] for output in keras.tree.flatten(outputs)]
-
-
-class _Squeeze(keras.Operation):
-    """The `squeeze` of a layer, of which Keras infers the output shapes."""
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__(name="squeeze")
-        self._layer = layer
-
-    def call(self, inputs: Any) -> Any:
-        return self._layer.squeeze(inputs)
 
 
 def _excitation(layer: Any, features: int) -> int | None:
@@ -337,30 +321,27 @@ def _attention_operation(call: ShapedCall) -> int:
     return 2 * math.prod(query) * key[1]
 
 
-_conv = _of_layers(_convolution, "kernel")
-_depthwise_conv = _of_layers(_depthwise, "kernel")
-_separable_conv = _of_layers(_separable, "depthwise_kernel", "pointwise_kernel")
-_conv_transpose = _of_layers(_transposed, "kernel")
+_Count = Callable[[ShapedCall], int | None]
 
 _LAYERS: dict[Any, _Count] = {
-    _layers.Conv1D: _conv,
-    _layers.Conv2D: _conv,
-    _layers.Conv3D: _conv,
-    _layers.DepthwiseConv1D: _depthwise_conv,
-    _layers.DepthwiseConv2D: _depthwise_conv,
-    _layers.SeparableConv1D: _separable_conv,
-    _layers.SeparableConv2D: _separable_conv,
-    _layers.Conv1DTranspose: _conv_transpose,
-    _layers.Conv2DTranspose: _conv_transpose,
-    _layers.Conv3DTranspose: _conv_transpose,
+    _layers.Conv1D: _convolution,
+    _layers.Conv2D: _convolution,
+    _layers.Conv3D: _convolution,
+    _layers.DepthwiseConv1D: _depthwise,
+    _layers.DepthwiseConv2D: _depthwise,
+    _layers.SeparableConv1D: _separable,
+    _layers.SeparableConv2D: _separable,
+    _layers.Conv1DTranspose: _transposed,
+    _layers.Conv2DTranspose: _transposed,
+    _layers.Conv3DTranspose: _transposed,
     _layers.Dense: _matrix_product,
     _layers.EinsumDense: _einsum_dense,
     _layers.Embedding: _none,
     _layers.Dot: _batched_contraction,
     _layers.MultiHeadAttention: _multi_head_attention,
     _layers.GroupQueryAttention: _grouped_query_attention,
-    _layers.AdditiveAttention: _additive_attention,
-    _layers.Attention: _dot_attention,
+    _layers.AdditiveAttention: _attention,
+    _layers.Attention: _attention,
     _layers.RNN: _recurrent,
     _layers.SimpleRNN: _recurrent,
     _layers.GRU: _recurrent,
@@ -371,8 +352,6 @@ _LAYERS: dict[Any, _Count] = {
     _layers.Bidirectional: _bidirectional,
     _layers.TimeDistributed: _time_distributed,
     _layers.SpectralNormalization: _spectral_normalization,
-    _layers.BatchNormalization: _none,
-    _layers.GroupNormalization: _none,
     _layers.LayerNormalization: _none,
     _layers.RMSNormalization: _none,
     _layers.Normalization: _none,
@@ -389,9 +368,9 @@ _OPERATIONS: dict[str, _Count] = {
     "vdot": _contraction,
     "tensordot": _contraction,
     "einsum": _einsum_operation,
-    "conv": _of_operations(_convolution),
-    "depthwise_conv": _of_operations(_depthwise),
-    "separable_conv": _of_operations(_separable),
-    "conv_transpose": _of_operations(_transposed),
+    "conv": _convolution,
+    "depthwise_conv": _depthwise,
+    "separable_conv": _separable,
+    "conv_transpose": _transposed,
     "dot_product_attention": _attention_operation,
 }

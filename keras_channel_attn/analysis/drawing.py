@@ -135,9 +135,8 @@ def _names(
     present = np.unique(labels).tolist()
     if class_names is None:
         return {label: str(label) for label in present}
-    unnamed = [
-        label for label in present if label not in range(len(class_names))
-    ]
+    indices = range(len(class_names))
+    unnamed = [label for label in present if label not in indices]
     if unnamed:
         raise ValueError(
             f"`class_names` has {len(class_names)} names. Received: the labels "
@@ -159,17 +158,11 @@ def _empty_figure(rows: int, columns: int) -> tuple[Any, list[Any], Any]:
         dpi=120,
         layout="constrained",
     )
-    grid = figure.add_gridspec(
-        rows + 1, columns, height_ratios=[1.7] * rows + [2.2]
+    upper, lower = figure.add_gridspec(2, height_ratios=[1.7 * rows, 2.2])
+    panels = upper.subgridspec(rows, columns).subplots(
+        sharey=True, squeeze=False
     )
-    panels: list[Any] = []
-    for position in range(rows * columns):
-        panel = figure.add_subplot(
-            grid[position // columns, position % columns],
-            sharey=panels[0] if panels else None,
-        )
-        panels.append(panel)
-    return figure, panels, figure.add_subplot(grid[rows, :])
+    return figure, list(panels.flat), figure.add_subplot(lower)
 
 
 def _colors(count: int) -> list[Any]:
@@ -202,8 +195,7 @@ def _draw_layer(
             linewidth=0,
         )
     panel.set_xticks([0, channels - 1], [1, channels])
-    panel.label_outer(remove_inner_ticks=False)
-    panel.tick_params(labelsize=6, length=2, pad=1, labelbottom=True)
+    panel.tick_params(labelsize=6, length=2, pad=1)
 
 
 def _draw_spread(

@@ -19,13 +19,11 @@ def input_shapes(model: Any, input_shape: Any) -> list[Shape]:
     if input_shape is not None:
         given = _flat_shapes(model, input_shape)
     batch = next((shape[0] for shape in symbolic if shape[0]), 1)
-    fits = len(given) == len(symbolic) and all(
-        len(own) == len(new) + 1
-        and all(
-            None in sizes or sizes[0] == sizes[1]
-            for sizes in zip(own[1:], new, strict=True)
-        )
-        for own, new in zip(symbolic, given, strict=False)
+    ranks = [len(shape) + 1 for shape in given]
+    fits = ranks == list(map(len, symbolic)) and all(
+        None in sizes or sizes[0] == sizes[1]
+        for own, new in zip(symbolic, given, strict=True)
+        for sizes in zip(own[1:], new, strict=True)
     )
     if not fits:
         raise ValueError(

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_channel_attn.analysis.attention_layers import attention_layers
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
     graph_of,
-    inner_layers,
     interpret,
     is_model,
     new_input,
@@ -114,8 +114,7 @@ class _Predictor(keras.Model):
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
         self.observed = graph.model
-        self.entries = [_entry(model) for model in graph.nested]
-        self._entry_of = dict(zip(graph.nested, self.entries, strict=True))
+        self._entries = {model: _entry(model) for model in graph.nested}
         self._graph = graph
         self._chosen = chosen
         if graph.model.compiled:
@@ -136,14 +135,14 @@ class _Predictor(keras.Model):
             # A call without scores among its outputs has one tensor.
             return outputs[: len(call.outputs)]
 
-        entry = self._entry_of[self._graph.model]
+        entry = self._entries[self._graph.model]
         inputs = keras.tree.flatten(entry(inputs))
         interpret(self._graph, inputs, apply, self._enter)
         return scores
 
     def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
         args, kwargs = _arguments(call, arrays)
-        entry = self._entry_of[call.operation]
+        entry = self._entries[call.operation]
         return keras.tree.flatten(entry(*args, **kwargs))
 
 
@@ -251,11 +250,12 @@ def _check_has_graph(model: Any) -> None:
 
 def _check_any(graph: Graph, calls: list[Call]) -> None:
     """Attention may be called where the graph does not show it."""
+    shown = {call.path for call in calls}
     hidden = sorted(
         {
-            call.path
-            for call in graph.all_calls()
-            if call.inner is None and _holds_attention(call.operation)
+            path.rpartition("/")[0]
+            for path in attention_layers(graph.model)
+            if path not in shown
         }
     )
     inside = (
@@ -278,17 +278,6 @@ def _check_any(graph: Graph, calls: list[Call]) -> None:
         )
     if hidden:
         warn(f"Some attention scores are missing. {inside}")
-
-
-def _holds_attention(operation: Any) -> bool:
-    if not isinstance(operation, keras.layers.Layer) or isinstance(
-        operation, ChannelAttention
-    ):
-        return False
-    return any(
-        isinstance(layer, ChannelAttention)
-        for _, layer in inner_layers(operation)
-    )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from keras_channel_attn.graph.probing import Probe
 from keras_channel_attn.graph.rebuilding import rebuild
 from keras_channel_attn.graph.recursion import recursion_limit_raised
 from keras_channel_attn.graph.tensors import IdentityMap
-from keras_channel_attn.graph.warnings_to_user import warn
+from keras_channel_attn.warnings_to_user import warn
 
 __all__ = [
     "Call",

@@ -20,7 +20,7 @@ from keras_channel_attn.graph.keras_internals import (
 from keras_channel_attn.graph.layer_copies import copy_of_variable
 from keras_channel_attn.graph.operations import is_from_keras
 from keras_channel_attn.graph.state import ids_of_inner_variables
-from keras_channel_attn.graph.warnings_to_user import warn
+from keras_channel_attn.warnings_to_user import warn
 
 _MISSING = object()
 
@@ -85,12 +85,9 @@ def _carry_unnamed_variables(model: Any, copy: Any) -> list[str]:
 
 
 def _unnamed_variables(model: Any) -> list[Any]:
-    named = ids_of_inner_variables(model)
-    for value in vars(model).values():
-        if isinstance(value, keras.Variable):
-            named.add(id(value))
-        elif isinstance(value, keras.random.SeedGenerator):
-            named.add(id(value.state))
+    # The variable of a `SeedGenerator` is its state.
+    named = {id(getattr(x, "state", x)) for x in vars(model).values()}
+    named |= ids_of_inner_variables(model)
     return [v for v in model.variables if id(v) not in named]
 
 
@@ -99,13 +96,7 @@ class _NoCounterpartError(Exception):
 
 
 def _counterpart(value: Any, current: Any, counterparts: Counterparts) -> Any:
-    """The value for the copy.
-
-    Args:
-        value: Value in the original.
-        current: That in the copy, `_MISSING` if there is none.
-        counterparts: `Counterparts`.
-    """
+    """The value for the copy, which has `current` or `_MISSING` there."""
     if isinstance(value, (dict, list, tuple)):
         return _container(value, current, counterparts)
     if isinstance(value, keras.Variable):
@@ -142,10 +133,9 @@ def _container(value: Any, current: Any, counterparts: Counterparts) -> Any:
         return current
     if isinstance(value, dict):
         return new
-    if isinstance(value, tuple):
-        named = hasattr(value, "_fields")
-        return type(value)(*new.values()) if named else tuple(new.values())
-    return list(new.values())
+    if hasattr(value, "_fields"):
+        return type(value)(*new.values())
+    return tuple(new.values()) if isinstance(value, tuple) else [*new.values()]
 
 
 def _entries(container: Any) -> Iterable[tuple[Any, Any]]:

@@ -149,9 +149,9 @@ class Graph:
             call = self.source(end)
             if call is None or len(call.inputs) != 1:
                 return None
-            calls.append(call)
-            end = call.inputs[0]
-        return calls[::-1]
+            calls.insert(0, call)
+            (end,) = call.inputs
+        return calls
 
     def channel_axis(self, tensor: Any) -> int | None:
         """The axis of the channels, as the layers before a tensor have it.
@@ -165,8 +165,8 @@ class Graph:
             if axis is not None:
                 return axis
             if call.inner is not None:
-                position = _position(tensor, call.outputs)
-                return call.inner.channel_axis(call.inner.outputs[position])
+                inside = IdentityMap(call.outputs, call.inner.outputs)
+                return call.inner.channel_axis(inside[tensor])
             kind = snake_name(call.operation)
             if kind in _TRANSPOSING:
                 return None
@@ -220,10 +220,6 @@ def graph_of(model: Any) -> Graph:
             "`keras.Input` as its first layer, or call its `build` method."
         )
     return Graph(model)
-
-
-def _position(tensor: Any, tensors: list[Any]) -> int:
-    return [candidate is tensor for candidate in tensors].index(True)
 
 
 def _stated_channel_axis(operation: Any, rank: int) -> int | None:

@@ -24,7 +24,7 @@ class Changes:
 
     def __init__(self) -> None:
         self.before: dict[Call, IdentityMap] = {}
-        self.after: dict[Call, dict[int, Any]] = {}
+        self.after: dict[Call, IdentityMap] = {}
         self.instead: dict[Call, Replacement | None] = {}
         self.configurations: dict[Any, dict[str, Any]] = {}
         self.values = IdentityMap()
@@ -37,8 +37,7 @@ class Changes:
 
     def insert_after(self, call: Call, tensor: Any, layer: Any) -> None:
         """Apply a layer to an output of a call, for all who use it."""
-        position = [output is tensor for output in call.outputs].index(True)
-        self.after.setdefault(call, {})[position] = layer
+        self.after.setdefault(call, IdentityMap())[tensor] = layer
 
     def replace(
         self,

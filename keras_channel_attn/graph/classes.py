@@ -41,13 +41,9 @@ def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
     """
     changed = set(calls)
     for nested in graph.nested.values():
-        if nested is graph or not changed.isdisjoint(nested.all_calls()):
-            _check_class(nested.model)
-
-
-def _check_class(model: Any) -> None:
-    if not keeps_class(model):
-        _check_logic(model)
+        is_new = nested is graph or not changed.isdisjoint(nested.all_calls())
+        if is_new and not keeps_class(nested.model):
+            _check_logic(nested.model)
 
 
 def _check_logic(model: Any) -> None:
@@ -82,15 +78,16 @@ def of_same_class(model: Any, functional: Any) -> Any:
     or sequential model, if it has no training logic: see `check_classes`. A
     sequential model whose copy has branches becomes a functional model.
     """
-    _check_class(model)
     kind = type(model)
-    if isinstance(model, keras.Sequential):
-        if not _is_chain(functional):
-            _check_logic(model)
-            return functional
-        kind = kind if keeps_class(model) else keras.Sequential
+    is_sequential = isinstance(model, keras.Sequential)
+    if not keeps_class(model):
+        _check_logic(model)
+        kind = keras.Sequential if is_sequential else keras.Model
+    if is_sequential and _is_chain(functional):
         return sequential_model(kind, functional, model.name)
-    if is_from_keras(kind) or not keeps_class(model):
+    if is_sequential:
+        _check_logic(model)
+    if is_sequential or is_from_keras(kind):
         return functional
     return kind(functional.input, functional.output, name=model.name)
 

@@ -66,8 +66,7 @@ def values_of_tensors(
     As in `interpret`, with one difference: `apply` gets the calls of nested
     models too, and none of those inside.
     """
-    values = IdentityMap()
-    values.update(graph.model.inputs, inputs)
+    values = IdentityMap(graph.model.inputs, inputs)
     for call in graph.calls:
         values.update(call.outputs, keras.tree.flatten(apply(call, values)))
     return values

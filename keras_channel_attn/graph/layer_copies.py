@@ -116,13 +116,7 @@ class LayerCopies:
         )
 
     def _layers_in_use(self) -> tuple[set[Any], set[Any]]:
-        """The layers that are called, and those that several layers hold.
-
-        Returns:
-            Set of the layers of the graph and of all that are rebuilt with it;
-            set of the layers that are in none of these and inside several
-            layers.
-        """
+        """The layers that are called, and others that several layers hold."""
         called: set[Any] = set()
         held: collections.Counter[Any] = collections.Counter()
         waiting = [self._outermost]
@@ -157,10 +151,8 @@ def _start_with_zeros(layer: Any) -> dict[str, Any]:
     """Let the weights of a new layer start at zero, until they are assigned.
 
     JAX compiles the random numbers of each shape, which takes longer than all
-    the rest: half a minute for ResNet50 with a new width for each layer.
-
-    Returns:
-        Dictionary from attributes of the layer to the initializers they held.
+    the rest: half a minute for ResNet50 with a new width for each layer. The
+    initializers that the layer had are returned.
     """
     initializers = {
         name: value

@@ -34,10 +34,9 @@ class Probe:
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         """The outputs for arrays in the place of the inputs, in inference."""
-        tensors = IdentityMap()
-        for tensor, array in zip(self._call.inputs, arrays, strict=True):
-            tensors[tensor] = keras.ops.convert_to_tensor(array)
-        args, kwargs = self._call.arguments(tensors)
+        tensors = map(keras.ops.convert_to_tensor, arrays)
+        values = IdentityMap(self._call.inputs, tensors)
+        args, kwargs = self._call.arguments(values)
         if isinstance(self._call.operation, keras.layers.Layer):
             kwargs = {**kwargs, "training": False}
         if self._copy is None:

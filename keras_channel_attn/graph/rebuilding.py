@@ -81,7 +81,7 @@ class _ModelCopies:
         self._layers = LayerCopies(graph, changes, self.of, copy_of_model)
         # From each model to its copy, nested ones before those around them.
         self._made: dict[Any, Any] = {}
-        # Copies of models that hold a new layer.
+        # Models whose copies hold a new layer.
         self._extended: set[Any] = set()
         # From each tensor of the original to that of the copy.
         self._tensors = IdentityMap()
@@ -95,19 +95,11 @@ class _ModelCopies:
             ),
             functional.input,
         )
-        extending = []
-
-        def apply(call: Call, values: IdentityMap) -> Any:
-            outputs, is_new = self._outputs(call, values)
-            if is_new:
-                extending.append(call)
-            if self._on_call is not None:
-                self._on_call()
-            return outputs
-
         # A nested model may begin at a tensor of the model around it, so that
         # the tensors of each model have a map of their own.
-        values = values_of_tensors(graph, keras.tree.flatten(inputs), apply)
+        values = values_of_tensors(
+            graph, keras.tree.flatten(inputs), self._apply
+        )
         outputs = replace_tensors(functional.output, values)
         for tensor in values:
             if graph is self._outermost or tensor not in self._tensors:
@@ -117,8 +109,6 @@ class _ModelCopies:
             graph.model, keras.Model(inputs, outputs, name=graph.model.name)
         )
         self._made[graph.model] = copy
-        if extending:
-            self._extended.add(copy)
         return copy
 
     def carry_state(self) -> None:
@@ -129,40 +119,49 @@ class _ModelCopies:
             carry_attributes(model, copy, counterparts)
         # The outermost first: the flag of a model reaches all layers inside.
         for model, copy in reversed(self._made.items()):
-            if copy not in self._extended:
+            if model not in self._extended:
                 copy.trainable = model.trainable
             copy.dtype_policy = model.dtype_policy
         for pair in counterparts.layer_pairs():
             pair.carry_state()
 
-    def _outputs(self, call: Call, values: IdentityMap) -> tuple[Any, bool]:
-        """The outputs of a call in the copy; whether a layer in it is new."""
+    def _apply(self, call: Call, values: IdentityMap) -> Any:
+        """The outputs of a call in the copy."""
+        if call not in self._changes.instead:
+            outputs = self._outputs(call, values)
+        elif (replacement := self._changes.instead[call]) is not None:
+            outputs = self._outputs_instead(call, replacement, values)
+        else:
+            outputs = self._outputs_without(call, values)
+        if self._on_call is not None:
+            self._on_call()
+        return outputs
+
+    def _outputs(self, call: Call, values: IdentityMap) -> Any:
         changes = self._changes
-        if call in changes.instead:
-            replacement = changes.instead[call]
-            if replacement is None:
-                return _outputs_without(call, values)
-            return self._outputs_instead(call, replacement, values)
         before = changes.before.get(call, IdentityMap())
-        attended = IdentityMap()
-        for tensor in call.inputs:
-            attended[tensor] = values[tensor]
-            if tensor in before:
-                path = _source_path(call, tensor)
-                attended[tensor] = _output_of(
-                    before[tensor], values[tensor], path
-                )
+        attended = IdentityMap(call.inputs, [values[x] for x in call.inputs])
+        for tensor in before:
+            source = call.graph.source(tensor) or call
+            attended[tensor] = _output_of(
+                before[tensor], values[tensor], source.path
+            )
         args, kwargs = self._arguments(call, attended)
-        copy = self._layers.of(call.operation)
-        outputs = keras.tree.flatten(copy(*args, **kwargs))
-        after = changes.after.get(call, {})
-        for position, layer in after.items():
-            outputs[position] = _output_of(layer, outputs[position], call.path)
-        return outputs, bool(before or after) or copy in self._extended
+        layer = self._layers.of(call.operation)
+        outputs = keras.tree.flatten(layer(*args, **kwargs))
+        after = changes.after.get(call, IdentityMap())
+        for position, tensor in enumerate(call.outputs):
+            if tensor in after:
+                outputs[position] = _output_of(
+                    after[tensor], outputs[position], call.path
+                )
+        if before or after or call.operation in self._extended:
+            self._extended.add(call.graph.model)
+        return outputs
 
     def _outputs_instead(
         self, call: Call, replacement: Replacement, values: IdentityMap
-    ) -> tuple[Any, bool]:
+    ) -> Any:
         layer = replacement.layer
         if replacement.inputs is None:
             args, kwargs = self._arguments(call, values)
@@ -175,7 +174,19 @@ class _ModelCopies:
             layer.set_weights(replacement.weights)
         if not replacement.trainable:
             layer.trainable = False
-        return outputs, replacement.extends
+        if replacement.extends:
+            self._extended.add(call.graph.model)
+        return outputs
+
+    def _outputs_without(self, call: Call, values: IdentityMap) -> Any:
+        """The first input of a call that is removed."""
+        tensor = call.inputs[0]
+        if call.graph.source(tensor) is not None:
+            return values[tensor]
+        # Keras cannot make a model whose output is its input everywhere.
+        self._extended.add(call.graph.model)
+        name = f"{call.operation.name}_removed"
+        return keras.layers.Identity(name=name)(values[tensor])
 
     def _arguments(self, call: Call, values: IdentityMap) -> tuple[Any, Any]:
         """The arguments of a call in the copy, variables included."""
@@ -188,21 +199,6 @@ class _ModelCopies:
             call.arguments(values),
         )
         return args, kwargs
-
-
-def _outputs_without(call: Call, values: IdentityMap) -> tuple[Any, bool]:
-    """The first input of a call that is removed."""
-    tensor = call.inputs[0]
-    if call.graph.source(tensor) is not None:
-        return values[tensor], False
-    # Keras cannot make a model whose output is its input everywhere.
-    name = f"{call.operation.name}_removed"
-    return keras.layers.Identity(name=name)(values[tensor]), True
-
-
-def _source_path(call: Call, tensor: Any) -> str:
-    source = call.graph.source(tensor)
-    return call.path if source is None else source.path
 
 
 def _output_of(layer: Any, tensor: Any, path: str) -> Any:

@@ -44,9 +44,7 @@ class LayerPair:
             for layer, other in inner_pairs(original, copy)
             if type(layer) is type(other)
         ]
-        self.variables = _variable_pairs(
-            original, copy, self.layers, self._values
-        )
+        self.variables = self._variable_pairs(original, copy)
 
     def carry_state(self) -> None:
         """Give the copy the variables, other state and flags of the layer."""
@@ -66,49 +64,43 @@ class LayerPair:
             if copy.trainable != original.trainable:
                 copy.trainable = original.trainable
 
-
-def _variable_pairs(
-    original: Any,
-    copy: Any,
-    layers: list[tuple[Any, Any]],
-    values: IdentityMap,
-) -> list[tuple[Any, Any]]:
-    pairs = [
-        pair
-        for layer, other in layers
-        for pair in _own_pairs(layer, other, values)
-    ]
-    paired = {id(variable) for pair in pairs for variable in pair}
-    rest, others = (
-        [v for v in layer.variables if id(v) not in paired]
-        for layer in (original, copy)
-    )
-    if _keys(rest, values) != _keys(others):
-        raise ValueError(
-            f"The layer '{original.name}' (of type {type(original).__name__}) "
-            "cannot be copied: made again from its configuration it has other "
-            f"variables. The original has {_keys(rest, values)}, the copy "
-            f"{_keys(others)}."
-        )
-    return [*pairs, *zip(rest, others, strict=True)]
-
-
-def _own_pairs(
-    layer: Any, copy: Any, values: IdentityMap
-) -> list[tuple[Any, Any]]:
-    """Pairs of the variables that no layer inside has, if they correspond."""
-    own, others = _own_variables(layer), _own_variables(copy)
-    keys = _keys(own, values)
-    if keys == _keys(others):
-        return list(zip(own, others, strict=True))
-    # A layer that was quantized after it was built has another order.
-    by_key = dict(zip(_keys(others), others, strict=True))
-    if len(set(keys)) == len(own) and set(keys) == set(by_key):
-        return [
-            (variable, by_key[key])
-            for key, variable in zip(keys, own, strict=True)
+    def _variable_pairs(self, original: Any, copy: Any) -> list[Any]:
+        pairs = [
+            pair
+            for layer, other in self.layers
+            for pair in self._own_pairs(layer, other)
         ]
-    return []
+        paired = {id(variable) for pair in pairs for variable in pair}
+        rest, others = (
+            [v for v in layer.variables if id(v) not in paired]
+            for layer in (original, copy)
+        )
+        keys, other_keys = self._keys(rest), self._keys(others)
+        if keys != other_keys:
+            raise ValueError(
+                f"The layer '{original.name}' (of type "
+                f"{type(original).__name__}) cannot be copied: made again from "
+                "its configuration it has other variables. The original has "
+                f"{keys}, the copy {other_keys}."
+            )
+        return [*pairs, *zip(rest, others, strict=True)]
+
+    def _own_pairs(self, layer: Any, copy: Any) -> list[Any]:
+        """Pairs of the variables that no layer inside has, if they match."""
+        own, others = _own_variables(layer), _own_variables(copy)
+        if len(set(self._keys(own))) == len(own):
+            # A layer that was quantized after it was built has another order.
+            own, others = (sorted(x, key=self._key) for x in (own, others))
+        is_same = self._keys(own) == self._keys(others)
+        return list(zip(own, others, strict=True)) if is_same else []
+
+    def _keys(self, variables: list[Any]) -> list[Any]:
+        return [self._key(variable) for variable in variables]
+
+    def _key(self, variable: Any) -> tuple[str, tuple[int, ...]]:
+        # Keras numbers the names of variables that were given none.
+        name = re.sub(r"_\d+$", "", variable.name)
+        return name, tuple(self._values.get(variable, variable).shape)
 
 
 def ids_of_inner_variables(layer: Any) -> set[int]:
@@ -135,26 +127,14 @@ def _own_variables(layer: Any) -> list[Any]:
     return own
 
 
-def _keys(
-    variables: list[Any], values: IdentityMap | None = None
-) -> list[tuple[str, tuple[int, ...]]]:
-    values = values or IdentityMap()
-    # Keras numbers the names of variables that were given none.
-    return [
-        (
-            re.sub(r"_\d+$", "", variable.name),
-            tuple(values.get(variable, variable).shape),
-        )
-        for variable in variables
-    ]
-
-
 def _carry_own_state(layer: Any, copy: Any) -> None:
     """What a class saves in its own way, as a `.keras` file has it."""
     base = keras.layers.Layer
     if type(layer).load_own_variables is not base.load_own_variables:
-        store = _Store()
+        store: dict[str, Any] = {}
         layer.save_own_variables(store)
+        for name, value in store.items():
+            store[name] = np.array(keras.ops.convert_to_numpy(value))
         copy.load_own_variables(store)
     if hasattr(layer, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
@@ -171,12 +151,3 @@ def _carry_plain_attributes(layer: Any, copy: Any) -> None:
             and name not in vars(copy)
         ):
             setattr(copy, name, value)
-
-
-class _Store(dict[str, Any]):
-    """Takes what a layer saves as arrays of its own."""
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
-            value = keras.ops.convert_to_numpy(value)
-        super().__setitem__(name, np.array(value))

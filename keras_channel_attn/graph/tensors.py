@@ -1,6 +1,6 @@
 """Symbolic tensors: found in arguments, replaced there, used as keys."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -13,9 +13,12 @@ class IdentityMap:
     ordinary dictionary safely.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, tensors: Iterable[Any] = (), values: Iterable[Any] = ()
+    ) -> None:
         # The tensor is stored too: an `id` is unique only while it exists.
         self._entries: dict[int, tuple[Any, Any]] = {}
+        self.update(tensors, values)
 
     def __setitem__(self, tensor: Any, value: Any) -> None:
         self._entries[id(tensor)] = tensor, value
@@ -35,7 +38,7 @@ class IdentityMap:
     def get(self, tensor: Any, default: Any = None) -> Any:
         return self._entries.get(id(tensor), (None, default))[1]
 
-    def update(self, tensors: Sequence[Any], values: Sequence[Any]) -> None:
+    def update(self, tensors: Iterable[Any], values: Iterable[Any]) -> None:
         """Set a value for each of several tensors."""
         for tensor, value in zip(tensors, values, strict=True):
             self[tensor] = value

@@ -1,7 +1,6 @@
 """Squeeze-and-Excitation."""
 
 import math
-import warnings
 from typing import Any
 
 import keras
@@ -20,6 +19,7 @@ from keras_channel_attn.layers.torch_arrays import (
 )
 from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import bottleneck_width
+from keras_channel_attn.warnings_to_user import warn
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
@@ -172,14 +172,13 @@ class SqueezeExcite(WeightedAttention):
         if self.reduction > channels and not given_width:
             # In KerasCV, the first argument is the number of channels:
             # `SqueezeAndExcite2D(64)` is not `SqueezeExcite(64)`.
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} {self.name!r}: `reduction` is "
                 f"{self.reduction} and the input has {channels} channels, so "
                 f"the bottleneck has one unit. `reduction` is the factor by "
                 f"which the bottleneck is narrower than the input, not a "
                 f"number of channels. Pass a smaller `reduction`, or the width "
-                f"of the bottleneck as `bottleneck_units`.",
-                stacklevel=2,
+                f"of the bottleneck as `bottleneck_units`."
             )
         expand_kernel, expand_bias = "zeros", "zeros"
         if not self.identity_start:

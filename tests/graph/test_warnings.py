@@ -56,8 +56,13 @@ CALLS = {
     "attributes and outputs": lambda model: insert_attention(
         model, SqueezeExcite(2), ["second"]
     ),
+    "one unit in the bottleneck": lambda model: SqueezeExcite(16)(
+        model.inputs[0]
+    ),
 }
-MESSAGES = "attributes|multiply-adds|scores are missing|name of the output"
+MESSAGES = (
+    "attributes|multiply-adds|scores are missing|name of the output|one unit"
+)
 DATA = np.ones((1, 6, 8), "float32")
 
 
