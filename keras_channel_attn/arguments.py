@@ -44,26 +44,18 @@ def odd_integer(name: str, value: Any) -> int:
 
 def four_integers(name: str, values: Any) -> tuple[int, ...]:
     """`values` as a tuple of four positive integers, one for each stage."""
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-        rule = "must be a tuple of four positive integers, one for each stage."
-        raise _error(TypeError, name, values, rule)
-    if len(values) != 4:
-        rule = "must have four integers, one for each stage."
-        raise _error(ValueError, name, values, rule)
+    rule = "must be a tuple of four positive integers, one for each stage."
+    _check_length(name, values, 4, rule)
     return tuple(positive_integer(name, value) for value in values)
 
 
 def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
     """`value` as a tuple of three positive integers or `None`."""
-    is_text = isinstance(value, (str, bytes))
-    is_sequence = hasattr(value, "__len__") and not is_text
-    if not is_sequence or len(value) != 3:
-        kind = ValueError if is_sequence else TypeError
-        rule = (
-            "must be a tuple of three sizes without the batch, such as "
-            "(224, 224, 3). The height and the width may be None."
-        )
-        raise _error(kind, name, value, rule)
+    rule = (
+        "must be a tuple of three sizes without the batch, such as "
+        "(224, 224, 3). The height and the width may be None."
+    )
+    _check_length(name, value, 3, rule)
     return tuple(
         None if size is None else positive_integer(name, size) for size in value
     )
@@ -120,6 +112,14 @@ def keras_object(name: str, value: Any, get: Callable[[Any], Any]) -> Any:
         rule = f"is not known to Keras: {error}"
         advice = " Pass the name of a built-in, an object, or a callable."
         raise _error(type(error), name, value, rule, advice) from error
+
+
+def _check_length(name: str, value: Any, length: int, rule: str) -> None:
+    is_text = isinstance(value, (str, bytes))
+    if is_text or not hasattr(value, "__len__"):
+        raise _error(TypeError, name, value, rule)
+    if len(value) != length:
+        raise _error(ValueError, name, value, rule)
 
 
 def _error(
