@@ -22,12 +22,10 @@ def positive_integer(name: str, value: Any, or_all: bool = False) -> int:
     """
     allowed = "a positive integer" + (" or -1" if or_all else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be {allowed}. {_received(name, value)}")
+        raise _error(TypeError, name, value, f"must be {allowed}.")
     value = operator.index(value)
     if value < 1 and not (or_all and value == -1):
-        raise ValueError(
-            f"`{name}` must be {allowed}. {_received(name, value)}"
-        )
+        raise _error(ValueError, name, value, f"must be {allowed}.")
     return value
 
 
@@ -35,40 +33,29 @@ def odd_integer(name: str, value: Any) -> int:
     """`value` as a positive odd `int`."""
     value = positive_integer(name, value)
     if value % 2 == 0:
-        raise ValueError(
-            f"`{name}` must be odd: an even kernel has no center and would "
-            f"change the number of channels. {_received(name, value)} "
-            f"Use {value - 1} or {value + 1}."
+        rule = (
+            "must be odd: an even kernel has no center and would change the "
+            "number of channels."
         )
+        advice = f" Use {value - 1} or {value + 1}."
+        raise _error(ValueError, name, value, rule, advice)
     return value
 
 
 def four_integers(name: str, values: Any) -> tuple[int, ...]:
     """`values` as a tuple of four positive integers, one for each stage."""
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-        raise TypeError(
-            f"`{name}` must be a tuple of four positive integers, one for each "
-            f"stage. {_received(name, values)}"
-        )
-    if len(values) != 4:
-        raise ValueError(
-            f"`{name}` must have four integers, one for each stage. "
-            f"{_received(name, values)}"
-        )
+    rule = "must be a tuple of four positive integers, one for each stage."
+    _check_length(name, values, 4, rule)
     return tuple(positive_integer(name, value) for value in values)
 
 
 def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
     """`value` as a tuple of three positive integers or `None`."""
-    is_text = isinstance(value, (str, bytes))
-    is_sequence = hasattr(value, "__len__") and not is_text
-    if not is_sequence or len(value) != 3:
-        error = ValueError if is_sequence else TypeError
-        raise error(
-            f"`{name}` must be a tuple of three sizes without the batch, such "
-            "as (224, 224, 3). The height and the width may be None. "
-            f"{_received(name, value)}"
-        )
+    rule = (
+        "must be a tuple of three sizes without the batch, such as "
+        "(224, 224, 3). The height and the width may be None."
+    )
+    _check_length(name, value, 3, rule)
     return tuple(
         None if size is None else positive_integer(name, size) for size in value
     )
@@ -78,37 +65,29 @@ def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
     """`value` as a finite `int` or `float`, above zero if `positive`."""
     allowed = "a finite number" + (" above zero" if positive else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"`{name}` must be {allowed}. {_received(name, value)}")
+        raise _error(TypeError, name, value, f"must be {allowed}.")
     if isinstance(value, numbers.Integral):
         value = operator.index(value)
     else:
         value = float(value)
     if not math.isfinite(value) or (positive and value <= 0):
-        raise ValueError(
-            f"`{name}` must be {allowed}. {_received(name, value)}"
-        )
+        raise _error(ValueError, name, value, f"must be {allowed}.")
     return value
 
 
 def boolean(name: str, value: Any) -> bool:
     """`value` as a `bool`. NumPy booleans are allowed, not numbers."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(
-            f"`{name}` must be True or False. {_received(name, value)}"
-        )
+        raise _error(TypeError, name, value, "must be True or False.")
     return bool(value)
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> str:
     """`value`, which must be one of the strings in `allowed`."""
-    if not isinstance(value, str):
-        raise TypeError(
-            f"`{name}` must be one of {allowed}. {_received(name, value)}"
-        )
-    if value not in allowed:
-        raise ValueError(
-            f"`{name}` must be one of {allowed}. {_received(name, value)}"
-        )
+    is_text = isinstance(value, str)
+    if not is_text or value not in allowed:
+        kind = ValueError if is_text else TypeError
+        raise _error(kind, name, value, f"must be one of {allowed}.")
     return value
 
 
@@ -130,12 +109,21 @@ def keras_object(name: str, value: Any, get: Callable[[Any], Any]) -> Any:
     try:
         return get(value)
     except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"`{name}` is not known to Keras: {error} "
-            f"{_received(name, value)} Pass the name of a built-in, an "
-            "object, or a callable."
-        ) from error
+        rule = f"is not known to Keras: {error}"
+        advice = " Pass the name of a built-in, an object, or a callable."
+        raise _error(type(error), name, value, rule, advice) from error
 
 
-def _received(name: str, value: Any) -> str:
-    return f"Received: {name}={value!r} (of type {type(value).__name__})."
+def _check_length(name: str, value: Any, length: int, rule: str) -> None:
+    is_text = isinstance(value, (str, bytes))
+    if is_text or not hasattr(value, "__len__"):
+        raise _error(TypeError, name, value, rule)
+    if len(value) != length:
+        raise _error(ValueError, name, value, rule)
+
+
+def _error(
+    kind: type[Exception], name: str, value: Any, rule: str, advice: str = ""
+) -> Exception:
+    received = f"Received: {name}={value!r} (of type {type(value).__name__})."
+    return kind(f"`{name}` {rule} {received}{advice}")

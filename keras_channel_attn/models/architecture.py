@@ -27,9 +27,6 @@ SENET: dict[str, Any] = {
     "first_reduction": 2,
 }
 
-_STAGE_CHANNELS = (64, 128, 256, 512)
-_BOTTLENECK_EXPANSION = 4
-
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
@@ -48,6 +45,12 @@ class Architecture:
     antialias: bool
     stride_first: bool
     activation_before_attention: bool
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> "Architecture":
+        """That of a call of `ResNet`, whose other arguments are ignored."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: arguments[name] for name in names})
 
     def __post_init__(self) -> None:
         checks: dict[Callable[[str, Any], Any], str] = {
@@ -79,17 +82,3 @@ class Architecture:
                     f'`{name}` is for block="bottleneck" only. Received: '
                     f'{name}={value!r} with block="basic".'
                 )
-
-    def stage_width(self, stage: int) -> int:
-        """Channels of the 3x3 convolutions in the blocks of a stage."""
-        channels = _STAGE_CHANNELS[stage]
-        if self.block == "basic":
-            return channels
-        return int(channels * self.base_width / 64) * self.cardinality
-
-    def stage_channels(self, stage: int) -> int:
-        """Channels that the blocks of a stage return."""
-        channels = _STAGE_CHANNELS[stage]
-        if self.block == "basic":
-            return channels
-        return channels * _BOTTLENECK_EXPANSION

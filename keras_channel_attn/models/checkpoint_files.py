@@ -14,6 +14,19 @@ _BY_NAME = (
     "For a published checkpoint by its name: "
     '`keras_channel_attn.models.from_timm(name, weights="pretrained")`.'
 )
+_TORCH = (
+    "torch: pip install torch. Or convert the file to .safetensors on a "
+    "machine that has torch."
+)
+# What each kind of file needs.
+_PACKAGES = {
+    ".safetensors": "the package safetensors: "
+    'pip install "keras-channel-attn[pretrained]"',
+    ".pth": _TORCH,
+    ".pt": _TORCH,
+    ".bin": _TORCH,
+    ".tar": _TORCH,
+}
 
 
 def read_checkpoint(
@@ -29,19 +42,20 @@ def read_checkpoint(
             f"{type(weights).__name__}). {_BY_NAME}"
         )
     path = pathlib.Path(weights).expanduser()
-    read = _READERS.get(path.suffix)
-    if read is None:
+    if path.suffix not in _PACKAGES:
         raise ValueError(
-            f"`weights` must be a file that ends in one of {list(_READERS)}; "
+            f"`weights` must be a file that ends in one of {list(_PACKAGES)}; "
             "use `model.load_weights` for a `.weights.h5`. Received: "
             f"weights={str(weights)!r}. {_BY_NAME}"
         )
     if not path.is_file():
         raise FileNotFoundError(f"There is no file '{path}'.")
     try:
-        return _arrays(read(path))
-    except ImportError:
-        raise
+        return _arrays(_read(path))
+    except ImportError as error:
+        raise ImportError(
+            f"Reading '{path}' needs {_PACKAGES[path.suffix]}"
+        ) from error
     except Exception as error:
         # torch's own message explains how to run the code in the file.
         raise ValueError(
@@ -70,32 +84,11 @@ def _array(value: Any) -> np.ndarray:
     return value.astype("float32") if value.dtype.kind == "V" else value
 
 
-def _read_safetensors(path: pathlib.Path) -> Mapping[str, Any]:
-    try:
+def _read(path: pathlib.Path) -> Mapping[str, Any]:
+    if path.suffix == ".safetensors":
         from safetensors.numpy import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"Reading '{path}' needs the package safetensors: "
-            'pip install "keras-channel-attn[pretrained]"'
-        ) from error
-    return load_file(path)
 
+        return load_file(path)
+    import torch
 
-def _read_torch(path: pathlib.Path) -> Mapping[str, Any]:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            f"Reading '{path}' needs torch: pip install torch. Or convert the "
-            "file to .safetensors on a machine that has torch."
-        ) from error
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-_READERS = {
-    ".safetensors": _read_safetensors,
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".bin": _read_torch,
-    ".tar": _read_torch,
-}

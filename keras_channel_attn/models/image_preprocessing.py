@@ -106,7 +106,6 @@ class ImagePreprocessing(keras.layers.Layer):
             )
         self.data_format = data_format_or_global(data_format)
         self._channel_axis = 1 if self.data_format == "channels_first" else 3
-        self._spatial_axes = (2, 3) if self._channel_axis == 1 else (1, 2)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # `Layer.__call__` converts the inputs to tensors of the backend, which
@@ -162,22 +161,20 @@ class ImagePreprocessing(keras.layers.Layer):
         self, input_shape: Sequence[int | None]
     ) -> tuple[int | None, ...]:
         self._check(input_shape)
-        output_shape = list(input_shape)
-        for axis in self._spatial_axes:
-            output_shape[axis] = self.size
+        output_shape = [input_shape[0], self.size, self.size]
+        output_shape.insert(self._channel_axis, len(self.mean))
         return tuple(output_shape)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            size=self.size,
-            crop=self.crop,
-            interpolation=self.interpolation,
-            mean=self.mean,
-            standard_deviation=self.standard_deviation,
-            data_format=self.data_format,
-        )
-        return config
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "crop": self.crop,
+            "interpolation": self.interpolation,
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
+            "data_format": self.data_format,
+        }
 
 
 def _per_channel(name: str, values: Any, positive: bool) -> tuple[float, ...]:

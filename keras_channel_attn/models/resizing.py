@@ -13,37 +13,32 @@ import keras
 import numpy as np
 from keras import ops
 
-_NUMPY = types.SimpleNamespace(
-    arange=np.arange,
-    cast=np.asarray,
-    floor=np.floor,
-    maximum=np.maximum,
-    sum=np.sum,
-    where=np.where,
-    # As in Pillow.
-    weight_dtype="float64",
-)
+# Each backend is a module of functions, with the few that it names otherwise.
+
+
+def _functions(module: Any, **others: Any) -> Any:
+    return types.SimpleNamespace(**{**vars(module), **others})
+
+
+# As in Pillow, the weights are computed in float64.
+_NUMPY = _functions(np, cast=np.asarray, weight_dtype="float64")
 
 
 def keras_functions() -> Any:
-    """The functions of `keras.ops` that this module computes with."""
-    names = (
-        "arange cast clip convert_to_tensor floor matmul maximum minimum shape "
-        "sum transpose where"
-    )
-    functions = {name: getattr(ops, name) for name in names.split()}
+    """The functions of `keras.ops`, for the backend of Keras."""
+    others: dict[str, Any] = {}
     if keras.config.backend() == "jax":
         import jax
 
         # jax2onnx cannot convert `arange` up to a size that is unknown.
-        functions["arange"] = functools.partial(jax.lax.iota, "float32")
+        others["arange"] = functools.partial(jax.lax.iota, "float32")
         # On a GPU, JAX rounds the factors of a product to 11 bits by default,
         # so pixels would differ.
-        functions["matmul"] = functools.partial(
+        others["matmul"] = functools.partial(
             jax.numpy.matmul, precision="highest"
         )
     # JAX has no float64 by default, and LiteRT does not compute `floor` in it.
-    return types.SimpleNamespace(**functions, weight_dtype="float32")
+    return _functions(ops, **others, weight_dtype="float32")
 
 
 def tensorflow_functions() -> Any:
@@ -59,19 +54,12 @@ def tensorflow_functions() -> Any:
             for axis, size in enumerate(x.shape)
         ]
 
-    return types.SimpleNamespace(
+    return _functions(
+        tf,
         arange=tf.range,
-        cast=tf.cast,
         clip=tf.clip_by_value,
-        convert_to_tensor=tf.convert_to_tensor,
-        floor=tf.floor,
-        matmul=tf.matmul,
-        maximum=tf.maximum,
-        minimum=tf.minimum,
         shape=shape,
         sum=tf.reduce_sum,
-        transpose=tf.transpose,
-        where=tf.where,
         weight_dtype="float64",
     )
 

@@ -124,21 +124,7 @@ def ResNet(
     >>> network.output_shape
     (None, 10)
     """
-    architecture = Architecture(
-        depths=depths,
-        block=block,
-        stem=stem,
-        stem_width=stem_width,
-        stem_pool=stem_pool,
-        average_shortcut=average_shortcut,
-        shortcut_kernel_size=shortcut_kernel_size,
-        cardinality=cardinality,
-        base_width=base_width,
-        first_reduction=first_reduction,
-        antialias=antialias,
-        stride_first=stride_first,
-        activation_before_attention=activation_before_attention,
-    )
+    architecture = Architecture.from_arguments(locals())
     check_attention(attention)
     boolean("include_top", include_top)
     if pooling is not None:
@@ -146,36 +132,31 @@ def ResNet(
     classes = positive_integer("classes", classes)
     layers = Layers(data_format_or_global(data_format), dtype, antialias)
     inputs = _inputs(input_tensor, input_shape, layers.data_format)
-    x = _features(layers, inputs, architecture, attention)
+    x = apply_stem(layers, inputs, architecture)
+    for stage, depth in enumerate(architecture.depths):
+        for index in range(depth):
+            position = Block(architecture, stage, index)
+            x = apply_block(layers, x, position, attention)
+    if include_top or pooling == "avg":
+        x = layers.apply(keras.layers.GlobalAveragePooling2D, x, "avg_pool")
+    elif pooling == "max":
+        x = layers.apply(keras.layers.GlobalMaxPooling2D, x, "max_pool")
     if include_top:
-        x = layers.global_pooling(x, "avg")
-        x = layers.dense(x, classes, classifier_activation, CLASSIFIER)
-    elif pooling is not None:
-        x = layers.global_pooling(x, pooling)
+        x = layers.apply(
+            keras.layers.Dense,
+            x,
+            CLASSIFIER,
+            units=classes,
+            activation=classifier_activation,
+        )
     # At most 13 layers in a row make a block, 17 the input, stem and top.
     with recursion_limit_raised(20 * (sum(depths) + 1)):
-        if input_tensor is not None:
-            inputs = keras.utils.get_source_inputs(input_tensor)
-            inputs = inputs[0] if len(inputs) == 1 else inputs
-        model = keras.Model(inputs, x, name=name)
+        sources = keras.utils.get_source_inputs(inputs)
+        sources = sources[0] if len(sources) == 1 else sources
+        model = keras.Model(sources, x, name=name)
     if weights is not None:
         _load(model, weights, include_top)
     return model
-
-
-def _features(
-    layers: Layers,
-    x: Any,
-    architecture: Architecture,
-    attention: Attention | None,
-) -> Any:
-    """The last feature map."""
-    x = apply_stem(layers, x, architecture)
-    for stage, depth in enumerate(architecture.depths):
-        for index in range(depth):
-            block = Block(architecture, stage, index)
-            x = apply_block(layers, x, block, attention)
-    return x
 
 
 def _inputs(

@@ -7,6 +7,8 @@ shortcuts of [Bag of Tricks](https://arxiv.org/abs/1812.01187).
 import dataclasses
 from typing import Any
 
+import keras
+
 from keras_channel_attn.models.architecture import Architecture
 from keras_channel_attn.models.attention import Attention, attention_layer
 from keras_channel_attn.models.layer_names import (
@@ -15,6 +17,9 @@ from keras_channel_attn.models.layer_names import (
     block_layer_name,
 )
 from keras_channel_attn.models.resnet_layers import Convolution, Layers
+
+_STAGE_CHANNELS = (64, 128, 256, 512)
+_BOTTLENECK_EXPANSION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,79 +31,62 @@ class Block:
     index: int
 
     @property
-    def width(self) -> int:
-        return self.architecture.stage_width(self.stage)
-
-    @property
     def channels(self) -> int:
-        return self.architecture.stage_channels(self.stage)
+        channels = _STAGE_CHANNELS[self.stage]
+        if self.architecture.block == "basic":
+            return channels
+        return channels * _BOTTLENECK_EXPANSION
 
     @property
     def stride(self) -> int:
         return 2 if self.stage > 0 and self.index == 0 else 1
 
-    def name(self, part: str) -> str:
-        return block_layer_name(self.stage, self.index, part)
-
     def names(self, *parts: str) -> tuple[str, ...]:
-        return tuple(self.name(part) for part in parts)
+        return tuple(
+            block_layer_name(self.stage, self.index, part) for part in parts
+        )
+
+    def convolutions(self) -> list[Convolution]:
+        """Those of the branch."""
+        architecture, stride = self.architecture, self.stride
+        channels, groups = self.channels, architecture.cardinality
+        share = architecture.base_width / 64
+        width = int(_STAGE_CHANNELS[self.stage] * share) * groups
+        reduced = width // architecture.first_reduction
+        if architecture.block == "basic":
+            return [Convolution(reduced, 3, stride), Convolution(channels, 3)]
+        first, second = 1, stride
+        if architecture.stride_first:
+            first, second = stride, 1
+        return [
+            Convolution(reduced, 1, first),
+            Convolution(width, 3, second, groups),
+            Convolution(channels, 1),
+        ]
 
 
 def apply_block(
     layers: Layers, x: Any, block: Block, attention: Attention | None
 ) -> Any:
     """The output of one residual block; `attention` is that of `ResNet`."""
-    build = _basic if block.architecture.block == "basic" else _bottleneck
-    branch = build(layers, x, block)
+    branch, convolutions = x, block.convolutions()
+    for number, convolution in enumerate(convolutions, start=1):
+        names = block.names(f"conv{number}", f"bn{number}")
+        # The last ReLU comes after the addition.
+        is_last = number == len(convolutions)
+        apply = layers.convolution if is_last else layers.convolution_unit
+        branch = apply(branch, convolution, names)
+    before, gates, add, after = block.names("act_se", "se", "add", "act")
     if block.architecture.activation_before_attention:
-        branch = layers.activation(branch, block.name("act_se"))
-    gating = attention_layer(
-        attention, block.channels, block.stage, block.name("se")
-    )
+        branch = layers.activation(branch, before)
+    gating = attention_layer(attention, block.channels, block.stage, gates)
     if gating is not None:
         branch = gating(branch)
     shortcut = x
-    if block.stride > 1 or layers.channels(x) != block.channels:
+    if block.stride > 1 or x.shape[layers.channel_axis] != block.channels:
         shortcut = _projection(layers, x, block)
-    x = layers.addition([branch, shortcut], block.name("add"))
-    return layers.activation(x, block.name("act"))
-
-
-def _basic(layers: Layers, x: Any, block: Block) -> Any:
-    reduced = block.width // block.architecture.first_reduction
-    x = layers.convolution_unit(
-        x,
-        Convolution(reduced, 3, stride=block.stride),
-        block.names("conv1", "bn1"),
-    )
-    x = layers.convolution(
-        x, Convolution(block.channels, 3), block.name("conv2")
-    )
-    return layers.normalization(x, block.name("bn2"))
-
-
-def _bottleneck(layers: Layers, x: Any, block: Block) -> Any:
-    architecture = block.architecture
-    first, second = 1, block.stride
-    if architecture.stride_first:
-        first, second = second, first
-    reduced = block.width // architecture.first_reduction
-    x = layers.convolution_unit(
-        x,
-        Convolution(reduced, 1, stride=first),
-        block.names("conv1", "bn1"),
-    )
-    x = layers.convolution_unit(
-        x,
-        Convolution(
-            block.width, 3, stride=second, groups=architecture.cardinality
-        ),
-        block.names("conv2", "bn2"),
-    )
-    x = layers.convolution(
-        x, Convolution(block.channels, 1), block.name("conv3")
-    )
-    return layers.normalization(x, block.name("bn3"))
+    x = layers.apply(keras.layers.Add, [branch, shortcut], add)
+    return layers.activation(x, after)
 
 
 def _projection(layers: Layers, x: Any, block: Block) -> Any:
@@ -114,30 +102,31 @@ def _projection(layers: Layers, x: Any, block: Block) -> Any:
         names, stride = names[1:], 1
     elif stride > 1:
         size = architecture.shortcut_kernel_size
-    convolution = Convolution(block.channels, size, stride=stride)
-    x = layers.convolution(x, convolution, names[0])
-    return layers.normalization(x, names[1])
+    return layers.convolution(
+        x, Convolution(block.channels, size, stride), names
+    )
 
 
 def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
     """What stands in front of the first block."""
-    for convolution, names in _stem_convolutions(architecture):
+    convolutions = _stem_convolutions(architecture)
+    for convolution, names in convolutions:
         # Antialiasing leaves these as they are, strides included.
-        x = layers.convolution(x, convolution, names[0])
-        x = layers.normalization(x, names[1])
+        x = layers.convolution(x, convolution, names)
         x = layers.activation(x, names[2])
     if architecture.stem_pool == "convolution":
-        return layers.convolution_unit(
-            x,
-            Convolution(layers.channels(x), 3, stride=2),
-            ("maxpool_0", "maxpool_1"),
-        )
+        pool = Convolution(convolutions[-1][0].filters, 3, stride=2)
+        return layers.convolution_unit(x, pool, ("maxpool_0", "maxpool_1"))
     if architecture.antialias:
         return layers.average_pooling(x, "maxpool")
     padding = CAFFE_POOL_PADDING if architecture.stem_pool == "max_ceil" else 1
     # Zeros do not change a maximum of values that a ReLU returned.
-    x = layers.zero_padding(x, padding, STEM_POOL_PADDING)
-    return layers.max_pooling(x, "maxpool")
+    x = layers.apply(
+        keras.layers.ZeroPadding2D, x, STEM_POOL_PADDING, padding=padding
+    )
+    return layers.apply(
+        keras.layers.MaxPooling2D, x, "maxpool", pool_size=3, strides=2
+    )
 
 
 def _stem_convolutions(

@@ -4,7 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import keras
+from keras import layers
+
+# These layers have no argument `data_format`.
+_WITHOUT_DATA_FORMAT = (
+    layers.Activation,
+    layers.Add,
+    layers.BatchNormalization,
+    layers.Dense,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,91 +27,66 @@ class Convolution:
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Applies new layers, which share the settings of one network.
-
-    Each method takes a tensor and the name of the new layer, and returns what
-    the layer computes.
-    """
+    """Applies new layers, which share the settings of one network."""
 
     data_format: str
     dtype: Any
     antialias: bool
 
-    def channels(self, x: Any) -> int:
-        return x.shape[1 if self.data_format == "channels_first" else -1]
+    @property
+    def channel_axis(self) -> int:
+        return 1 if self.data_format == "channels_first" else -1
 
-    def convolution(self, x: Any, convolution: Convolution, name: str) -> Any:
+    def apply(
+        self, kind: type[layers.Layer], x: Any, name: str, **arguments: Any
+    ) -> Any:
+        """What a new layer of the class `kind` computes from `x`."""
+        if kind not in _WITHOUT_DATA_FORMAT:
+            arguments["data_format"] = self.data_format
+        return kind(**arguments, dtype=self.dtype, name=name)(x)
+
+    def activation(self, x: Any, name: str) -> Any:
+        return self.apply(layers.Activation, x, name, activation="relu")
+
+    def average_pooling(self, x: Any, name: str, padding: str = "valid") -> Any:
+        return self.apply(
+            layers.AveragePooling2D, x, name, pool_size=2, padding=padding
+        )
+
+    def convolution(
+        self, x: Any, convolution: Convolution, names: Sequence[str]
+    ) -> Any:
+        """Convolution and normalization."""
         padding = "same"
         if convolution.stride > 1 and convolution.size > 1:
             # torch pads both sides equally, padding="same" of Keras does not.
-            x = self.zero_padding(x, convolution.size // 2, f"{name}_pad")
+            x = self.apply(
+                layers.ZeroPadding2D,
+                x,
+                f"{names[0]}_pad",
+                padding=convolution.size // 2,
+            )
             padding = "valid"
-        return keras.layers.Conv2D(
-            convolution.filters,
-            convolution.size,
+        x = self.apply(
+            layers.Conv2D,
+            x,
+            names[0],
+            filters=convolution.filters,
+            kernel_size=convolution.size,
             strides=convolution.stride,
             padding=padding,
             groups=convolution.groups,
             use_bias=False,
             kernel_initializer="he_normal",
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=name,
-        )(x)
-
-    def normalization(self, x: Any, name: str) -> Any:
-        return keras.layers.BatchNormalization(
-            axis=1 if self.data_format == "channels_first" else -1,
+        )
+        return self.apply(
+            layers.BatchNormalization,
+            x,
+            names[1],
+            axis=self.channel_axis,
             epsilon=1e-5,
             momentum=0.9,
-            dtype=self.dtype,
-            name=name,
-        )(x)
-
-    def activation(self, x: Any, name: str) -> Any:
-        return keras.layers.Activation("relu", dtype=self.dtype, name=name)(x)
-
-    def addition(self, tensors: list[Any], name: str) -> Any:
-        return keras.layers.Add(dtype=self.dtype, name=name)(tensors)
-
-    def zero_padding(self, x: Any, padding: Any, name: str) -> Any:
-        return keras.layers.ZeroPadding2D(
-            padding, data_format=self.data_format, dtype=self.dtype, name=name
-        )(x)
-
-    def max_pooling(self, x: Any, name: str) -> Any:
-        return keras.layers.MaxPooling2D(
-            3,
-            strides=2,
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=name,
-        )(x)
-
-    def average_pooling(self, x: Any, name: str, padding: str = "valid") -> Any:
-        return keras.layers.AveragePooling2D(
-            2,
-            padding=padding,
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=name,
-        )(x)
-
-    def global_pooling(self, x: Any, pooling: str) -> Any:
-        kind = {
-            "avg": keras.layers.GlobalAveragePooling2D,
-            "max": keras.layers.GlobalMaxPooling2D,
-        }[pooling]
-        return kind(
-            data_format=self.data_format,
-            dtype=self.dtype,
-            name=f"{pooling}_pool",
-        )(x)
-
-    def dense(self, x: Any, units: int, activation: Any, name: str) -> Any:
-        return keras.layers.Dense(
-            units, activation=activation, dtype=self.dtype, name=name
-        )(x)
+        )
 
     def convolution_unit(
         self, x: Any, convolution: Convolution, names: Sequence[str]
@@ -115,9 +98,6 @@ class Layers:
         averages = self.antialias and convolution.stride > 1
         if averages:
             convolution = dataclasses.replace(convolution, stride=1)
-        x = self.convolution(x, convolution, names[0])
-        x = self.normalization(x, names[1])
+        x = self.convolution(x, convolution, names)
         x = self.activation(x, f"{names[1]}_act")
-        if averages:
-            x = self.average_pooling(x, f"{names[1]}_aa")
-        return x
+        return self.average_pooling(x, f"{names[1]}_aa") if averages else x

@@ -140,14 +140,14 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
 
 
 def _targets(model: Any) -> TorchWeights:
-    if _has_torch_weights(model):
-        if not model.built:
-            raise ValueError(
-                f"The layer '{model.name}' has no weights yet. Call its "
-                "`build` with an input shape first."
-            )
-        return _targets_of_layer(model)
-    if not isinstance(model, keras.Model):
+    if isinstance(model, keras.Model):
+        return {
+            f"{torch_module_name(layer.name)}.{name}": target
+            for layer in model.layers
+            if layer.weights
+            for name, target in _targets_of_layer(layer).items()
+        }
+    if not _has_torch_weights(model):
         raise TypeError(
             "`model` must be a network of `keras_channel_attn.models`, or a "
             "layer: SqueezeExcite, LinearSqueezeExcite, "
@@ -155,22 +155,30 @@ def _targets(model: Any) -> TorchWeights:
             "`torch_weights` for its `build_excitation`. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
-    return {
-        f"{torch_module_name(layer.name)}.{name}": target
-        for layer in model.layers
-        if layer.weights
-        for name, target in _targets_of_layer(layer).items()
-    }
+    if not model.built:
+        raise ValueError(
+            f"The layer '{model.name}' has no weights yet. Call its `build` "
+            "with an input shape first."
+        )
+    return _targets_of_layer(model)
 
 
 def _targets_of_layer(layer: Any) -> TorchWeights:
-    kind = next((kind for kind in _WEIGHTS if isinstance(layer, kind)), None)
     if _has_torch_weights(layer):
         targets = layer.torch_weights()
-    elif kind is not None:
+    elif isinstance(layer, keras.layers.BatchNormalization):
         targets = {
-            name: (getattr(layer, attribute), arrange)
-            for name, attribute, arrange in _WEIGHTS[kind]
+            "weight": (layer.gamma, vector_from_torch),
+            "bias": (layer.beta, vector_from_torch),
+            "running_mean": (layer.moving_mean, vector_from_torch),
+            "running_var": (layer.moving_variance, vector_from_torch),
+        }
+    elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        is_dense = isinstance(layer, keras.layers.Dense)
+        arrange = matrix_from_torch if is_dense else _kernel_from_torch
+        targets = {
+            "weight": (layer.kernel, arrange),
+            "bias": (layer.bias, vector_from_torch),
         }
     else:
         raise TypeError(
@@ -195,22 +203,3 @@ def _has_torch_weights(layer: Any) -> bool:
 def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
     """From `(outputs, inputs, height, width)`."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None
-
-
-# For each kind of layer: torch's name, Keras' attribute, the arrangement.
-_WEIGHTS: dict[type, tuple[tuple[str, str, Any], ...]] = {
-    keras.layers.BatchNormalization: (
-        ("weight", "gamma", vector_from_torch),
-        ("bias", "beta", vector_from_torch),
-        ("running_mean", "moving_mean", vector_from_torch),
-        ("running_var", "moving_variance", vector_from_torch),
-    ),
-    keras.layers.Conv2D: (
-        ("weight", "kernel", _kernel_from_torch),
-        ("bias", "bias", vector_from_torch),
-    ),
-    keras.layers.Dense: (
-        ("weight", "kernel", matrix_from_torch),
-        ("bias", "bias", vector_from_torch),
-    ),
-}
