@@ -1,14 +1,13 @@
 """Channels removed from a model: a narrower copy with sliced weights."""
 
 import collections
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.graph import Changes, graph_of, rebuild, warn
 from keras_channel_attn.layers import EfficientChannelAttention
 from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
 
@@ -91,12 +90,11 @@ def without_channels(
         if isinstance(layer, EfficientChannelAttention)
     ]
     if attention:
-        warnings.warn(
+        warn(
             "`EfficientChannelAttention` computes each gate from neighboring "
             "channels, and some channels have new neighbors now. Fine-tune "
             f"the model. Such layers: {', '.join(attention[:3])}"
-            f"{' and others' if len(attention) > 3 else ''}.",
-            stacklevel=3,
+            f"{' and others' if len(attention) > 3 else ''}."
         )
     return rebuild(grouping.graph, changes, on_call)
 
