@@ -56,6 +56,11 @@ class Channels:
 TensorChannels = list[Channels | None]
 
 
+def ids_along(channels: Channels | None, size: int) -> Any:
+    """The numbers along an axis of this size, `FIXED` if its channels stay."""
+    return channels.ids if channels else np.full(size, FIXED)
+
+
 @dataclasses.dataclass(frozen=True)
 class ChannelUse:
     """What a call of a layer or operation does with some channels.

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from keras_channel_attn.pruning.coupling import (
-    FIXED,
     Axes,
     Channels,
     Step,
     TensorChannels,
+    ids_along,
 )
 from keras_channel_attn.pruning.passthrough import check_function
 
@@ -54,11 +54,10 @@ def embedding(step: Step) -> TensorChannels:
 def _consume(step: Step, axis: int, axes: Axes) -> Any:
     """The channels that a layer computes others from, along an axis."""
     channels = step.first_channels()
-    if channels is not None and channels.axis == axis:
-        ids = channels.ids
-    else:
+    if channels and channels.axis != axis:
         step.lock("has its channels along another axis", channels)
-        ids = np.full(step.call.inputs[0].shape[axis], FIXED)
+        channels = None
+    ids = ids_along(channels, step.call.inputs[0].shape[axis])
     step.use("consumers", ids, axes)
     return ids
 

@@ -32,7 +32,9 @@ def coupling_of(graph: Graph) -> Coupling:
 
     def apply(call: Call, channels: IdentityMap) -> TensorChannels:
         given = [channels[tensor] for tensor in call.inputs]
-        return _outputs_of_call(coupling, call, given, reasons)
+        step, operation = Step(coupling, call, given), call.operation
+        reason = reasons.get(operation) or _reason_to_lock(operation)
+        return step.lock(reason) if reason else _rule(operation)(step)
 
     def enter(call: Call, channels: IdentityMap) -> TensorChannels:
         """The channels of the inputs of a nested model."""
@@ -53,22 +55,6 @@ def coupling_of(graph: Graph) -> Coupling:
             coupling.lock(channels.ids, "they are an output of the model")
     coupling.locks += others
     return coupling
-
-
-def _outputs_of_call(
-    coupling: Coupling,
-    call: Call,
-    inputs: TensorChannels,
-    reasons: dict[Any, str],
-) -> TensorChannels:
-    step, operation = Step(coupling, call, inputs), call.operation
-    reason = reasons.get(operation) or _reason_to_lock(operation)
-    rule = _rule(operation)
-    if reason is None and rule is not None:
-        return rule(step)
-    if reason is None and is_from_keras(type(operation)):
-        reason = "is of a kind whose channels cannot be followed"
-    return step.lock(reason or "is not of Keras: its computation is unknown")
 
 
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
@@ -98,22 +84,26 @@ def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
 
 
 def _reason_to_lock(operation: Any) -> str | None:
-    """Why a layer of a class in the table is not what its class is."""
-    if not isinstance(operation, keras.layers.Layer):
+    """Why there is no rule, or a layer is not what its class is."""
+    if isinstance(operation, keras.layers.Layer):
+        if operation.dtype_policy.quantization_mode is not None:
+            return "is quantized"
+        if getattr(operation, "lora_enabled", False):
+            return "has LoRA weights"
+        if "call" in vars(operation):
+            return "has a `call` that was replaced"
+    if _rule(operation) is not None:
         return None
-    if operation.dtype_policy.quantization_mode is not None:
-        return "is quantized"
-    if getattr(operation, "lora_enabled", False):
-        return "has LoRA weights"
-    if "call" in vars(operation):
-        return "has a `call` that was replaced"
-    return None
+    if is_from_keras(type(operation)):
+        return "is of a kind whose channels cannot be followed"
+    return "is not of Keras: its computation is unknown"
 
 
 # The tables: layers by class, operations by their function in `keras.ops`.
 
 
-def _rule(operation: Any) -> passthrough.Rule | None:
+def _rule(operation: Any) -> Any:
+    """A `passthrough.Rule`, or `None`."""
     if isinstance(operation, ChannelAttention):
         return passthrough.attention
     if not is_from_keras(type(operation)):

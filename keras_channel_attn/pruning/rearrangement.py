@@ -13,6 +13,7 @@ from keras_channel_attn.pruning.coupling import (
     Channels,
     Step,
     TensorChannels,
+    ids_along,
 )
 from keras_channel_attn.pruning.passthrough import Rule, pass_channels
 
@@ -32,7 +33,7 @@ def combination(step: Step) -> TensorChannels:
     output = step.call.outputs[0].shape
     size = output[len(output) - from_end]
     meeting = [
-        x.ids if x else np.full(size, FIXED)
+        ids_along(x, size)
         for shape, x in operands
         # One position is broadcast along all channels.
         if len(shape) >= from_end and shape[len(shape) - from_end] == size
@@ -68,14 +69,8 @@ def concatenation(step: Step) -> TensorChannels:
         return step.lock("combines tensors with different channel axes")
     if len(step.inputs) != len(_operands(step)):
         return step.lock("takes an array")
-    ids = np.concatenate(
-        [
-            channels.ids if channels else np.full(tensor.shape[axis], FIXED)
-            for channels, tensor in zip(
-                step.inputs, step.call.inputs, strict=True
-            )
-        ]
-    )
+    sizes = [tensor.shape[axis] for tensor in step.call.inputs]
+    ids = np.concatenate(list(map(ids_along, step.inputs, sizes)))
     step.use("passthrough", ids)
     return [Channels(axis, ids)]
 

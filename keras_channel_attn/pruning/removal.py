@@ -160,19 +160,18 @@ def _mask(group: ChannelGroup, channels: Any) -> Any:
         array = np.asarray(channels)
     except ValueError as error:
         raise TypeError(expected) from error
-    if array.ndim != 1 or not (
-        array.size == 0 or array.dtype == bool or array.dtype.kind in "iu"
-    ):
+    if not array.size:
+        array = array.astype(int)
+    if array.ndim != 1 or array.dtype.kind not in "biu":
         raise TypeError(expected)
-    if array.dtype == bool and array.size:
-        if array.size != group.channels:
-            raise ValueError(expected)
-        mask = array.copy()
+    if array.dtype == bool:
+        fits = array.size == group.channels
     else:
-        if array.size and not 0 <= array.min() <= array.max() < group.channels:
-            raise ValueError(expected)
-        mask = np.zeros(group.channels, bool)
-        mask[array.astype(int)] = True
+        fits = bool(np.isin(array, range(group.channels)).all())
+    if not fits:
+        raise ValueError(expected)
+    mask = np.zeros(group.channels, bool)
+    mask[array] = True
     if mask.all():
         raise ValueError(
             f"`removed['{group.name}']` contains all {group.channels} channels "

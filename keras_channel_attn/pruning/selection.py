@@ -136,11 +136,9 @@ def _check_arguments(
 
 def _work(grouping: Grouping, importance: Any) -> int:
     """How many groups have to be asked for, and calls to be copied."""
-    calls = sum(1 for _ in grouping.graph.all_calls())
-    if not callable(importance):
-        return calls
-    groups = grouping.groups.values()
-    return calls + sum(1 for group in groups if not group.locked)
+    groups = grouping.groups.values() if callable(importance) else ()
+    calls = list(grouping.graph.all_calls())
+    return len(calls) + sum(not group.locked for group in groups)
 
 
 def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
