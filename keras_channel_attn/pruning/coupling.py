@@ -168,6 +168,13 @@ class Coupling:
         return connected(self.count, pairs)
 
 
+class NotFollowed(Exception):
+    """Raised by a rule: the channels of its inputs must stay.
+
+    The text says what the layer or operation is or does.
+    """
+
+
 class Step:
     """A call of a layer or operation, as a rule for its kind gets it.
 
@@ -196,10 +203,12 @@ class Step:
         is_first = self.operation.data_format == "channels_first"
         return 1 if is_first else self.rank - 1
 
-    def first_channels(self) -> Channels | None:
+    def first_channels(self) -> Channels:
         """The channels of the first input; those of others are locked."""
         for channels in self.inputs[1:]:
             self.lock("takes them as an argument", channels)
+        if self.inputs[0] is None:
+            raise NotFollowed("takes a tensor whose channels stay")
         return self.inputs[0]
 
     def produced_ids(self, size: int) -> Any:

@@ -1,7 +1,8 @@
 """How channels propagate through a model: a table of rules.
 
 A rule takes a `Step`, which is one call with the channels of its inputs. It
-records what the call does with them, and returns those of its outputs.
+records what the call does with them, and returns those of its outputs. Where
+it raises `NotFollowed`, those of the inputs are locked.
 """
 
 from typing import Any
@@ -22,7 +23,12 @@ from keras_channel_attn.graph import (
 )
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.pruning import passthrough, producers, rearrangement
-from keras_channel_attn.pruning.coupling import Coupling, Step, TensorChannels
+from keras_channel_attn.pruning.coupling import (
+    Coupling,
+    NotFollowed,
+    Step,
+    TensorChannels,
+)
 
 
 def coupling_of(graph: Graph) -> Coupling:
@@ -34,7 +40,12 @@ def coupling_of(graph: Graph) -> Coupling:
         given = [channels[tensor] for tensor in call.inputs]
         step, operation = Step(coupling, call, given), call.operation
         reason = reasons.get(operation) or _reason_to_lock(operation)
-        return step.lock(reason) if reason else _rule(operation)(step)
+        if reason is not None:
+            return step.lock(reason)
+        try:
+            return _rule(operation)(step)
+        except NotFollowed as error:
+            return step.lock(str(error))
 
     def enter(call: Call, channels: IdentityMap) -> TensorChannels:
         """The channels of the inputs of a nested model."""
