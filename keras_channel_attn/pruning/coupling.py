@@ -142,10 +142,7 @@ class Coupling:
     def enter(self, tensor: Any, channels: Channels | None, path: str) -> Any:
         """The channels of an input of a nested model, the same in all calls.
 
-        Args:
-            tensor: Symbolic tensor, the input of the nested model.
-            channels: `Channels` that a call of the model is given, or `None`.
-            path: String, the path of this call.
+        The call at `path` gives the model these channels.
         """
         if channels and tensor.shape[channels.axis : channels.axis + 1] != (
             len(channels.ids),
@@ -227,12 +224,7 @@ class Step:
     ) -> None:
         """Record what the call does with channels: see `ChannelUse`.
 
-        Args:
-            role: As in `ChannelUse`.
-            ids: As in `ChannelUse`.
-            axes: Dictionary from attributes to the axes of their weights, which
-                may be negative. A weight that is `None` is left out.
-            config: As in `ChannelUse`.
+        Axes may be negative, and weights `None`.
         """
         new = []
         for weight, axes_of_weight in (axes or {}).items():
@@ -289,9 +281,7 @@ class Step:
 def connected(count: int, pairs: Any) -> Any:
     """The lowest number that each of the numbers below `count` is paired with.
 
-    Args:
-        count: Integer.
-        pairs: Array of shape `(2, number of pairs)`.
+    `pairs` has the shape `(2, number of pairs)`.
     """
     lowest = np.arange(count)
     while True:

@@ -184,28 +184,18 @@ def importance_of_groups(
 ) -> dict[str, Any]:
     """The argument `importance` of `prune_channels` as arrays.
 
-    Args:
-        grouping: `Grouping` of the model.
-        importance: As in `prune_channels`.
-        normalize: As in `prune_channels`.
-        on_group: Function without arguments, called for each group for which
-            `importance` was called.
-
-    Returns:
-        Dictionary from names of groups to arrays, in the order of computation,
-        without groups that are to stay.
+    They are in the order of computation, without groups that are to stay.
+    `on_group` is called after each call of `importance`.
     """
-    groups = grouping.groups
     if isinstance(importance, Mapping):
-        given = {
-            name: (grouping.free_group(name, "importance"), values)
-            for name, values in importance.items()
-        }
+        given = importance
+        for name in given:
+            grouping.free_group(name, "importance")
     elif callable(importance):
         given = {}
-        for group in groups.values():
+        for name, group in grouping.groups.items():
             if not group.locked:
-                given[group.name] = group, importance(group)
+                given[name] = importance(group)
                 on_group()
     else:
         raise TypeError(
@@ -214,9 +204,9 @@ def importance_of_groups(
             f"Received: importance={importance!r}."
         )
     return {
-        name: _numbers_of_group(*given[name], normalize)
-        for name in groups
-        if name in given and given[name][1] is not None
+        name: _numbers_of_group(group, given[name], normalize)
+        for name, group in grouping.groups.items()
+        if given.get(name) is not None
     }
 
 

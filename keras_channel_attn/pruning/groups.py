@@ -173,26 +173,20 @@ class Grouping:
     def parts(self, ids: Any) -> dict[str, tuple[Any, Any]]:
         """Where the channels of groups are in an array.
 
-        Returns:
-            Dictionary from the name of each group in it to two arrays: its
-            positions in `ids`, and the channels of the group at these.
+        Returns by the name of each group in it two arrays: its positions in
+        `ids`, and the channels of the group at these.
         """
         groups, found = self._group_of[ids], {}
         for group in np.unique(groups[ids != FIXED]):
-            positions = np.flatnonzero(groups == group)
-            found[self._names[group]] = (
-                positions,
-                self._position[ids[positions]],
-            )
+            places = np.flatnonzero(groups == group)
+            found[self._names[group]] = places, self._position[ids[places]]
         return found
 
     def parts_of_groups(self) -> dict[str, list[Any]]:
         """What the tensors of the model have of each group.
 
-        Returns:
-            Dictionary from the name of each group to arrays of channels. Each
-            is what one tensor has of the group, if that is not all of it: a
-            part after a split, or an input of a concatenation.
+        Each array is what one tensor has of the group, if that is not all of
+        it: a part after a split, or an input of a concatenation.
         """
         found: dict[str, dict[bytes, Any]] = collections.defaultdict(dict)
         for use in self.coupling.uses:
@@ -206,9 +200,6 @@ class Grouping:
         """Boolean array, which channels of the model are kept.
 
         Its last entry is true, and that of `FIXED`: -1 is the last index.
-
-        Args:
-            removed: Dictionary from the name of each group to a boolean array.
         """
         kept = np.ones(self.coupling.count + 1, bool)
         for group, name in self._names.items():
@@ -218,12 +209,7 @@ class Grouping:
         return kept
 
     def free_group(self, name: Any, argument: str) -> ChannelGroup:
-        """The group of a name, which must not be locked.
-
-        Args:
-            name: The name.
-            argument: String, the argument of a public function that has it.
-        """
+        """The group of a name in an argument, which must not be locked."""
         groups = self.groups
         if name not in groups:
             free = [group.name for group in groups.values() if not group.locked]

@@ -67,14 +67,9 @@ def _consume(step: Step, axis: int, axes: Axes) -> Any:
 def _produce(
     step: Step, axis: int, entry: str, axes: Axes, groups: int = 1
 ) -> TensorChannels:
-    """The channels that a layer produces.
+    """The channels that a layer produces, along an axis of its output.
 
-    Args:
-        step: `Step`.
-        axis: Integer, axis of the output.
-        entry: String, the entry of the configuration that says how many.
-        axes: Dictionary from attributes to axes of their weights.
-        groups: Integer, groups of a grouped convolution. Defaults to 1.
+    The entry of its configuration says how many.
     """
     ids = step.produced_ids(getattr(step.operation, entry))
 

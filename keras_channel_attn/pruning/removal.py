@@ -74,11 +74,8 @@ def without_channels(
 ) -> Any:
     """The narrower copy of a model.
 
-    Args:
-        grouping: `Grouping` of the model.
-        masks: Dictionary from names of groups to boolean arrays, true for
-            channels that are removed.
-        on_call: As in `rebuild`.
+    `masks` has boolean arrays by the names of groups, true for channels that
+    are removed. `on_call` is that of `rebuild`.
     """
     kept = grouping.kept(masks)
     changes = Changes()
@@ -127,9 +124,8 @@ def _narrow_layers(
 
 def _narrow_inputs(grouping: Grouping, changes: Changes, kept: Any) -> None:
     """Set the new shapes of the inputs of nested models."""
-    inputs = grouping.coupling.inputs
-    for tensor in inputs:
-        channels = inputs[tensor]
+    for tensor in grouping.coupling.inputs:
+        channels = grouping.coupling.inputs[tensor]
         if channels is not None:
             shape = list(tensor.shape)
             shape[channels.axis] = int(kept[channels.ids].sum())

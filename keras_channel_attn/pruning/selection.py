@@ -178,10 +178,6 @@ class Estimate:
 
     Those of a layer are proportional to the numbers in its kernels, and those
     of a layer whose kernels all channels share to the channels.
-
-    Args:
-        grouping: `Grouping` of the model.
-        costs: `ModelCosts` of the model.
     """
 
     def __init__(self, grouping: Grouping, costs: ModelCosts) -> None:
@@ -192,9 +188,8 @@ class Estimate:
         self._macs: collections.Counter[Any] = collections.Counter()
         for row in costs.layers:
             # The second call of a layer has the number 1 behind its path.
-            path = row.path
-            if path not in operations:
-                path = path.rpartition(":")[0]
+            first_call = row.path.rpartition(":")[0]
+            path = row.path if row.path in operations else first_call
             self._macs[operations[path]] += row.macs or 0
         uses = collections.defaultdict(list)
         for use in grouping.coupling.uses:
@@ -317,12 +312,7 @@ def _least(minimum: float, size: int) -> int:
 
 
 class Progress:
-    """Steps on the progress bar of Keras.
-
-    Args:
-        target: Integer, the number of steps.
-        verbose: As in `prune_channels`.
-    """
+    """Steps on the progress bar of Keras."""
 
     def __init__(self, target: int, verbose: Any) -> None:
         patience = PATIENCE if verbose == "auto" else 0.0
