@@ -239,17 +239,12 @@ def _size(shape: tuple[int, ...], axes: dict[int, Any], kept: Any) -> int:
 class Ranking:
     """Steps that remove channels, the least important ones first.
 
-    Args:
-        scores: Dictionary from the names of groups to the importance of their
-            channels.
-        parts: Dictionary from the names of groups to arrays of channels, parts
-            of them: see `Grouping.parts_of_groups`.
-        minimum: Number, the share of each group and part that must stay.
-        multiple_of: Integer. The number of channels that stay in a group is a
-            multiple of it.
+    `minimum` is the share that must stay of each group, and of each of its
+    `parts`: see `Grouping.parts_of_groups`.
 
     Attributes:
-        scores: As above.
+        scores: Dictionary from the names of groups to the importance of their
+            channels.
         steps: List of pairs: the name of a group, and how many of its channels
             are removed after this step.
     """
@@ -288,18 +283,13 @@ class Ranking:
 
 def _order(values: Any, parts: list[Any], minimum: float) -> Any:
     """The channels of a group that may be removed, in this order."""
-    size = len(values)
-    order = np.argsort(values, kind="stable")
-    if not parts:
-        return order[: size - _least(minimum, size)]
-    in_part = np.zeros((len(parts) + 1, size), bool)
-    in_part[0] = True
-    for row, part in enumerate(parts, start=1):
-        in_part[row, part] = True
+    in_part = np.zeros((len(parts) + 1, len(values)), bool)
+    for row, part in zip(in_part, [slice(None), *parts], strict=True):
+        row[part] = True
     left = in_part.sum(axis=1)
     least = np.array([_least(minimum, count) for count in left])
     removable = []
-    for channel in order:
+    for channel in np.argsort(values, kind="stable"):
         if (left > least)[in_part[:, channel]].all():
             left -= in_part[:, channel]
             removable.append(channel)

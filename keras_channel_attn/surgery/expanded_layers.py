@@ -220,8 +220,7 @@ def shape_dependence(
 ) -> str | None:
     """Why a function gives other numbers for a reshaped tensor, if it does.
 
-    It does not if it acts on each number, or on all, or along the last axis; a
-    function of a user may do anything, so it is tried.
+    A function of a user may do anything, so it is tried.
     """
     if function is None or shape == new_shape:
         return None
