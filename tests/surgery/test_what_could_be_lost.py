@@ -258,9 +258,13 @@ def test_a_layer_in_use_is_refused_and_not_called(which):
 
 def test_a_class_is_no_predicate():
     x = image()
-    model = keras.Model(x, conv("c")(x))
-    with pytest.raises(TypeError, match="isinstance"):
-        insert_attention(model, attention(), layers.Conv2D)
+    model = keras.Model(x, layers.ReLU(name="r")(conv("c")(x)))
+    copy = insert_attention(model, attention(), layers.Conv2D)
+    inserted = [x for x in copy.layers if isinstance(x, SqueezeExcite)]
+    assert [x.name for x in inserted] == ["c_squeeze_excite"]
+    # `str(layer)` would be true for each layer.
+    with pytest.raises(TypeError, match="one or several classes of layers"):
+        insert_attention(model, attention(), str)
 
 
 def test_removal_of_a_whole_model():
