@@ -56,6 +56,11 @@ class Channels:
 TensorChannels = list[Channels | None]
 
 
+def ids_along(channels: Channels | None, size: int) -> Any:
+    """The numbers along an axis of this size, `FIXED` if its channels stay."""
+    return channels.ids if channels else np.full(size, FIXED)
+
+
 @dataclasses.dataclass(frozen=True)
 class ChannelUse:
     """What a call of a layer or operation does with some channels.
@@ -137,10 +142,7 @@ class Coupling:
     def enter(self, tensor: Any, channels: Channels | None, path: str) -> Any:
         """The channels of an input of a nested model, the same in all calls.
 
-        Args:
-            tensor: Symbolic tensor, the input of the nested model.
-            channels: `Channels` that a call of the model is given, or `None`.
-            path: String, the path of this call.
+        The call at `path` gives the model these channels.
         """
         if channels and tensor.shape[channels.axis : channels.axis + 1] != (
             len(channels.ids),
@@ -161,6 +163,13 @@ class Coupling:
         """The first of all channels that go with each channel."""
         pairs = np.concatenate([np.zeros((2, 0), int), *self._pairs], axis=1)
         return connected(self.count, pairs)
+
+
+class NotFollowed(Exception):
+    """Raised by a rule: the channels of its inputs must stay.
+
+    The text says what the layer or operation is or does.
+    """
 
 
 class Step:
@@ -191,10 +200,12 @@ class Step:
         is_first = self.operation.data_format == "channels_first"
         return 1 if is_first else self.rank - 1
 
-    def first_channels(self) -> Channels | None:
+    def first_channels(self) -> Channels:
         """The channels of the first input; those of others are locked."""
         for channels in self.inputs[1:]:
             self.lock("takes them as an argument", channels)
+        if self.inputs[0] is None:
+            raise NotFollowed("takes a tensor whose channels stay")
         return self.inputs[0]
 
     def produced_ids(self, size: int) -> Any:
@@ -213,12 +224,7 @@ class Step:
     ) -> None:
         """Record what the call does with channels: see `ChannelUse`.
 
-        Args:
-            role: As in `ChannelUse`.
-            ids: As in `ChannelUse`.
-            axes: Dictionary from attributes to the axes of their weights, which
-                may be negative. A weight that is `None` is left out.
-            config: As in `ChannelUse`.
+        Axes may be negative, and weights `None`.
         """
         new = []
         for weight, axes_of_weight in (axes or {}).items():
@@ -275,9 +281,7 @@ class Step:
 def connected(count: int, pairs: Any) -> Any:
     """The lowest number that each of the numbers below `count` is paired with.
 
-    Args:
-        count: Integer.
-        pairs: Array of shape `(2, number of pairs)`.
+    `pairs` has the shape `(2, number of pairs)`.
     """
     lowest = np.arange(count)
     while True:

@@ -1,5 +1,6 @@
 """Criteria for the importance of channels."""
 
+import collections
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,8 +50,9 @@ def magnitude(group: Any) -> Any:
         if part.role == "producers" and len(variable.shape) > 1:
             others = [x for x in range(len(variable.shape)) if x != part.axis]
             sums = np.abs(_array(variable)).sum(axis=tuple(others))
-            of_channels = np.zeros(group.channels)
-            np.add.at(of_channels, part.channels, sums[part.positions])
+            of_channels = np.bincount(
+                part.channels, sums[part.positions], group.channels
+            )
             produced = np.unique(part.channels)
             mean = of_channels[produced].mean()
             if mean > 0:  # Zeros say nothing.
@@ -88,15 +90,13 @@ def batch_norm_scale(group: Any) -> Any:
     1.0
     """
     _check_group(group)
-    total, count = np.zeros(group.channels), np.zeros(group.channels)
-    for part in group.slices:
-        if part.weight == "gamma" and isinstance(
-            part.layer, keras.layers.BatchNormalization
-        ):
-            scales = np.abs(_array(part.layer.gamma))[part.positions]
-            np.add.at(total, part.channels, scales)
-            np.add.at(count, part.channels, 1)
-    return total / count if count.all() else None
+    scales = [
+        (part.channels, np.abs(_array(part.layer.gamma))[part.positions])
+        for part in group.slices
+        if part.weight == "gamma"
+        and isinstance(part.layer, keras.layers.BatchNormalization)
+    ]
+    return _means_by_channel(scales, group.channels)
 
 
 def attention_importance(
@@ -148,8 +148,7 @@ def attention_importance(
     )
     grouping = Grouping(graph_of(model))
     ids_of = {use.path: use.ids for use in grouping.coupling.uses}
-    totals = {name: np.zeros(x.channels) for name, x in grouping.groups.items()}
-    counts = {name: np.zeros(x.channels) for name, x in grouping.groups.items()}
+    found = collections.defaultdict(list)
     for key, values in scores.items():
         # The second call of a layer has the number 1 behind its path.
         path = key if key in ids_of else key.rpartition(":")[0]
@@ -158,13 +157,23 @@ def attention_importance(
         means = values.mean(axis=0, dtype="float64")
         parts = grouping.parts(ids_of[path])
         for name, (positions, channels) in parts.items():
-            np.add.at(totals[name], channels, means[positions])
-            np.add.at(counts[name], channels, 1)
-    return {
-        name: totals[name] / counts[name]
+            found[name].append((channels, means[positions]))
+    importance = {
+        name: _means_by_channel(found[name], group.channels)
         for name, group in grouping.groups.items()
-        if not group.locked and counts[name].all()
+        if not group.locked
     }
+    return {name: x for name, x in importance.items() if x is not None}
+
+
+def _means_by_channel(parts: list[tuple[Any, Any]], count: int) -> Any:
+    """The means of numbers by their channels, `None` if a channel has none."""
+    channels = np.concatenate([np.zeros(0, int), *(x for x, _ in parts)])
+    values = np.concatenate([np.zeros(0), *(x for _, x in parts)])
+    counts = np.bincount(channels, minlength=count)
+    if not counts.all():
+        return None
+    return np.bincount(channels, values, count) / counts
 
 
 def importance_of_groups(
@@ -175,28 +184,18 @@ def importance_of_groups(
 ) -> dict[str, Any]:
     """The argument `importance` of `prune_channels` as arrays.
 
-    Args:
-        grouping: `Grouping` of the model.
-        importance: As in `prune_channels`.
-        normalize: As in `prune_channels`.
-        on_group: Function without arguments, called for each group for which
-            `importance` was called.
-
-    Returns:
-        Dictionary from names of groups to arrays, in the order of computation,
-        without groups that are to stay.
+    They are in the order of computation, without groups that are to stay.
+    `on_group` is called after each call of `importance`.
     """
-    groups = grouping.groups
     if isinstance(importance, Mapping):
-        given = {
-            name: (grouping.free_group(name, "importance"), values)
-            for name, values in importance.items()
-        }
+        given = importance
+        for name in given:
+            grouping.free_group(name, "importance")
     elif callable(importance):
         given = {}
-        for group in groups.values():
+        for name, group in grouping.groups.items():
             if not group.locked:
-                given[group.name] = group, importance(group)
+                given[name] = importance(group)
                 on_group()
     else:
         raise TypeError(
@@ -205,9 +204,9 @@ def importance_of_groups(
             f"Received: importance={importance!r}."
         )
     return {
-        name: _numbers_of_group(*given[name], normalize)
-        for name in groups
-        if name in given and given[name][1] is not None
+        name: _numbers_of_group(group, given[name], normalize)
+        for name, group in grouping.groups.items()
+        if given.get(name) is not None
     }
 
 

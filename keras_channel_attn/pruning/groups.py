@@ -121,17 +121,20 @@ class Grouping:
         representatives = self.coupling.representatives()
         pairs = np.stack([producer_of, producer_of[representatives]])
         # For each channel of the model: its group, and which one it is there.
-        self._group_of = connected(len(names), pairs)[producer_of]
-        self._position = np.zeros(self.coupling.count, int)
-        self._names: dict[int, str] = {}
+        # `FIXED` is the index of the last entry.
+        group_of = connected(len(names), pairs)[producer_of]
+        self._group_of = np.append(group_of, -1)
+        self._position = np.zeros(self.coupling.count + 1, int)
+        self._names = {
+            int(group): names[group] for group in np.unique(group_of)
+        }
         sizes = {}
-        for group in map(int, np.unique(self._group_of)):
-            self._names[group] = names[group]
-            members = self._group_of == group
+        for group, name in self._names.items():
+            members = np.flatnonzero(group_of == group)
             channels, self._position[members] = np.unique(
                 representatives[members], return_inverse=True
             )
-            sizes[names[group]] = len(channels)
+            sizes[name] = len(channels)
         self.groups = self._groups(sizes)
 
     def _producers(self) -> tuple[list[str], Any]:
@@ -170,37 +173,24 @@ class Grouping:
     def parts(self, ids: Any) -> dict[str, tuple[Any, Any]]:
         """Where the channels of groups are in an array.
 
-        Returns:
-            Dictionary from the name of each group in it to two arrays: its
-            positions in `ids`, and the channels of the group at these.
+        Returns by the name of each group in it two arrays: its positions in
+        `ids`, and the channels of the group at these.
         """
-        positions = np.flatnonzero(ids != FIXED)
-        if not positions.size:
-            return {}
-        ids = ids[positions]
-        groups = self._group_of[ids]
-        # Channels of one layer are mostly beside each other.
-        order = np.argsort(groups, kind="stable")
-        found, starts = np.unique(groups[order], return_index=True)
-        return {
-            self._names[group]: (positions[part], self._position[ids[part]])
-            for group, part in zip(
-                found, np.split(order, starts[1:]), strict=True
-            )
-        }
+        groups, found = self._group_of[ids], {}
+        for group in np.unique(groups[ids != FIXED]):
+            places = np.flatnonzero(groups == group)
+            found[self._names[group]] = places, self._position[ids[places]]
+        return found
 
     def parts_of_groups(self) -> dict[str, list[Any]]:
         """What the tensors of the model have of each group.
 
-        Returns:
-            Dictionary from the name of each group to arrays of channels. Each
-            is what one tensor has of the group, if that is not all of it: a
-            part after a split, or an input of a concatenation.
+        Each array is what one tensor has of the group, if that is not all of
+        it: a part after a split, or an input of a concatenation.
         """
-        arrays = {id(use.ids): use.ids for use in self.coupling.uses}
         found: dict[str, dict[bytes, Any]] = collections.defaultdict(dict)
-        for ids in arrays.values():
-            for name, (_, channels) in self.parts(ids).items():
+        for use in self.coupling.uses:
+            for name, (_, channels) in self.parts(use.ids).items():
                 part = np.unique(channels)
                 if len(part) < self.groups[name].channels:
                     found[name][part.tobytes()] = part
@@ -210,24 +200,16 @@ class Grouping:
         """Boolean array, which channels of the model are kept.
 
         Its last entry is true, and that of `FIXED`: -1 is the last index.
-
-        Args:
-            removed: Dictionary from the name of each group to a boolean array.
         """
         kept = np.ones(self.coupling.count + 1, bool)
         for group, name in self._names.items():
             if name in removed:
-                members = np.flatnonzero(self._group_of == group)
+                members = self._group_of == group
                 kept[members] = ~removed[name][self._position[members]]
         return kept
 
     def free_group(self, name: Any, argument: str) -> ChannelGroup:
-        """The group of a name, which must not be locked.
-
-        Args:
-            name: The name.
-            argument: String, the argument of a public function that has it.
-        """
+        """The group of a name in an argument, which must not be locked."""
         groups = self.groups
         if name not in groups:
             free = [group.name for group in groups.values() if not group.locked]

@@ -12,6 +12,7 @@ from keras_channel_attn.pruning.coupling import (
     Axes,
     Channels,
     Config,
+    NotFollowed,
     Step,
     TensorChannels,
 )
@@ -57,28 +58,18 @@ def pass_channels(
     axis: int | None = None,
     axes: Axes | None = None,
     config: Config | None = None,
-) -> Channels | None:
-    """The channels of the first input, if a layer works along their axis.
+) -> Channels:
+    """The channels of the first input of a layer that works along their axis.
 
-    Args:
-        step: `Step`.
-        axis: Integer, the axis of the layer. Defaults to `None`: that of its
-            data format, or any if it has none.
-        axes: Dictionary from attributes to axes of their weights.
-        config: As in `ChannelUse`.
-
-    Returns:
-        `Channels`, or `None` if all of them stay.
+    The axis of the layer is by default that of its data format, or any if it
+    has none. `axes` and `config` are those of `Step.use`.
     """
     channels = step.first_channels()
-    if channels is None:
-        return None
     if axis is None:
         has_format = getattr(step.operation, "data_format", None) is not None
         axis = step.channel_axis if has_format else channels.axis
     if channels.axis != axis:
-        step.lock("has its channels along another axis", channels)
-        return None
+        raise NotFollowed("has its channels along another axis")
     step.use("passthrough", channels.ids, axes, config)
     return channels
 
@@ -87,24 +78,19 @@ def elementwise(step: Step) -> TensorChannels:
     """Also pooling and others that change the spatial axes alone."""
     channels = pass_channels(step)
     shape = step.call.outputs[0].shape
-    if channels and (
-        len(shape) != step.rank or shape[channels.axis] != len(channels.ids)
-    ):
-        return step.lock("changes the number of channels")
+    if len(shape) != step.rank or shape[channels.axis] != len(channels.ids):
+        raise NotFollowed("changes the number of channels")
     return [channels]
 
 
 def activation(step: Step) -> TensorChannels:
     channels = pass_channels(step)
-    if channels:
-        check_function(step, channels, step.operation.activation)
+    check_function(step, channels, step.operation.activation)
     return [channels]
 
 
 def depthwise_convolution(step: Step) -> TensorChannels:
     channels = pass_channels(step, axes={"kernel": (-2,)})
-    if channels is None:
-        return [None]
     ids = np.repeat(channels.ids, step.operation.depth_multiplier)
     step.use("passthrough", ids, {"bias": (0,)})
     outputs = Channels(channels.axis, ids)
@@ -131,19 +117,17 @@ def group_normalization(step: Step) -> TensorChannels:
         {"gamma": (0,), "beta": (0,)},
         lambda kept: {"groups": int(kept.sum()) * groups // size},
     )
-    if channels:
-        step.couple_blocks(groups, channels.ids)
+    step.couple_blocks(groups, channels.ids)
     return [channels]
 
 
 def normalization_over_channels(step: Step) -> TensorChannels:
-    return step.lock("normalizes all channels together")
+    raise NotFollowed("normalizes all channels together")
 
 
 def parametric_relu(step: Step) -> TensorChannels:
-    channels, axes = step.inputs[0], {}
-    if channels and step.operation.alpha.shape[channels.axis - 1] > 1:
-        axes = {"alpha": (channels.axis - 1,)}
+    axis = step.first_channels().axis - 1
+    axes = {"alpha": (axis,)} if step.operation.alpha.shape[axis] > 1 else {}
     return [pass_channels(step, axes=axes)]
 
 
@@ -152,48 +136,45 @@ def one_for_all_channels(*attributes: str) -> Rule:
 
     def rule(step: Step) -> TensorChannels:
         if any(np.ndim(argument(step.operation, x)) for x in attributes):
-            return step.lock("has a number for each channel")
+            raise NotFollowed("has a number for each channel")
         return elementwise(step)
 
     return rule
 
 
 def padding(step: Step) -> TensorChannels:
-    channels, widths = step.inputs[0], argument(step.operation, "pad_width")
+    widths = argument(step.operation, "pad_width")
     if len(widths) == 1:
         widths = widths * step.rank
-    if channels and tuple(widths[channels.axis]) != (0, 0):
-        return step.lock("pads them")
+    if tuple(widths[step.first_channels().axis]) != (0, 0):
+        raise NotFollowed("pads them")
     return elementwise(step)
 
 
 def softmax(step: Step) -> TensorChannels:
-    if step.inputs[0] and step.inputs[0].axis in _axes(step):
-        return step.lock("is computed over all channels")
+    if step.first_channels().axis in _axes(step):
+        raise NotFollowed("is computed over all channels")
     return elementwise(step)
 
 
 def noise(step: Step) -> TensorChannels:
     shape = getattr(step.operation, "noise_shape", None)
-    channels = step.inputs[0]
-    if channels and shape and shape[channels.axis] not in (None, 1):
-        return step.lock("has noise of a fixed shape")
+    if shape and shape[step.first_channels().axis] not in (None, 1):
+        raise NotFollowed("has noise of a fixed shape")
     return elementwise(step)
 
 
 def global_pooling(step: Step) -> TensorChannels:
     channels = pass_channels(step)
-    if channels is None or step.operation.keepdims:
+    if step.operation.keepdims:
         return [channels]
     return [Channels(1, channels.ids)]
 
 
 def reduction(step: Step) -> TensorChannels:
     channels, axes = pass_channels(step), _axes(step)
-    if channels is None:
-        return [None]
     if channels.axis in axes or 0 in axes:
-        return step.lock("is computed over all channels")
+        raise NotFollowed("is computed over all channels")
     if step.operation.keepdims:
         return [channels]
     before = sum(axis < channels.axis for axis in axes)
@@ -213,15 +194,13 @@ def attention(step: Step) -> TensorChannels:
     """Any `ChannelAttention` that describes its weights."""
     layer, axis = step.operation, step.channel_axis
     if what := _undescribed(layer, step.call.inputs[0].shape[axis]):
-        return step.lock(what)
+        raise NotFollowed(what)
     channels = pass_channels(
         step,
         axis,
         layer.channel_axes(),
         lambda kept: layer.config_for_channels(int(kept.sum())),
     )
-    if channels is None:
-        return [None] * len(step.call.outputs)
     if blocks := layer.coupled_blocks():
         step.couple_blocks(blocks, channels.ids)
     check_function(step, channels, layer.gate_activation)

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from keras_channel_attn.pruning.coupling import (
-    FIXED,
     Axes,
     Channels,
     Step,
     TensorChannels,
+    ids_along,
 )
 from keras_channel_attn.pruning.passthrough import check_function
 
@@ -53,12 +53,13 @@ def embedding(step: Step) -> TensorChannels:
 
 def _consume(step: Step, axis: int, axes: Axes) -> Any:
     """The channels that a layer computes others from, along an axis."""
-    channels = step.first_channels()
-    if channels is not None and channels.axis == axis:
-        ids = channels.ids
-    else:
+    channels, *others = step.inputs
+    if others:
+        step.lock("takes them as an argument", *others)
+    if channels and channels.axis != axis:
         step.lock("has its channels along another axis", channels)
-        ids = np.full(step.call.inputs[0].shape[axis], FIXED)
+        channels = None
+    ids = ids_along(channels, step.call.inputs[0].shape[axis])
     step.use("consumers", ids, axes)
     return ids
 
@@ -66,14 +67,9 @@ def _consume(step: Step, axis: int, axes: Axes) -> Any:
 def _produce(
     step: Step, axis: int, entry: str, axes: Axes, groups: int = 1
 ) -> TensorChannels:
-    """The channels that a layer produces.
+    """The channels that a layer produces, along an axis of its output.
 
-    Args:
-        step: `Step`.
-        axis: Integer, axis of the output.
-        entry: String, the entry of the configuration that says how many.
-        axes: Dictionary from attributes to axes of their weights.
-        groups: Integer, groups of a grouped convolution. Defaults to 1.
+    The entry of its configuration says how many.
     """
     ids = step.produced_ids(getattr(step.operation, entry))
 

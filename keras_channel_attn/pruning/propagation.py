@@ -1,7 +1,8 @@
 """How channels propagate through a model: a table of rules.
 
 A rule takes a `Step`, which is one call with the channels of its inputs. It
-records what the call does with them, and returns those of its outputs.
+records what the call does with them, and returns those of its outputs. Where
+it raises `NotFollowed`, those of the inputs are locked.
 """
 
 from typing import Any
@@ -22,7 +23,12 @@ from keras_channel_attn.graph import (
 )
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.pruning import passthrough, producers, rearrangement
-from keras_channel_attn.pruning.coupling import Coupling, Step, TensorChannels
+from keras_channel_attn.pruning.coupling import (
+    Coupling,
+    NotFollowed,
+    Step,
+    TensorChannels,
+)
 
 
 def coupling_of(graph: Graph) -> Coupling:
@@ -32,7 +38,14 @@ def coupling_of(graph: Graph) -> Coupling:
 
     def apply(call: Call, channels: IdentityMap) -> TensorChannels:
         given = [channels[tensor] for tensor in call.inputs]
-        return _outputs_of_call(coupling, call, given, reasons)
+        step, operation = Step(coupling, call, given), call.operation
+        reason = reasons.get(operation) or _reason_to_lock(operation)
+        if reason is not None:
+            return step.lock(reason)
+        try:
+            return _rule(operation)(step)
+        except NotFollowed as error:
+            return step.lock(str(error))
 
     def enter(call: Call, channels: IdentityMap) -> TensorChannels:
         """The channels of the inputs of a nested model."""
@@ -53,22 +66,6 @@ def coupling_of(graph: Graph) -> Coupling:
             coupling.lock(channels.ids, "they are an output of the model")
     coupling.locks += others
     return coupling
-
-
-def _outputs_of_call(
-    coupling: Coupling,
-    call: Call,
-    inputs: TensorChannels,
-    reasons: dict[Any, str],
-) -> TensorChannels:
-    step, operation = Step(coupling, call, inputs), call.operation
-    reason = reasons.get(operation) or _reason_to_lock(operation)
-    rule = _rule(operation)
-    if reason is None and rule is not None:
-        return rule(step)
-    if reason is None and is_from_keras(type(operation)):
-        reason = "is of a kind whose channels cannot be followed"
-    return step.lock(reason or "is not of Keras: its computation is unknown")
 
 
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
@@ -98,22 +95,26 @@ def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
 
 
 def _reason_to_lock(operation: Any) -> str | None:
-    """Why a layer of a class in the table is not what its class is."""
-    if not isinstance(operation, keras.layers.Layer):
+    """Why there is no rule, or a layer is not what its class is."""
+    if isinstance(operation, keras.layers.Layer):
+        if operation.dtype_policy.quantization_mode is not None:
+            return "is quantized"
+        if getattr(operation, "lora_enabled", False):
+            return "has LoRA weights"
+        if "call" in vars(operation):
+            return "has a `call` that was replaced"
+    if _rule(operation) is not None:
         return None
-    if operation.dtype_policy.quantization_mode is not None:
-        return "is quantized"
-    if getattr(operation, "lora_enabled", False):
-        return "has LoRA weights"
-    if "call" in vars(operation):
-        return "has a `call` that was replaced"
-    return None
+    if is_from_keras(type(operation)):
+        return "is of a kind whose channels cannot be followed"
+    return "is not of Keras: its computation is unknown"
 
 
 # The tables: layers by class, operations by their function in `keras.ops`.
 
 
-def _rule(operation: Any) -> passthrough.Rule | None:
+def _rule(operation: Any) -> Any:
+    """A `passthrough.Rule`, or `None`."""
     if isinstance(operation, ChannelAttention):
         return passthrough.attention
     if not is_from_keras(type(operation)):

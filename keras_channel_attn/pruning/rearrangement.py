@@ -11,8 +11,10 @@ from keras_channel_attn.graph.keras_internals import argument
 from keras_channel_attn.pruning.coupling import (
     FIXED,
     Channels,
+    NotFollowed,
     Step,
     TensorChannels,
+    ids_along,
 )
 from keras_channel_attn.pruning.passthrough import Rule, pass_channels
 
@@ -27,12 +29,12 @@ def combination(step: Step) -> TensorChannels:
     if not axes:
         return [None]
     if len(axes) > 1:
-        return step.lock("combines tensors with different channel axes")
+        raise NotFollowed("combines tensors with different channel axes")
     from_end = axes.pop()
     output = step.call.outputs[0].shape
     size = output[len(output) - from_end]
     meeting = [
-        x.ids if x else np.full(size, FIXED)
+        ids_along(x, size)
         for shape, x in operands
         # One position is broadcast along all channels.
         if len(shape) >= from_end and shape[len(shape) - from_end] == size
@@ -65,17 +67,11 @@ def concatenation(step: Step) -> TensorChannels:
     if axis not in axes:
         return combination(step)
     if len(axes) > 1:
-        return step.lock("combines tensors with different channel axes")
+        raise NotFollowed("combines tensors with different channel axes")
     if len(step.inputs) != len(_operands(step)):
-        return step.lock("takes an array")
-    ids = np.concatenate(
-        [
-            channels.ids if channels else np.full(tensor.shape[axis], FIXED)
-            for channels, tensor in zip(
-                step.inputs, step.call.inputs, strict=True
-            )
-        ]
-    )
+        raise NotFollowed("takes an array")
+    sizes = [tensor.shape[axis] for tensor in step.call.inputs]
+    ids = np.concatenate(list(map(ids_along, step.inputs, sizes)))
     step.use("passthrough", ids)
     return [Channels(axis, ids)]
 
@@ -83,8 +79,6 @@ def concatenation(step: Step) -> TensorChannels:
 def split(step: Step) -> TensorChannels:
     channels, outputs = step.first_channels(), step.call.outputs
     axis = step.operation.axis % step.rank
-    if channels is None:
-        return [None] * len(outputs)
     if channels.axis != axis:
         step.use("passthrough", channels.ids)
         return [channels] * len(outputs)
@@ -104,32 +98,25 @@ def split(step: Step) -> TensorChannels:
 def indexing(step: Step) -> TensorChannels:
     """Slices and indices along other axes than that of the channels."""
     channels = step.first_channels()
-    if channels is None:
-        return [None]
-    key = (
-        step.call.args[1]
-        if len(step.call.args) > 1
-        else step.call.kwargs["key"]
-    )
+    positional = step.call.args[1:]
+    key = positional[0] if positional else step.call.kwargs["key"]
     entries = _entry_for_each_axis(key, step.rank)
-    if entries is None:
-        return step.lock("has an index that is more than integers and slices")
     size, entry = len(channels.ids), entries[channels.axis]
     if isinstance(entry, int) or entry.indices(size) != (0, size, 1):
-        return step.lock("takes some of the channels")
+        raise NotFollowed("takes some of the channels")
     step.use("passthrough", channels.ids)
     dropped = sum(isinstance(x, int) for x in entries[: channels.axis])
     return [Channels(channels.axis - dropped, channels.ids)]
 
 
-def _entry_for_each_axis(key: Any, rank: int) -> list[Any] | None:
-    """The slices and integers of an index, `None` if it has anything else."""
+def _entry_for_each_axis(key: Any, rank: int) -> list[Any]:
+    """The slices and integers of an index."""
     entries = [*key] if isinstance(key, (tuple, list)) else [key]
     if not any(entry is Ellipsis for entry in entries):
         entries.append(Ellipsis)
     known = (int, slice, type(Ellipsis))
     if not all(isinstance(entry, known) for entry in entries):
-        return None
+        raise NotFollowed("has an index that is more than integers and slices")
     place = entries.index(Ellipsis)
     whole = [slice(None)] * (rank - len(entries) + 1)
     return [*entries[:place], *whole, *entries[place + 1 :]]
@@ -138,16 +125,12 @@ def _entry_for_each_axis(key: Any, rank: int) -> list[Any] | None:
 def permutation(new_axes: Callable[[Any], Any]) -> Rule:
     """The rule for an operation that permutes axes.
 
-    Args:
-        new_axes: Callable from the operation to the axis of the input for each
-            axis of the output, or `None` if their order is reversed.
+    `new_axes` returns the axis of the input for each axis of the output, or
+    `None` if their order is reversed.
     """
 
     def rule(step: Step) -> TensorChannels:
-        channels = pass_channels(step)
-        if channels is None:
-            return [None]
-        rank = step.rank
+        channels, rank = pass_channels(step), step.rank
         axes = new_axes(step.operation) or range(rank)[::-1]
         axis = [axis % rank for axis in axes].index(channels.axis)
         return [Channels(axis, channels.ids)]
@@ -158,26 +141,24 @@ def permutation(new_axes: Callable[[Any], Any]) -> Rule:
 def flattening(step: Step) -> TensorChannels:
     """With the channels first, they are moved behind the spatial axes."""
     channels, before = step.first_channels(), tuple(step.call.inputs[0].shape)
-    if channels and step.operation.data_format == "channels_first":
+    if step.operation.data_format == "channels_first":
         before = (before[0], *before[2:], before[1])
         axis = channels.axis - 1 or step.rank - 1
         channels = Channels(axis, channels.ids)
-    return _reshape(step, channels, before)
+    return [_reshape(step, channels, before)]
 
 
 def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
     """The rule for an operation that changes the shape of a tensor.
 
-    Args:
-        entry: String, the entry of the configuration that has the new shape.
-            Defaults to `None`: there is none.
-        offset: Integer, the first axis in this shape. Defaults to 0.
+    Its configuration may have the new shape as `entry`, which begins with the
+    axis `offset`.
     """
 
     def rule(step: Step) -> TensorChannels:
         before = tuple(step.call.inputs[0].shape)
-        (channels,) = _reshape(step, step.first_channels(), before)
-        if channels and entry:
+        channels = _reshape(step, step.first_channels(), before)
+        if entry:
             shape = list(argument(step.operation, entry))
             position = channels.axis - offset
 
@@ -194,25 +175,21 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
 
 def squeezing(step: Step) -> TensorChannels:
     before = tuple(step.call.inputs[0].shape)
-    (channels,) = _reshape(step, step.first_channels(), before)
-    if channels and step.operation.axis is None:
+    channels = _reshape(step, step.first_channels(), before)
+    if step.operation.axis is None:
         # The channels are not to be squeezed when one of them is left.
         ones = tuple(axis for axis, size in enumerate(before) if size == 1)
         step.use("passthrough", channels.ids, config=lambda _: {"axis": ones})
     return [channels]
 
 
-def _reshape(
-    step: Step, channels: Channels | None, before: Shape
-) -> TensorChannels:
-    if channels is None:
-        return [None]
+def _reshape(step: Step, channels: Channels, before: Shape) -> Channels:
     after = tuple(step.call.outputs[0].shape)
     found = channels_after_reshape(channels, before, after)
     if found is None:
-        return step.lock("mixes channels with other axes")
+        raise NotFollowed("mixes channels with other axes")
     step.use("passthrough", channels.ids)
-    return [found]
+    return found
 
 
 def channels_after_reshape(

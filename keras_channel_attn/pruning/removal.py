@@ -1,14 +1,13 @@
 """Channels removed from a model: a narrower copy with sliced weights."""
 
 import collections
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.graph import Changes, graph_of, rebuild, warn
 from keras_channel_attn.layers import EfficientChannelAttention
 from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
 
@@ -75,11 +74,8 @@ def without_channels(
 ) -> Any:
     """The narrower copy of a model.
 
-    Args:
-        grouping: `Grouping` of the model.
-        masks: Dictionary from names of groups to boolean arrays, true for
-            channels that are removed.
-        on_call: As in `rebuild`.
+    `masks` has boolean arrays by the names of groups, true for channels that
+    are removed. `on_call` is that of `rebuild`.
     """
     kept = grouping.kept(masks)
     changes = Changes()
@@ -91,12 +87,11 @@ def without_channels(
         if isinstance(layer, EfficientChannelAttention)
     ]
     if attention:
-        warnings.warn(
+        warn(
             "`EfficientChannelAttention` computes each gate from neighboring "
             "channels, and some channels have new neighbors now. Fine-tune "
             f"the model. Such layers: {', '.join(attention[:3])}"
-            f"{' and others' if len(attention) > 3 else ''}.",
-            stacklevel=3,
+            f"{' and others' if len(attention) > 3 else ''}."
         )
     return rebuild(grouping.graph, changes, on_call)
 
@@ -129,9 +124,8 @@ def _narrow_layers(
 
 def _narrow_inputs(grouping: Grouping, changes: Changes, kept: Any) -> None:
     """Set the new shapes of the inputs of nested models."""
-    inputs = grouping.coupling.inputs
-    for tensor in inputs:
-        channels = inputs[tensor]
+    for tensor in grouping.coupling.inputs:
+        channels = grouping.coupling.inputs[tensor]
         if channels is not None:
             shape = list(tensor.shape)
             shape[channels.axis] = int(kept[channels.ids].sum())
@@ -162,19 +156,18 @@ def _mask(group: ChannelGroup, channels: Any) -> Any:
         array = np.asarray(channels)
     except ValueError as error:
         raise TypeError(expected) from error
-    if array.ndim != 1 or not (
-        array.size == 0 or array.dtype == bool or array.dtype.kind in "iu"
-    ):
+    if not array.size:
+        array = array.astype(int)
+    if array.ndim != 1 or array.dtype.kind not in "biu":
         raise TypeError(expected)
-    if array.dtype == bool and array.size:
-        if array.size != group.channels:
-            raise ValueError(expected)
-        mask = array.copy()
+    if array.dtype == bool:
+        fits = array.size == group.channels
     else:
-        if array.size and not 0 <= array.min() <= array.max() < group.channels:
-            raise ValueError(expected)
-        mask = np.zeros(group.channels, bool)
-        mask[array.astype(int)] = True
+        fits = bool(np.isin(array, range(group.channels)).all())
+    if not fits:
+        raise ValueError(expected)
+    mask = np.zeros(group.channels, bool)
+    mask[array] = True
     if mask.all():
         raise ValueError(
             f"`removed['{group.name}']` contains all {group.channels} channels "

@@ -93,12 +93,13 @@ def prune_channels(
     """
     _check_arguments(macs, minimum, multiple_of, normalize, verbose)
     grouping = Grouping(graph_of(model))
+    parts = grouping.parts_of_groups()
     estimate = Estimate(grouping, model_costs(model, input_shape))
     progress = Progress(_work(grouping, importance), verbose)
     scores = importance_of_groups(
         grouping, importance, normalize, progress.step
     )
-    ranking = Ranking(scores, grouping.parts_of_groups(), minimum, multiple_of)
+    ranking = Ranking(scores, parts, minimum, multiple_of)
     removed = ranking.removed(_fewest_steps(ranking, estimate, macs))
     pruned = without_channels(grouping, removed, progress.step)
     progress.finish()
@@ -136,11 +137,9 @@ def _check_arguments(
 
 def _work(grouping: Grouping, importance: Any) -> int:
     """How many groups have to be asked for, and calls to be copied."""
-    calls = sum(1 for _ in grouping.graph.all_calls())
-    if not callable(importance):
-        return calls
-    groups = grouping.groups.values()
-    return calls + sum(1 for group in groups if not group.locked)
+    groups = grouping.groups.values() if callable(importance) else ()
+    calls = list(grouping.graph.all_calls())
+    return len(calls) + sum(not group.locked for group in groups)
 
 
 def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
@@ -180,10 +179,6 @@ class Estimate:
 
     Those of a layer are proportional to the numbers in its kernels, and those
     of a layer whose kernels all channels share to the channels.
-
-    Args:
-        grouping: `Grouping` of the model.
-        costs: `ModelCosts` of the model.
     """
 
     def __init__(self, grouping: Grouping, costs: ModelCosts) -> None:
@@ -194,9 +189,8 @@ class Estimate:
         self._macs: collections.Counter[Any] = collections.Counter()
         for row in costs.layers:
             # The second call of a layer has the number 1 behind its path.
-            path = row.path
-            if path not in operations:
-                path = path.rpartition(":")[0]
+            first_call = row.path.rpartition(":")[0]
+            path = row.path if row.path in operations else first_call
             self._macs[operations[path]] += row.macs or 0
         uses = collections.defaultdict(list)
         for use in grouping.coupling.uses:
@@ -246,17 +240,12 @@ def _size(shape: tuple[int, ...], axes: dict[int, Any], kept: Any) -> int:
 class Ranking:
     """Steps that remove channels, the least important ones first.
 
-    Args:
-        scores: Dictionary from the names of groups to the importance of their
-            channels.
-        parts: Dictionary from the names of groups to arrays of channels, parts
-            of them: see `Grouping.parts_of_groups`.
-        minimum: Number, the share of each group and part that must stay.
-        multiple_of: Integer. The number of channels that stay in a group is a
-            multiple of it.
+    `minimum` is the share that must stay of each group, and of each of its
+    `parts`: see `Grouping.parts_of_groups`.
 
     Attributes:
-        scores: As above.
+        scores: Dictionary from the names of groups to the importance of their
+            channels.
         steps: List of pairs: the name of a group, and how many of its channels
             are removed after this step.
     """
@@ -295,18 +284,13 @@ class Ranking:
 
 def _order(values: Any, parts: list[Any], minimum: float) -> Any:
     """The channels of a group that may be removed, in this order."""
-    size = len(values)
-    order = np.argsort(values, kind="stable")
-    if not parts:
-        return order[: size - _least(minimum, size)]
-    in_part = np.zeros((len(parts) + 1, size), bool)
-    in_part[0] = True
-    for row, part in enumerate(parts, start=1):
-        in_part[row, part] = True
+    in_part = np.zeros((len(parts) + 1, len(values)), bool)
+    for row, part in zip(in_part, [slice(None), *parts], strict=True):
+        row[part] = True
     left = in_part.sum(axis=1)
     least = np.array([_least(minimum, count) for count in left])
     removable = []
-    for channel in order:
+    for channel in np.argsort(values, kind="stable"):
         if (left > least)[in_part[:, channel]].all():
             left -= in_part[:, channel]
             removable.append(channel)
@@ -319,12 +303,7 @@ def _least(minimum: float, size: int) -> int:
 
 
 class Progress:
-    """Steps on the progress bar of Keras.
-
-    Args:
-        target: Integer, the number of steps.
-        verbose: As in `prune_channels`.
-    """
+    """Steps on the progress bar of Keras."""
 
     def __init__(self, target: int, verbose: Any) -> None:
         patience = PATIENCE if verbose == "auto" else 0.0

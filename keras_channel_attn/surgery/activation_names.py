@@ -32,18 +32,14 @@ def activation_and_factor(
 ) -> tuple[str, int] | None:
     """Name and factor of an activation that is written in any way.
 
-    Args:
-        function: Callable, the activation of the layer that made `tensor`.
-        tensor: Symbolic tensor, a vector of channels.
-        calls: List of `Call`, the chain that follows.
-
-    Returns:
-        The name in `keras.activations` and 1; 2 for a sigmoid that is doubled;
-        `None` for everything else, and where training could differ.
+    It is `function`, the activation of the layer that made the vector of
+    channels `tensor`, and the chain of calls that follow. Returns the name in
+    `keras.activations` and 1; 2 for a sigmoid that is doubled; `None` for
+    everything else, and where training could differ.
     """
-    if not _keeps_gradients(function, tensor):
-        return None
-    if not all(map(_computes_alike_in_training, calls)):
+    if not _keeps_gradients(function, tensor) or not all(
+        map(_computes_alike_in_training, calls)
+    ):
         return None
     name = _name_in_layers(function, calls)
     return (name, 1) if name else _match_values(function, tensor, calls)

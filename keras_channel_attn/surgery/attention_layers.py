@@ -15,10 +15,8 @@ from keras_channel_attn.surgery.sites import Site
 class AttentionLayers:
     """New layers, the same one wherever a shared layer is called.
 
-    Args:
-        attention: What the user passed: a layer that is copied for each site,
-            or a callable.
-        graph: `Graph` of the model, whose names are taken.
+    `attention` is what the user passed: a layer that is copied for each site,
+    or a callable. The names in `graph` are taken.
     """
 
     def __init__(self, attention: Any, graph: Graph) -> None:
@@ -31,7 +29,9 @@ class AttentionLayers:
 
     def at(self, site: Site) -> Any:
         """The layer for a site, or `None` to leave the site alone."""
-        layer = self._layer_for(site.key, site.layer, site.path)
+        if site.key not in self._made:
+            self._made[site.key] = self._new(site.layer, site.path)
+        layer = self._made[site.key]
         if isinstance(layer, ChannelAttention):
             self._check_data_format(layer, site)
         return layer
@@ -40,7 +40,9 @@ class AttentionLayers:
         """The layer for the place of an attention layer, or `None`."""
         old = call.operation
         path = call.path.removesuffix("_" + snake_name(old))
-        layer = self._layer_for(old, old, path, freed=call.path)
+        if old not in self._made:
+            self._made[old] = self._new(old, path, freed=call.path)
+        layer = self._made[old]
         if isinstance(layer, ChannelAttention) and (
             layer.data_format != old.data_format
         ):
@@ -49,14 +51,7 @@ class AttentionLayers:
             )
         return layer
 
-    def _layer_for(
-        self, key: Any, site: Any, path: str, freed: str | None = None
-    ) -> Any:
-        if key not in self._made:
-            self._made[key] = self._new(site, path, freed)
-        return self._made[key]
-
-    def _new(self, site: Any, path: str, freed: str | None) -> Any:
+    def _new(self, site: Any, path: str, freed: str = "") -> Any:
         outer, slash, base = path.rpartition("/")
         layer = self._make(site, base.replace(":", "_"))
         if layer is None:
@@ -68,8 +63,7 @@ class AttentionLayers:
                 "new one each time."
             )
         self._in_use.add(layer)
-        if freed is not None:
-            self._taken.discard(freed)
+        self._taken.discard(freed)
         name, count = layer.name, 0
         while outer + slash + layer.name in self._taken:
             # Keras gives layers without a name one that is unique in a

@@ -29,8 +29,8 @@ class ExpandedAttention:
         self._taken = taken
         # From the part of its name to each layer.
         self._layers: dict[str, Any] = {}
-        # Pairs of a new variable and that of the attention layer.
-        self._weights: list[tuple[Any, Any]] = []
+        # From the same part to the weights of attention that it gets.
+        self._originals: dict[str, list[Any]] = {}
 
     def __call__(self, inputs: Any) -> Any:
         """The attended inputs; the layers are made at the first call."""
@@ -39,14 +39,13 @@ class ExpandedAttention:
         channels = inputs.shape[1 if first else -1]
         ones = (1,) * (len(inputs.shape) - 2)
         gates_shape = (channels, *ones) if first else (*ones, channels)
-        logits = [
+        logits, *others = (
             attention.expand_excitation(self, descriptor)
             for descriptor in self._descriptors(inputs)
-        ]
-        gates = logits[0]
-        if len(logits) == 2:
-            gates = self.apply(keras.layers.Add, "sum", logits)
-        gates = self._gates(gates)
+        )
+        if others:
+            logits = self.apply(keras.layers.Add, "sum", [logits, *others])
+        gates = self._gates(logits)
         gates = self.with_shape(gates, gates_shape, "channels_back")
         return self.apply(
             keras.layers.Multiply,
@@ -66,24 +65,21 @@ class ExpandedAttention:
             inputs = self.apply(
                 keras.layers.Reshape, "positions", inputs, target_shape=shape
             )
-        rank = len(inputs.shape) - 2
-
-        def pool(name: str, role: str) -> Any:
-            kind = {"avg": "Average", "max": "Max"}[name]
-            return self.apply(
+        rank, kinds = len(inputs.shape) - 2, {"avg": "Average", "max": "Max"}
+        descriptors = [
+            self.apply(
                 getattr(keras.layers, f"Global{kind}Pooling{rank}D"),
-                role,
+                "squeeze" if name == pooling else f"squeeze_{name}",
                 inputs,
                 keepdims=True,
                 data_format=data_format,
             )
-
-        if pooling in ("avg", "max"):
-            return [pool(pooling, "squeeze")]
-        both = [pool(name, f"squeeze_{name}") for name in ("avg", "max")]
-        if pooling == "avg_max_separate":
-            return both
-        return [self.apply(keras.layers.Average, "squeeze", both)]
+            for name, kind in kinds.items()
+            if pooling == name or pooling not in kinds
+        ]
+        if pooling == "avg_max_mean":
+            return [self.apply(keras.layers.Average, "squeeze", descriptors)]
+        return descriptors
 
     def _gates(self, logits: Any) -> Any:
         attention = self.attention
@@ -96,16 +92,12 @@ class ExpandedAttention:
         if not attention.identity_start:
             return gates
         zero = keras.ops.zeros((1, 1), attention.compute_dtype)
-        value = keras.ops.convert_to_numpy(
-            keras.ops.cast(attention.gate_activation(zero), "float32")
-        )
-        if value.item() == 1:
+        gate = keras.ops.cast(attention.gate_activation(zero), "float32")
+        value = keras.ops.convert_to_numpy(gate).item()
+        if value == 1:
             return gates
         return self.apply(
-            keras.layers.Rescaling,
-            "gate_scale",
-            gates,
-            scale=1 / value.item(),
+            keras.layers.Rescaling, "gate_scale", gates, scale=1 / value
         )
 
     def apply(self, kind: Any, role: str, inputs: Any, **arguments: Any) -> Any:
@@ -144,7 +136,6 @@ class ExpandedAttention:
             **arguments: Arguments of the convolution. With `filters` it is a
                 `Conv2D`, without a `DepthwiseConv2D`.
         """
-        is_new = role not in self._layers
         kind, weight = keras.layers.Conv2D, "kernel"
         if "filters" not in arguments:
             kind, weight = keras.layers.DepthwiseConv2D, "depthwise"
@@ -152,7 +143,8 @@ class ExpandedAttention:
             if variable is not None:
                 arguments[f"{name}_regularizer"] = variable.regularizer
                 arguments[f"{name}_constraint"] = variable.constraint
-        outputs = self.apply(
+        self._originals[role] = [kernel] if bias is None else [kernel, bias]
+        return self.apply(
             kind,
             role,
             inputs,
@@ -160,12 +152,6 @@ class ExpandedAttention:
             data_format="channels_last",
             **arguments,
         )
-        if is_new:
-            layer = self._layers[role]
-            self._weights.append((layer.kernel, kernel))
-            if bias is not None:
-                self._weights.append((layer.bias, bias))
-        return outputs
 
     def with_shape(self, tensor: Any, shape: tuple[int, ...], role: str) -> Any:
         """A pooled tensor with its channels along another axis.
@@ -195,21 +181,22 @@ class ExpandedAttention:
         """
         for layer in self._layers.values():
             layer.trainable = self.attention.trainable
-        for variable, original in self._weights:
-            self._check_functions(original, tuple(variable.shape))
-            values = keras.ops.convert_to_numpy(original)
-            variable.assign(values.reshape(variable.shape))
-            if variable.trainable != original.trainable:
-                variable.trainable = original.trainable
+        for role, originals in self._originals.items():
+            layer = self._layers[role]
+            # Without a bias both have one weight.
+            new = layer.kernel, layer.bias
+            for variable, original in zip(new, originals, strict=False):
+                self._check_functions(original, variable)
+                values = keras.ops.convert_to_numpy(original)
+                variable.assign(values.reshape(variable.shape))
+                if variable.trainable != original.trainable:
+                    variable.trainable = original.trainable
 
-    def _check_functions(self, weight: Any, new_shape: tuple[int, ...]) -> None:
+    def _check_functions(self, original: Any, variable: Any) -> None:
+        shapes = tuple(original.shape), tuple(variable.shape)
         for kind in ("regularizer", "constraint"):
-            reason = shape_dependence(
-                f"{'kernel' if len(new_shape) > 1 else 'bias'}_{kind}",
-                getattr(weight, kind),
-                tuple(weight.shape),
-                new_shape,
-            )
+            name = f"{'kernel' if len(variable.shape) > 1 else 'bias'}_{kind}"
+            reason = shape_dependence(name, getattr(original, kind), *shapes)
             if reason is not None:
                 raise ValueError(cannot_expand(self._path, reason))
 
@@ -233,8 +220,7 @@ def shape_dependence(
 ) -> str | None:
     """Why a function gives other numbers for a reshaped tensor, if it does.
 
-    It does not if it acts on each number, or on all, or along the last axis; a
-    function of a user may do anything, so it is tried.
+    A function of a user may do anything, so it is tried.
     """
     if function is None or shape == new_shape:
         return None

@@ -95,38 +95,25 @@ def expand_attention(model: Any) -> Any:
     expanded: dict[Any, ExpandedAttention] = {}
     taken = set(graph.operations())
     for call in attention_calls(graph, "expand_attention"):
-        _check(call)
-        layer = call.operation
-        if layer not in expanded:
-            expanded[layer] = ExpandedAttention(call, taken)
-        _check_rank(call, expanded[layer].rank)
-        changes.replace(
-            call, expanded[layer], inputs=call.inputs[:1], extends=False
+        check_scores_unused(call, "expand")
+        layers = expanded.setdefault(
+            call.operation, ExpandedAttention(call, taken)
         )
+        reason = next(_obstacles(call, layers.rank), None)
+        if reason is not None:
+            raise ValueError(cannot_expand(call.path, reason))
+        changes.replace(call, layers, inputs=call.inputs[:1], extends=False)
     copy = rebuild(graph, changes)
     for layers in expanded.values():
         layers.copy_weights()
     return copy
 
 
-def _check(call: Call) -> None:
-    """Raise an error for attention that layers of Keras cannot compute."""
-    check_scores_unused(call, "expand")
-    reason = next(_obstacles(call), None)
-    if reason is not None:
-        raise ValueError(cannot_expand(call.path, reason))
+def _obstacles(call: Call, rank: int) -> Iterator[str]:
+    """Why an attention layer cannot be expanded, sentence by sentence.
 
-
-def _check_rank(call: Call, rank: int) -> None:
-    """Raise an error for a call with inputs of another rank than before."""
-    other = len(call.inputs[0].shape)
-    if other != rank:
-        reason = f"it is called with inputs of rank {rank} and {other}."
-        raise ValueError(cannot_expand(call.path, reason))
-
-
-def _obstacles(call: Call) -> Iterator[str]:
-    """Why an attention layer cannot be expanded, sentence by sentence."""
+    Its first call has an input of the given rank.
+    """
     layer = call.operation
     if is_time_distributed(call):
         yield (
@@ -161,6 +148,9 @@ def _obstacles(call: Call) -> Iterator[str]:
         reason = shape_dependence(name, function, (3, 5), (3, 1, 1, 5))
         if reason is not None:
             yield reason
+    other = len(call.inputs[0].shape)
+    if other != rank:
+        yield f"it is called with inputs of rank {rank} and {other}."
 
 
 def _has_mask(call: Call) -> bool:

@@ -22,7 +22,7 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
 
     Args:
         model: Functional or sequential model of Keras, built.
-        where: `"residual"`, list of names, or predicate: see
+        where: `"residual"`, names, classes, or a predicate: see
             `insert_attention`. Defaults to `"residual"`.
 
     Returns:
@@ -86,10 +86,13 @@ def insert_attention(
             - `"residual"`: the end of each residual branch that has a
               convolution, just before its addition. The shortcut is left
               alone. Branches of transformers (attention or dense layers only)
-              are not included: pass their names, or a predicate.
+              are not included: pass their names, classes, or a predicate.
             - The name of a layer, or a list of names: after each of them. A
               layer of a nested model has the name `"outer/inner"`, the second
               output of a layer with several outputs `"name:1"`.
+            - A class of layers such as `keras.layers.Conv2D`, or a list of
+              classes: after each layer of them and of their subclasses. A list
+              may have both names and classes.
             - A predicate, a callable that takes a layer and returns a boolean:
               after each layer for which it is true.
 

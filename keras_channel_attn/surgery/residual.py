@@ -36,13 +36,9 @@ class ResidualBranches:
 
     A branch has a convolution in it. The additions of transformers, around
     attention and around dense layers, are not residual branches here.
-
-    Args:
-        graph: `Graph` of the model.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self) -> None:
         # Layers of one configuration are tried out once.
         self._known_layers: dict[Any, bool] = {}
 
@@ -76,11 +72,7 @@ class ResidualBranches:
         """The input that is a projection, and the tensor that it projects."""
         found = []
         for tensor in upstream:
-            others = IdentityMap()
-            for other in upstream:
-                if other is not tensor:
-                    for ancestor in upstream[other]:
-                        others[ancestor] = True
+            others = [upstream[x] for x in upstream if x is not tensor]
             count, root = self._matrices_until(graph, tensor, others)
             if root is not None:
                 found.append((count, tensor, root))
@@ -91,16 +83,15 @@ class ResidualBranches:
         return shortcut, root
 
     def _matrices_until(
-        self, graph: Graph, tensor: Any, upstream: IdentityMap
+        self, graph: Graph, tensor: Any, upstream: list[IdentityMap]
     ) -> tuple[int, Any]:
         """How many layers with matrices lie between a tensor and one upstream.
 
-        Returns:
-            Their number and the tensor upstream; if there is none with one
-            matrix at most on the way, 0 and `None`.
+        Returns their number and the tensor upstream; if there is none with one
+        matrix at most on the way, 0 and `None`.
         """
         count = 0
-        while tensor not in upstream:
+        while not any(tensor in ancestors for ancestors in upstream):
             call = graph.source(tensor)
             if call is None:
                 return 0, None
@@ -114,7 +105,7 @@ class ResidualBranches:
         return count, tensor
 
     def _shortcut_in_sum(
-        self, graph: Graph, call: Call, count: int, upstream: IdentityMap
+        self, graph: Graph, call: Call, count: int, upstream: list[IdentityMap]
     ) -> tuple[int, Any]:
         """Of a sum of several additions: the shortcut and other branches."""
         if count == 0 and call.inputs and self._adds(call):

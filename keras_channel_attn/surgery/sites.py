@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import keras
@@ -62,68 +62,116 @@ def find_sites(graph: Graph, where: Any) -> list[Site]:
         List of `Site`, not empty, in the order of computation. A shared layer
         has a site for each of its calls.
     """
-    if isinstance(where, str) and where != "residual":
-        where = [where]
-    if isinstance(where, str):
+    if isinstance(where, str) and where == "residual":
         sites = _residual_sites(graph)
-        if not sites:
-            raise ValueError(_no_residual_branch(graph.model))
-    elif callable(where) and not isinstance(where, (type, keras.layers.Layer)):
-        sites = _sites_after(graph, _selected_by(where))
-        if not sites:
-            raise ValueError(
-                "The predicate `where` is true for no layer of the model "
-                f"'{graph.model.name}'. It is called with each layer except "
-                "the inputs, those of nested models included."
-            )
     else:
         # Compared as objects: a model may be nested in several places.
-        named = _outputs_named(graph, where)
-        sites = _sites_after(graph, lambda operation: named.get(operation, ()))
+        positions = _positions_of_outputs(graph, where)
+        sites = [
+            _site_after(call, position)
+            for call in graph.all_calls()
+            for position in positions.get(call.operation, ())
+        ]
     for site in sites:
         _check_rank(site)
     return sites
 
 
-def _selected_by(predicate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def positions(operation: Any) -> Any:
-        if isinstance(operation, keras.layers.Layer) and predicate(operation):
-            return (None,)
-        return ()
-
-    return positions
-
-
 def _residual_sites(graph: Graph) -> list[Site]:
-    residual, sites = ResidualBranches(graph), []
+    residual, sites = ResidualBranches(), []
     for call in graph.all_calls():
         for tensor in residual.ends(call):
             source = call.graph.source(tensor)
             if source is not None:
                 position = [x is tensor for x in source.outputs].index(True)
                 sites.append(Site(source, position, call))
+    if not sites:
+        raise ValueError(_no_residual_branch(graph.model))
     return sites
 
 
-def _sites_after(
-    graph: Graph, positions_of: Callable[[Any], Iterable[int | None]]
-) -> list[Site]:
-    """Sites after all calls of some layers.
+# From each layer to the positions of its outputs; `None` is the only output.
+_Positions = dict[Any, list[int | None]]
 
-    Args:
-        graph: `Graph`.
-        positions_of: Callable from a layer to the positions of its outputs;
-            `None` stands for the only output.
-    """
+
+def _positions_of_outputs(graph: Graph, where: Any) -> _Positions:
+    known = {
+        path: operation
+        for path, operation in graph.operations().items()
+        if not isinstance(operation, keras.layers.InputLayer)
+    }
+    if isinstance(where, (str, type)):
+        where = [where]
+    if isinstance(where, (list, tuple, set)):
+        return _positions_listed(graph.model, where, known)
+    if isinstance(where, keras.layers.Layer) or not callable(where):
+        raise TypeError(_wrong_type(where))
+    found = _layers_for_which(where, known)
+    if not found:
+        raise ValueError(
+            "The predicate `where` is true for no layer of the model "
+            f"'{graph.model.name}'. It is called with each layer except "
+            "the inputs, those of nested models included."
+        )
+    return found
+
+
+def _layers_for_which(
+    predicate: Callable[[Any], Any], known: dict[str, Any]
+) -> _Positions:
     # A predicate is asked once for each layer, shared ones included.
-    answers: dict[Any, list[int | None]] = {}
-    sites = []
-    for call in graph.all_calls():
-        if call.operation not in answers:
-            answers[call.operation] = list(positions_of(call.operation))
-        for position in answers[call.operation]:
-            sites.append(_site_after(call, position))
-    return sites
+    layers = dict.fromkeys(known.values())
+    return {
+        layer: [None]
+        for layer in layers
+        if isinstance(layer, keras.layers.Layer) and predicate(layer)
+    }
+
+
+def _positions_listed(
+    model: Any, where: Collection[Any], known: dict[str, Any]
+) -> _Positions:
+    """The outputs that a list of names and classes names."""
+    names = [name for name in where if isinstance(name, str)]
+    classes = tuple(kind for kind in where if _is_class_of_layers(kind))
+    if len(names) + len(classes) < len(where):
+        raise TypeError(_wrong_type(where))
+    if not where:
+        raise ValueError(
+            "`where` is an empty list. Name at least one layer, or pass "
+            '"residual", a class of layers or a predicate.'
+        )
+    found = _layers_for_which(lambda layer: isinstance(layer, classes), known)
+    for name in names:
+        path, position = name, None
+        if name not in known:
+            path, _, number = name.rpartition(":")
+            if path not in known or not number.isdecimal():
+                raise ValueError(_unknown_name(model, name, known))
+            position = int(number)
+        positions = found.setdefault(known[path], [])
+        if position not in positions:
+            positions.append(position)
+    if not found:
+        kinds = ", ".join(kind.__name__ for kind in classes)
+        raise ValueError(
+            f"The model '{model.name}' has no layer of these classes: {kinds}. "
+            "Layers of nested models are searched, too; layers inside other "
+            "layers are not part of the graph."
+        )
+    return found
+
+
+def _is_class_of_layers(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, keras.layers.Layer)
+
+
+def _wrong_type(where: Any) -> str:
+    return (
+        '`where` must be "residual", one or several classes of layers, one or '
+        "several names of layers, or a predicate. "
+        f"Received: where={where!r}."
+    )
 
 
 def _site_after(call: Call, position: int | None) -> Site:
@@ -157,48 +205,8 @@ def _no_residual_branch(model: Any) -> str:
         "tensor to one that is computed from it by a convolution. (An addition "
         "inside a layer cannot be seen, and those around the attention or the "
         "dense layers of a transformer do not count.) Pass the names of layers "
-        "as `where`, or a predicate such as "
-        "`lambda layer: isinstance(layer, keras.layers.Conv2D)`."
+        "as `where`, a class such as `keras.layers.Conv2D`, or a predicate."
     )
-
-
-def _outputs_named(graph: Graph, where: Any) -> dict[Any, list[int | None]]:
-    """From each layer that a list names to the positions of its outputs."""
-    if isinstance(where, (type, keras.layers.Layer)):
-        raise TypeError(
-            '`where` must be "residual", one or several names of layers, or a '
-            f"predicate. Received: where={where!r}. For all layers of a class "
-            "pass a predicate: `lambda layer: isinstance(layer, ...)`."
-        )
-    if not isinstance(where, (list, tuple, set)) or not all(
-        isinstance(name, str) for name in where
-    ):
-        raise TypeError(
-            '`where` must be "residual", one or several names of layers, or a '
-            f"predicate. Received: where={where!r}."
-        )
-    if not where:
-        raise ValueError(
-            "`where` is an empty list. Name at least one layer, or pass "
-            '"residual" or a predicate.'
-        )
-    known = {
-        path: operation
-        for path, operation in graph.operations().items()
-        if not isinstance(operation, keras.layers.InputLayer)
-    }
-    named: dict[Any, list[int | None]] = {}
-    for name in where:
-        path, position = name, None
-        if name not in known:
-            path, _, number = name.rpartition(":")
-            if path not in known or not number.isdecimal():
-                raise ValueError(_unknown_name(graph.model, name, known))
-            position = int(number)
-        positions = named.setdefault(known[path], [])
-        if position not in positions:
-            positions.append(position)
-    return named
 
 
 def _unknown_name(model: Any, name: str, known: Iterable[str]) -> str:

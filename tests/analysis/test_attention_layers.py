@@ -15,6 +15,7 @@ from keras_channel_attn import (
 )
 
 
+@pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
 @pytest.mark.parametrize("build", [nested, siamese])
 def test_paths_are_those_of_the_scores(build):
     model = insert_attention(build(), SqueezeExcite(2))

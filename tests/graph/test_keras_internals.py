@@ -212,6 +212,7 @@ def test_reading_moves_no_counter_of_names(name, build):
     assert names_that_follow() == before
 
 
+@pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
 def test_attention_scores_move_no_counter_of_names():
     model = insert_attention(residual(), SqueezeExcite(2))
     x = np.ones((1, *model.inputs[0].shape[1:]), "float32")

@@ -133,6 +133,7 @@ def test_expanded_with_functions_of_its_weight(page):
     assert isinstance(linear.kernel.constraint, keras.constraints.NonNeg)
 
 
+@pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
 @pytest.mark.parametrize("name", ["TanhAttention", "StyleAttention"])
 def test_scored(page, name):
     model = randomized(attended(page[name](**LAST)))

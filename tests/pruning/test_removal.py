@@ -349,6 +349,15 @@ def test_efficient_attention_keeps_its_kernel_and_warns_once():
     )
 
 
+@pytest.mark.parametrize("function", [remove_channels, prune_channels])
+def test_warning_shows_the_line_of_the_user(function):
+    model = network(EfficientChannelAttention(3))
+    with pytest.warns(UserWarning, match="new neighbors") as warned:
+        function(model, {"first": np.arange(12) < 2})
+    (about,) = [w for w in warned if "neighbors" in str(w.message)]
+    assert about.filename == __file__
+
+
 def test_efficient_attention_gates_depend_on_the_new_neighbors():
     """The output is that of the same layer on the channels that are left."""
     model = randomize(network(EfficientChannelAttention(3, name="eca")))

@@ -470,9 +470,56 @@ def test_a_single_name_may_be_a_string():
     assert list(attention_of(copy)) == ["a_2_squeeze_excite"]
 
 
+class OwnConvolution(layers.Conv2D):
+    """A subclass."""
+
+
+def kinds_of_layers():
+    x = image()
+    y = OwnConvolution(3, 1, name="own", data_format="channels_last")(x)
+    y = layers.ReLU(name="relu")(convolution("conv")(y))
+    return keras.Model(x, y * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("where", "sites"),
+    [
+        (layers.Conv2D, ["own", "conv"]),
+        (OwnConvolution, ["own"]),
+        ([layers.ReLU, OwnConvolution], ["own", "relu"]),
+        ((layers.ReLU, layers.Conv1D), ["relu"]),
+        ({layers.ReLU}, ["relu"]),
+        (["relu", OwnConvolution, "own"], ["own", "relu"]),
+        # Neither the input nor the multiplication.
+        (layers.Layer, ["own", "conv", "relu"]),
+    ],
+)
+def test_classes_of_layers(where, sites):
+    model = kinds_of_layers()
+    assert attention_sites(model, where) == sites
+    copy = insert_attention(model, identity(), where)
+    expected = [f"{site}_squeeze_excite" for site in sites]
+    assert list(attention_of(copy)) == expected
+
+
+def test_classes_are_found_in_nested_models():
+    sites = attention_sites(nested(), layers.Conv2D)
+    assert sites == attention_sites(nested(), is_convolution)
+    assert any("/" in site for site in sites)
+
+
 @pytest.mark.parametrize(
     ("build", "where", "error", "message"),
     [
+        (residual, layers.Conv1D, ValueError, "these classes: Conv1D"),
+        (residual, [str], TypeError, "one or several classes of layers"),
+        (residual, int, TypeError, "one or several classes of layers"),
+        (
+            residual,
+            ["a_22", layers.Conv2D],
+            ValueError,
+            "no layer 'a_22'",
+        ),
         (
             residual,
             ["a_22"],
@@ -525,8 +572,9 @@ def test_a_layer_is_no_predicate():
 
 
 def test_a_class_is_no_predicate():
-    with pytest.raises(TypeError, match="isinstance"):
-        insert_attention(residual(), identity(), layers.Conv2D)
+    """`str(layer)` would be true for each layer."""
+    with pytest.raises(TypeError, match="one or several classes of layers"):
+        insert_attention(residual(), identity(), str)
 
 
 class Subclassed(keras.Model):
