@@ -28,7 +28,7 @@ from keras_channel_attn.graph.operations import (
 )
 from keras_channel_attn.graph.probing import Probe
 from keras_channel_attn.graph.rebuilding import rebuild
-from keras_channel_attn.graph.recursion import recursion_limit_raised
+from keras_channel_attn.graph.recursion import raise_recursion_limit
 from keras_channel_attn.graph.tensors import IdentityMap
 from keras_channel_attn.warnings_to_user import warn
 
@@ -51,8 +51,8 @@ __all__ = [
     "matrix_count",
     "new_input",
     "operations_of",
+    "raise_recursion_limit",
     "rebuild",
-    "recursion_limit_raised",
     "snake_name",
     "warn",
 ]

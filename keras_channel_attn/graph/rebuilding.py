@@ -19,7 +19,7 @@ from keras_channel_attn.graph.interpreter import values_of_tensors
 from keras_channel_attn.graph.keras_internals import functional_model
 from keras_channel_attn.graph.layer_copies import LayerCopies
 from keras_channel_attn.graph.random_state import keep_random_state
-from keras_channel_attn.graph.recursion import recursion_limit_raised
+from keras_channel_attn.graph.recursion import raise_recursion_limit
 from keras_channel_attn.graph.tensors import (
     IdentityMap,
     replace_tensors,
@@ -54,7 +54,7 @@ def rebuild(
             that the copy would lack.
     """
     call_count = sum(1 for _ in graph.all_calls())
-    with keep_random_state(), recursion_limit_raised(2 * call_count):
+    with keep_random_state(), raise_recursion_limit(2 * call_count):
         copies = _ModelCopies(graph, changes or Changes(), on_call)
         copy = copies.of(graph)
         copies.carry_state()

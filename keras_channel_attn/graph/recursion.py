@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def recursion_limit_raised(layer_count: int) -> Iterator[None]:
+def raise_recursion_limit(layer_count: int) -> Iterator[None]:
     """Let `keras.Model` build a network with this many layers in a row.
 
     It visits the layers of a graph by recursion, one Python frame for each,

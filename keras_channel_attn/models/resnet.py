@@ -13,7 +13,7 @@ from keras_channel_attn.arguments import (
     one_of,
     positive_integer,
 )
-from keras_channel_attn.graph import recursion_limit_raised
+from keras_channel_attn.graph import raise_recursion_limit
 from keras_channel_attn.models.architecture import Architecture
 from keras_channel_attn.models.attention import Attention, check_attention
 from keras_channel_attn.models.layer_names import CLASSIFIER
@@ -150,7 +150,7 @@ def ResNet(
             activation=classifier_activation,
         )
     # At most 13 layers in a row make a block, 17 the input, stem and top.
-    with recursion_limit_raised(20 * (sum(depths) + 1)):
+    with raise_recursion_limit(20 * (sum(depths) + 1)):
         sources = keras.utils.get_source_inputs(inputs)
         sources = sources[0] if len(sources) == 1 else sources
         model = keras.Model(sources, x, name=name)

@@ -162,7 +162,7 @@ class Coupling:
     def representatives(self) -> Any:
         """The first of all channels that go with each channel."""
         pairs = np.concatenate([np.zeros((2, 0), int), *self._pairs], axis=1)
-        return connected(self.count, pairs)
+        return first_of_each(self.count, pairs)
 
 
 class NotFollowed(Exception):
@@ -278,7 +278,7 @@ class Step:
         return f"'{self.call.path}' (of type {kind}) {what}"
 
 
-def connected(count: int, pairs: Any) -> Any:
+def first_of_each(count: int, pairs: Any) -> Any:
     """The lowest number that each of the numbers below `count` is paired with.
 
     `pairs` has the shape `(2, number of pairs)`.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_channel_attn.graph import Graph, graph_of
-from keras_channel_attn.pruning.coupling import FIXED, connected
+from keras_channel_attn.pruning.coupling import FIXED, first_of_each
 from keras_channel_attn.pruning.propagation import coupling_of
 
 
@@ -122,7 +122,7 @@ class Grouping:
         pairs = np.stack([producer_of, producer_of[representatives]])
         # For each channel of the model: its group, and which one it is there.
         # `FIXED` is the index of the last entry.
-        group_of = connected(len(names), pairs)[producer_of]
+        group_of = first_of_each(len(names), pairs)[producer_of]
         self._group_of = np.append(group_of, -1)
         self._position = np.zeros(self.coupling.count + 1, int)
         self._names = {

@@ -103,7 +103,7 @@ def _positions_of_outputs(graph: Graph, where: Any) -> _Positions:
     if isinstance(where, (str, type)):
         where = [where]
     if isinstance(where, (list, tuple, set)):
-        return _positions_listed(graph.model, where, known)
+        return _positions_of_names(graph.model, where, known)
     if isinstance(where, keras.layers.Layer) or not callable(where):
         raise TypeError(_wrong_type(where))
     found = _layers_for_which(where, known)
@@ -128,7 +128,7 @@ def _layers_for_which(
     }
 
 
-def _positions_listed(
+def _positions_of_names(
     model: Any, where: Collection[Any], known: dict[str, Any]
 ) -> _Positions:
     """The outputs that a list of names and classes names."""
