@@ -3,10 +3,8 @@
 import jax
 
 from benchmarks.gpu import CALLS
-from benchmarks.jax_layers import squeeze_excite, stateless
+from benchmarks.jax_layers import REDUCTION, squeeze_excite, stateless
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
-
-REDUCTION = 16
 
 
 def device():

@@ -14,6 +14,7 @@ from support.configurations import (
     over_data_formats,
     shape_of,
 )
+from support.initial_weights import zero_weights
 
 from keras_channel_attn import ops as attention_ops
 
@@ -31,14 +32,8 @@ def pretended_gpu():
     if torch.version.cuda is None:
         pytest.skip("this build of torch has no operations for a GPU")
     # Random weights would need the driver of a GPU.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            keras.initializers.VarianceScaling,
-            "__call__",
-            lambda self, shape, dtype=None: keras.ops.ones(shape, dtype),
-        )
-        with FakeTensorMode(), keras.device(DEVICE):
-            yield
+    with zero_weights(), FakeTensorMode(), keras.device(DEVICE):
+        yield
 
 
 def on_gpu(shape, dtype="float32"):
