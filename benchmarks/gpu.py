@@ -29,6 +29,8 @@ PASSES = {"forward": 3, "training": 7, "copy": 2}
 BYTES = {"float32": 4, "bfloat16": 2}
 # Calls in a row: the time of starting a computation is not the GPU's.
 CALLS = 10
+# Layer, data format and step of the copy that all is compared with.
+COPY = ("copy", "", "copy")
 
 
 def parse_arguments():
@@ -104,24 +106,18 @@ def measure(arguments):
         raise SystemExit(f"{backend} computes on {device}.")
     rows = []
     for dtype, size in BYTES.items():
-        bytes_of_input = math.prod(arguments.shape) * size
         functions = module.functions(arguments.shape, dtype)
+        times = time_in_turn(functions, arguments.rounds, seconds=0.05)
         seconds = {
-            key: quartiles(times)[1] / CALLS
-            for key, times in time_in_turn(
-                functions, arguments.rounds, seconds=0.05
-            ).items()
+            key: quartiles(values)[1] / CALLS for key, values in times.items()
         }
-
-        def bandwidth(key, step, seconds=seconds, size=bytes_of_input):
-            return PASSES[step] * size / seconds[key]
-
-        reached = bandwidth("copy", "copy")
-        del functions
+        input_size = math.prod(arguments.shape) * size
+        bandwidth = {
+            key: PASSES[key[-1]] * input_size / time
+            for key, time in seconds.items()
+        }
         for key, time in seconds.items():
-            name, data_format, step = ("copy", "", "copy")
-            if key != "copy":
-                name, data_format, step = key
+            name, data_format, step = key
             rows.append(
                 {
                     "backend": f"{backend}, {device}",
@@ -130,10 +126,12 @@ def measure(arguments):
                     "layer": name,
                     "step": step,
                     "ms": f"{1e3 * time:.3f}",
-                    "GB/s": f"{bandwidth(key, step) / 1e9:.0f}",
-                    "bandwidth": f"{bandwidth(key, step) / reached:.2f}",
+                    "GB/s": f"{bandwidth[key] / 1e9:.0f}",
+                    "bandwidth": f"{bandwidth[key] / bandwidth[COPY]:.2f}",
                 }
             )
+        # The inputs of both precisions need not fit on the device together.
+        del functions
     return rows
 
 

@@ -2,7 +2,7 @@
 
 import jax
 
-from benchmarks.gpu import CALLS
+from benchmarks.gpu import CALLS, COPY
 from benchmarks.jax_layers import REDUCTION, squeeze_excite, stateless
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
@@ -13,10 +13,10 @@ def device():
 
 
 def functions(shape, dtype):
-    """From (layer, data format, step), and "copy", to what is timed."""
+    """From (layer, data format, step) to what is timed."""
     x = random(shape, dtype)
     # Returned as it is, the input would not be copied.
-    found = {"copy": repeated(jax.jit(lambda x: -x), x)}
+    found = {COPY: repeated(jax.jit(lambda x: -x), x)}
     for data_format in ("channels_last", "channels_first"):
         if data_format == "channels_first":
             shape = (shape[0], shape[-1], *shape[1:-1])

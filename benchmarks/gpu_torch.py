@@ -4,7 +4,7 @@ import torch
 from timm.layers import EcaModule, SEModule
 from timm.layers.squeeze_excite import SqueezeExciteCl
 
-from benchmarks.gpu import CALLS
+from benchmarks.gpu import CALLS, COPY
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 REDUCTION = 16
@@ -21,14 +21,14 @@ def device():
 
 
 def functions(shape, dtype):
-    """From (layer, data format, step), and "copy", to what is timed."""
+    """From (layer, data format, step) to what is timed."""
     inputs = {
         "channels_last": random(shape, dtype),
         "channels_first": random((shape[0], shape[-1], *shape[1:-1]), dtype),
     }
     source = inputs["channels_last"]
     target = torch.empty_like(source)
-    found = {"copy": repeated(lambda: target.copy_(source))}
+    found = {COPY: repeated(lambda: target.copy_(source))}
     for data_format, x in inputs.items():
         for name, layer in layers(shape[-1], data_format, dtype).items():
             found[name, data_format, "forward"] = forward(layer, x)
