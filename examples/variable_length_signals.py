@@ -29,7 +29,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
+from keras_channel_attn import (
+    EfficientChannelAttention,
+    SqueezeExcite,
+    mask_after_convolution,
+)
 
 """
 ## The data
@@ -79,19 +83,28 @@ print(
 
 A frame that holds nothing but zeros is padding. The mask is passed to each
 attention layer and to the pooling at the end. Convolutions know no mask, and
-mix neighboring frames: the padding is set to zero again before each of them.
+mix neighboring frames: the padding is set to zero again after each of them.
+
+The second convolution has strides, and `mask_after_convolution` returns the
+mask of its output. With `padding="same"` Keras would choose where the first
+window begins by the padded length, so that even and odd lengths would give
+other outputs: the zeros at both ends are added by a layer instead.
 """
 
 
 def network(mask_in_attention=True):
     inputs = keras.Input((None, 12))
     mask = ops.any(ops.not_equal(inputs, 0), axis=-1)
-    signal = ops.cast(ops.expand_dims(mask, -1), "float32")
-    attention_mask = mask if mask_in_attention else None
     x = inputs
-    for attention in (SqueezeExcite(reduction=8), EfficientChannelAttention()):
-        x = layers.Conv1D(64, 5, padding="same", activation="relu")(x)
-        x = attention(x, mask=attention_mask)
+    for attention, strides in (
+        (SqueezeExcite(reduction=8), 1),
+        (EfficientChannelAttention(), 2),
+    ):
+        x = layers.ZeroPadding1D(2)(x)
+        x = layers.Conv1D(64, 5, strides=strides, activation="relu")(x)
+        mask = mask_after_convolution(mask, 5, strides, padding=2)
+        x = attention(x, mask=mask if mask_in_attention else None)
+        signal = ops.cast(ops.expand_dims(mask, -1), "float32")
         x = layers.Multiply()([x, signal])
     x = layers.GlobalAveragePooling1D()(x, mask=mask)
     x = layers.Dropout(0.3)(x)
@@ -109,11 +122,12 @@ print(f"Accuracy on {len(test)} test signals: {accuracy:.1%}")
 """
 ## More padding
 
-The same signals, padded to twice the length, and the same weights: first with
-the mask, then in a network whose attention averages over the padding too.
+The same signals, padded to an even and to an odd length, and the same weights:
+first with the mask, then in a network whose attention averages over the padding
+too.
 """
 
-more_padding = pad(test_signals, 2 * longest)
+more_padding = [pad(test_signals, 2 * longest + extra) for extra in (0, 1)]
 unmasked = network(mask_in_attention=False)
 unmasked.set_weights(model.get_weights())
 
@@ -121,7 +135,10 @@ unmasked.set_weights(model.get_weights())
 def largest_change(network):
     """The largest change of a probability by more padding."""
     before = network.predict(test, verbose=0)
-    return np.abs(network.predict(more_padding, verbose=0) - before).max()
+    return max(
+        np.abs(network.predict(padded, verbose=0) - before).max()
+        for padded in more_padding
+    )
 
 
 print(f"Largest change by padding, with a mask:    {largest_change(model):.6f}")
@@ -139,7 +156,7 @@ with tempfile.TemporaryDirectory() as temporary:
     model.save(f"{temporary}/speakers.keras")
     loaded = keras.saving.load_model(f"{temporary}/speakers.keras")
 np.testing.assert_allclose(
-    loaded.predict(more_padding, verbose=0),
+    loaded.predict(more_padding[1], verbose=0),
     model.predict(test, verbose=0),
     rtol=1e-4,
     atol=1e-5,

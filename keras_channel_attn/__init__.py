@@ -22,6 +22,7 @@ from keras_channel_attn.layers import (
     SqueezeExcite,
     SqueezeGate,
 )
+from keras_channel_attn.masks import mask_after_convolution
 from keras_channel_attn.surgery.expansion import expand_attention
 from keras_channel_attn.surgery.fusion import fuse_squeeze_excite
 from keras_channel_attn.surgery.insertion import (
@@ -47,6 +48,7 @@ __all__ = [
     "expand_attention",
     "fuse_squeeze_excite",
     "insert_attention",
+    "mask_after_convolution",
     "model_costs",
     "plot_attention_scores",
     "remove_attention",

@@ -28,6 +28,9 @@ FUNCTIONS = {
     "expand_attention": "(model)",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
+    "mask_after_convolution": (
+        "(mask, kernel_size, strides=1, padding='valid', dilation_rate=1)"
+    ),
     "model_costs": "(model, input_shape=None)",
     "plot_attention_scores": (
         "(scores, labels=None, class_names=None, to_file=None)"

@@ -67,8 +67,10 @@ class ChannelAttention(keras.layers.Layer):
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             are excluded from pooling: their values have no effect on the
             gates. The gates are applied to all positions. If the inputs carry a
-            Keras mask, Keras passes it to this argument and attaches it to the
-            outputs.
+            Keras mask, Keras passes it to this argument. The mask is attached
+            to the outputs, as Keras does, except with
+            `data_format="channels_first"`: the layers of Keras expect the
+            channels of masked tensors on the last axis.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 
@@ -339,6 +341,11 @@ class ChannelAttention(keras.layers.Layer):
                 f"{tuple(inputs.shape)} with "
                 f"data_format={self.data_format!r}."
             )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        # `Multiply`, `BatchNormalization` and others would add an axis at the
+        # end of the mask, and broadcast its positions against the channels.
+        return None if self._channel_axis == 1 else previous_mask
 
     def compute_output_shape(
         self, input_shape: Sequence[int | None]
