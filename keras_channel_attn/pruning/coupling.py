@@ -27,9 +27,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, IdentityMap
+from keras_channel_attn.graph import Call, IdentityMap, is_from_keras
 
 # A position that holds no channel of any layer, such as one of an input.
 FIXED = -1
@@ -147,10 +148,12 @@ class Coupling:
         if channels and tensor.shape[channels.axis : channels.axis + 1] != (
             len(channels.ids),
         ):
-            self.lock(channels.ids, f"the model '{path}' changes their axis")
+            shape = tuple(tensor.shape)
+            what = f"the model '{path}' takes them in the shape {shape}"
+            self.lock(channels.ids, what)
             channels = None
         first = self.inputs.setdefault(tensor, channels)
-        reason = f"the model '{path}' is called on tensors of different kinds"
+        reason = f"the model '{path}' is called on tensors whose channels stay"
         if first and channels and first.axis == channels.axis:
             self.couple(first.ids, channels.ids, reason)
         elif first is not channels:
@@ -230,9 +233,11 @@ class Step:
         for weight, axes_of_weight in (axes or {}).items():
             variable = getattr(self.operation, weight)
             for axis in () if variable is None else axes_of_weight:
-                place = weight, axis % len(variable.shape)
-                if self._is_first(place, ids):
-                    new.append(place)
+                axis %= len(variable.shape)
+                # Two attributes may hold the same variable.
+                if self._is_first((id(variable), axis), ids):
+                    new.append((weight, axis))
+                    self._check_functions(weight, variable, axis, ids)
         if config is not None and not self._is_first((), ids):
             config = None
         self.coupling.uses.append(
@@ -245,9 +250,29 @@ class Step:
         if place not in first:
             first[place] = ids
             return True
-        what = "is called on tensors whose channels differ"
+        what = "is called on a tensor whose channels stay, too"
         self.coupling.couple(first[place], ids, self.reason(what))
         return False
+
+    def _check_functions(
+        self, weight: str, variable: Any, axis: int, ids: Any
+    ) -> None:
+        """Lock channels that a regularizer or constraint needs all of.
+
+        A function of a user may do anything, so it is tried. One channel more
+        is a size that is never broadcast.
+        """
+        shape = list(variable.shape)
+        shape[axis] += 1
+        for kind in ("regularizer", "constraint"):
+            function = getattr(variable, kind, None)
+            if function is None or is_from_keras(type(function)):
+                continue
+            try:
+                function(keras.ops.ones(shape, variable.dtype))
+            except Exception:
+                what = f"has a {kind} of its {weight} for these channels only"
+                self.lock(what, Channels(axis, ids))
 
     def couple_blocks(self, blocks: int, *arrays: Any) -> None:
         """Couple all channels in the same block of arrays in equal blocks."""

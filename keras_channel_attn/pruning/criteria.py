@@ -9,7 +9,11 @@ import numpy as np
 
 from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.graph import graph_of
-from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
+from keras_channel_attn.pruning.groups import (
+    ChannelGroup,
+    Grouping,
+    path_of_key,
+)
 
 
 def magnitude(group: Any) -> Any:
@@ -150,8 +154,7 @@ def attention_importance(
     ids_of = {use.path: use.ids for use in grouping.coupling.uses}
     found = collections.defaultdict(list)
     for key, values in scores.items():
-        # The second call of a layer has the number 1 behind its path.
-        path = key if key in ids_of else key.rpartition(":")[0]
+        path = path_of_key(key, ids_of)
         if path not in ids_of:
             continue
         means = values.mean(axis=0, dtype="float64")

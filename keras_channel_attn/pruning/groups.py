@@ -3,13 +3,15 @@
 import collections
 import dataclasses
 import difflib
+from collections.abc import Collection
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_channel_attn.graph import Graph, graph_of
+from keras_channel_attn.graph import Graph, graph_of, is_model
 from keras_channel_attn.pruning.coupling import FIXED, first_of_each
-from keras_channel_attn.pruning.propagation import coupling_of
+from keras_channel_attn.pruning.propagation import coupling_of, held_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,14 @@ class ChannelGroup:
     slices: list[ChannelSlice] = dataclasses.field(repr=False)
 
 
+def path_of_key(key: str, paths: Collection[str]) -> str:
+    """The path of a call, from its key in scores or costs.
+
+    The key of the second call of a layer has the number 1 behind its path.
+    """
+    return key if key in paths else key.rpartition(":")[0]
+
+
 def channel_groups(model: Any) -> dict[str, ChannelGroup]:
     """The channels of a model that can only be removed together.
 
@@ -73,11 +83,14 @@ def channel_groups(model: Any) -> dict[str, ChannelGroup]:
     A group is locked, with a reason in `group.locked`, if its channels are an
     output of the model, or reach something that cannot be followed: a layer of
     the user, a reshape that mixes channels, a normalization over all channels
-    together, or an addition to channels that stay.
+    together, or an addition to channels that stay. A regularizer or constraint
+    of the user is tried on another number of channels.
 
     Args:
-        model: Functional or sequential model of Keras, built. Models in it are
-            read too, at any depth.
+        model: Functional or sequential model of Keras, built. Models that it
+            calls are read too, at any depth. A model inside another layer,
+            such as `TimeDistributed`, is not: pass that model, and wrap the
+            result again.
 
     Returns:
         Dictionary from the name of each group to a `ChannelGroup` with the
@@ -208,6 +221,22 @@ class Grouping:
                 kept[members] = ~removed[name][self._position[members]]
         return kept
 
+    def about_layers_inside(self) -> str:
+        """What to do about models inside other layers; empty without them."""
+        layers = {
+            call.path: call.operation
+            for call in self.graph.all_calls()
+            if isinstance(call.operation, keras.layers.Layer)
+            and not is_model(call.operation)
+        }
+        return "".join(
+            f" The model '{model.name}' inside '{path}' (of type "
+            f"{type(layer).__name__}) is not read: prune that model, and wrap "
+            "the result again."
+            for path, layer in layers.items()
+            if (model := held_model(layer))
+        )
+
     def free_group(self, name: Any, argument: str) -> ChannelGroup:
         """The group of a name in an argument, which must not be locked."""
         groups = self.groups
@@ -217,7 +246,7 @@ class Grouping:
             raise ValueError(
                 f"`{argument}` names the group '{name}', and the model has no "
                 f"group of that name. Near it: {near}. `channel_groups(model)` "
-                "returns all of them."
+                f"returns all of them.{self.about_layers_inside()}"
             )
         if groups[name].locked:
             raise ValueError(

@@ -110,7 +110,7 @@ def group_normalization(step: Step) -> TensorChannels:
     if groups == -1:
         groups = size
     if groups == 1:
-        return normalization_over_channels(step)
+        raise NotFollowed("normalizes all channels together")
     channels = pass_channels(
         step,
         axis,
@@ -121,8 +121,10 @@ def group_normalization(step: Step) -> TensorChannels:
     return [channels]
 
 
-def normalization_over_channels(step: Step) -> TensorChannels:
-    raise NotFollowed("normalizes all channels together")
+def normalization_over_axes(step: Step) -> TensorChannels:
+    if step.first_channels().axis in _axes(step):
+        raise NotFollowed("normalizes all channels together")
+    return elementwise(step)
 
 
 def parametric_relu(step: Step) -> TensorChannels:
@@ -173,8 +175,9 @@ def global_pooling(step: Step) -> TensorChannels:
 
 def reduction(step: Step) -> TensorChannels:
     channels, axes = pass_channels(step), _axes(step)
-    if channels.axis in axes or 0 in axes:
-        raise NotFollowed("is computed over all channels")
+    for axis, what in ((channels.axis, "all channels"), (0, "the batch")):
+        if axis in axes:
+            raise NotFollowed(f"is computed over {what}")
     if step.operation.keepdims:
         return [channels]
     before = sum(axis < channels.axis for axis in axes)

@@ -39,7 +39,7 @@ def coupling_of(graph: Graph) -> Coupling:
     def apply(call: Call, channels: IdentityMap) -> TensorChannels:
         given = [channels[tensor] for tensor in call.inputs]
         step, operation = Step(coupling, call, given), call.operation
-        reason = reasons.get(operation) or _reason_to_lock(operation)
+        reason = _reason_to_lock(operation) or reasons.get(operation)
         if reason is not None:
             return step.lock(reason)
         try:
@@ -68,6 +68,12 @@ def coupling_of(graph: Graph) -> Coupling:
     return coupling
 
 
+def held_model(layer: Any) -> Any:
+    """The model with a graph inside a layer, such as a wrapper, or `None`."""
+    inside = (inner for place, inner in inner_layers(layer) if place)
+    return next(filter(is_model, inside), None)
+
+
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
     """From layers that something else uses, too, to what that is."""
     arguments = IdentityMap()
@@ -80,22 +86,28 @@ def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
         for nested in graph.nested.values()
         for operation in operations_of(nested.model)
     ]
-    reasons = {}
+    owners, reasons = IdentityMap(), dict[Any, str]()
     for layer in operations:
         if not isinstance(layer, keras.layers.Layer) or is_model(layer):
             continue
         for place, inner in inner_layers(layer):
             if place:
                 reasons[inner] = f"is a part of '{layer.name}' as well"
-        for variable in layer.variables:
-            if variable in arguments:
-                path = arguments[variable]
+        for weight in layer.weights:
+            owner = owners.setdefault(weight, layer)
+            if owner is not layer:
+                reasons.setdefault(layer, f"has a weight of '{owner.name}'")
+                reasons.setdefault(owner, f"has a weight of '{layer.name}'")
+            if weight in arguments:
+                path = arguments[weight]
                 reasons[layer] = f"has a weight that '{path}' takes, too"
     return reasons
 
 
 def _reason_to_lock(operation: Any) -> str | None:
     """Why there is no rule, or a layer is not what its class is."""
+    if _rule(operation) is None:
+        return _reason_without_rule(operation)
     if isinstance(operation, keras.layers.Layer):
         if operation.dtype_policy.quantization_mode is not None:
             return "is quantized"
@@ -103,10 +115,22 @@ def _reason_to_lock(operation: Any) -> str | None:
             return "has LoRA weights"
         if "call" in vars(operation):
             return "has a `call` that was replaced"
-    if _rule(operation) is not None:
-        return None
-    if is_from_keras(type(operation)):
+    return None
+
+
+def _reason_without_rule(operation: Any) -> str:
+    if model := held_model(operation):
+        return f"holds the model '{model.name}', which is not followed"
+    if isinstance(operation, keras.layers.Wrapper):
+        return f"wraps the layer '{operation.layer.name}', and is not followed"
+    if isinstance(operation, keras.layers.Lambda):
+        return "calls a function: its computation is unknown"
+    bases = [x for x in type(operation).__mro__ if is_from_keras(x)]
+    if bases[0] is type(operation):
         return "is of a kind whose channels cannot be followed"
+    if bases[0].__name__ in _LAYERS:
+        name = bases[0].__name__
+        return f"is of a subclass of {name}: its computation is unknown"
     return "is not of Keras: its computation is unknown"
 
 
@@ -148,10 +172,8 @@ _LAYERS = _rules(
     (passthrough.depthwise_convolution, "DepthwiseConv{}D"),
     (passthrough.batch_normalization, "BatchNormalization"),
     (passthrough.group_normalization, "GroupNormalization"),
-    (
-        passthrough.normalization_over_channels,
-        "LayerNormalization RMSNormalization",
-    ),
+    (passthrough.normalization_over_axes, "LayerNormalization"),
+    (passthrough.normalization_over_axes, "RMSNormalization"),
     (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE_LAYERS)),
     (passthrough.elementwise, "MaxPooling{}D AveragePooling{}D UpSampling{}D"),
     (passthrough.elementwise, "ZeroPadding{}D Cropping{}D Resizing"),
