@@ -13,7 +13,7 @@ for the channel axes of tensors and weights. Two convolutions of three filters,
 Each line is a `ChannelUse`. Coupled channels can only be removed together:
 
 >>> coupling = Coupling()
->>> a, b = coupling.new(3), coupling.new(3)
+>>> a, b = coupling.new("a", 3), coupling.new("b", 3)
 >>> coupling.couple(a, b, "'add' combines them with channels that stay")
 >>> coupling.representatives().tolist()
 [0, 1, 2, 0, 1, 2]
@@ -90,6 +90,8 @@ class Coupling:
 
     Attributes:
         count: Integer, how many channels there are.
+        producers: List of pairs: the path of a layer that produces channels,
+            and how many.
         uses: List of `ChannelUse` in the order of computation. The channels of
             each tensor are those of one of them. An axis of a weight, and the
             configuration of an operation, are in the first use only: all calls
@@ -105,6 +107,7 @@ class Coupling:
 
     def __init__(self) -> None:
         self.count = 0
+        self.producers: list[tuple[str, int]] = []
         self.uses: list[ChannelUse] = []
         self.inputs = IdentityMap()
         self.locks: list[tuple[Any, str]] = []
@@ -112,8 +115,9 @@ class Coupling:
         self.first: dict[tuple[Any, ...], Any] = {}
         self._pairs: list[Any] = []
 
-    def new(self, size: int) -> Any:
-        """Array of channels that did not exist before."""
+    def new(self, path: str, size: int) -> Any:
+        """Array of channels that did not exist before, of a layer at a path."""
+        self.producers.append((path, size))
         ids = np.arange(self.count, self.count + size)
         self.count += size
         return ids
@@ -157,9 +161,8 @@ class Coupling:
         if first and channels and first.axis == channels.axis:
             self.couple(first.ids, channels.ids, reason)
         elif first is not channels:
-            for other in (first, channels):
-                if other:
-                    self.lock(other.ids, reason)
+            for other in filter(None, (first, channels)):
+                self.lock(other.ids, reason)
         return first
 
     def representatives(self) -> Any:
@@ -215,7 +218,8 @@ class Step:
         """The channels that the layer produces: the same ones at each call."""
         produced = self.coupling.produced
         if self.operation not in produced:
-            produced[self.operation] = self.coupling.new(size)
+            new = self.coupling.new(self.call.path, size)
+            produced[self.operation] = new
         return produced[self.operation]
 
     def use(

@@ -162,9 +162,8 @@ def attention_importance(
         for name, (positions, channels) in parts.items():
             found[name].append((channels, means[positions]))
     importance = {
-        name: _means_by_channel(found[name], group.channels)
-        for name, group in grouping.groups.items()
-        if not group.locked
+        group.name: _means_by_channel(found[group.name], group.channels)
+        for group in grouping.free_groups()
     }
     return {name: x for name, x in importance.items() if x is not None}
 
@@ -188,29 +187,24 @@ def importance_of_groups(
     """The argument `importance` of `prune_channels` as arrays.
 
     They are in the order of computation, without groups that are to stay.
-    `on_group` is called after each call of `importance`.
+    `on_group` is called after each group.
     """
-    if isinstance(importance, Mapping):
-        given = importance
-        for name in given:
-            grouping.free_group(name, "importance")
-    elif callable(importance):
-        given = {}
-        for name, group in grouping.groups.items():
-            if not group.locked:
-                given[name] = importance(group)
-                on_group()
-    else:
+    is_mapping = isinstance(importance, Mapping)
+    if not is_mapping and not callable(importance):
         raise TypeError(
             "`importance` must be a dictionary from names of groups to arrays, "
             "or a callable from a group to an array, such as `magnitude`. "
             f"Received: importance={importance!r}."
         )
-    return {
-        name: _numbers_of_group(group, given[name], normalize)
-        for name, group in grouping.groups.items()
-        if given.get(name) is not None
-    }
+    for name in importance if is_mapping else ():
+        grouping.free_group(name, "importance")
+    scores = {}
+    for group in grouping.free_groups():
+        values = importance.get(group.name) if is_mapping else importance(group)
+        if values is not None:
+            scores[group.name] = _numbers_of_group(group, values, normalize)
+        on_group()
+    return scores
 
 
 def _numbers_of_group(

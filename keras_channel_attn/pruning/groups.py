@@ -130,7 +130,9 @@ class Grouping:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.coupling = coupling_of(graph)
-        names, producer_of = self._producers()
+        names = [path for path, _ in self.coupling.producers]
+        sizes = [size for _, size in self.coupling.producers]
+        producer_of = np.repeat(np.arange(len(names)), sizes)
         representatives = self.coupling.representatives()
         pairs = np.stack([producer_of, producer_of[representatives]])
         # For each channel of the model: its group, and which one it is there.
@@ -141,34 +143,23 @@ class Grouping:
         self._names = {
             int(group): names[group] for group in np.unique(group_of)
         }
-        sizes = {}
+        counts = {}
         for group, name in self._names.items():
             members = np.flatnonzero(group_of == group)
             channels, self._position[members] = np.unique(
                 representatives[members], return_inverse=True
             )
-            sizes[name] = len(channels)
-        self.groups = self._groups(sizes)
+            counts[name] = len(channels)
+        self.groups = self._groups(counts)
 
-    def _producers(self) -> tuple[list[str], Any]:
-        """Paths of the layers that produce channels; for each channel which."""
-        names: list[str] = []
-        producer_of = np.full(self.coupling.count, -1)
-        for use in self.coupling.uses:
-            # At a second call a layer produces the same channels.
-            if use.role == "producers" and producer_of[use.ids[0]] < 0:
-                producer_of[use.ids] = len(names)
-                names.append(use.path)
-        return names, producer_of
-
-    def _groups(self, sizes: dict[str, int]) -> dict[str, ChannelGroup]:
+    def _groups(self, counts: dict[str, int]) -> dict[str, ChannelGroup]:
         reasons: dict[str, str] = {}
         for ids, reason in self.coupling.locks:
             for group in np.unique(self._group_of[ids]):
                 reasons.setdefault(self._names[group], reason)
         groups = {
-            name: ChannelGroup(name, size, [], [], [], reasons.get(name), [])
-            for name, size in sizes.items()
+            name: ChannelGroup(name, count, [], [], [], reasons.get(name), [])
+            for name, count in counts.items()
         }
         for use in self.coupling.uses:
             for name, (positions, channels) in self.parts(use.ids).items():
@@ -237,11 +228,15 @@ class Grouping:
             if (model := held_model(layer))
         )
 
+    def free_groups(self) -> list[ChannelGroup]:
+        """The groups that are not locked."""
+        return [group for group in self.groups.values() if not group.locked]
+
     def free_group(self, name: Any, argument: str) -> ChannelGroup:
         """The group of a name in an argument, which must not be locked."""
         groups = self.groups
         if name not in groups:
-            free = [group.name for group in groups.values() if not group.locked]
+            free = [group.name for group in self.free_groups()]
             near = difflib.get_close_matches(str(name), free, n=5) or free[:5]
             raise ValueError(
                 f"`{argument}` names the group '{name}', and the model has no "

@@ -121,10 +121,15 @@ def group_normalization(step: Step) -> TensorChannels:
     return [channels]
 
 
-def normalization_over_axes(step: Step) -> TensorChannels:
-    if step.first_channels().axis in _axes(step):
-        raise NotFollowed("normalizes all channels together")
-    return elementwise(step)
+def along_other_axes(what: str) -> Rule:
+    """The rule for an operation that must not combine channels, as `what`."""
+
+    def rule(step: Step) -> TensorChannels:
+        if step.first_channels().axis in _axes(step):
+            raise NotFollowed(what)
+        return elementwise(step)
+
+    return rule
 
 
 def parametric_relu(step: Step) -> TensorChannels:
@@ -150,12 +155,6 @@ def padding(step: Step) -> TensorChannels:
         widths = widths * step.rank
     if tuple(widths[step.first_channels().axis]) != (0, 0):
         raise NotFollowed("pads them")
-    return elementwise(step)
-
-
-def softmax(step: Step) -> TensorChannels:
-    if step.first_channels().axis in _axes(step):
-        raise NotFollowed("is computed over all channels")
     return elementwise(step)
 
 

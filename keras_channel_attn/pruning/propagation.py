@@ -163,6 +163,7 @@ def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
     }
 
 
+_SOFTMAX = passthrough.along_other_axes("is computed over all channels")
 _LAYERS = _rules(
     (producers.convolution, "Conv{}D"),
     (producers.transposed_convolution, "Conv{}DTranspose"),
@@ -172,16 +173,18 @@ _LAYERS = _rules(
     (passthrough.depthwise_convolution, "DepthwiseConv{}D"),
     (passthrough.batch_normalization, "BatchNormalization"),
     (passthrough.group_normalization, "GroupNormalization"),
-    (passthrough.normalization_over_axes, "LayerNormalization"),
-    (passthrough.normalization_over_axes, "RMSNormalization"),
+    (
+        passthrough.along_other_axes("normalizes all channels together"),
+        "LayerNormalization RMSNormalization",
+    ),
     (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE_LAYERS)),
     (passthrough.elementwise, "MaxPooling{}D AveragePooling{}D UpSampling{}D"),
-    (passthrough.elementwise, "ZeroPadding{}D Cropping{}D Resizing"),
-    (passthrough.elementwise, "SpatialDropout{}D GaussianNoise"),
-    (passthrough.elementwise, "GaussianDropout ActivityRegularization"),
+    (passthrough.elementwise, "ZeroPadding{}D Cropping{}D SpatialDropout{}D"),
+    (passthrough.elementwise, "GaussianNoise GaussianDropout Resizing"),
+    (passthrough.elementwise, "ActivityRegularization"),
     (passthrough.parametric_relu, "PReLU"),
     (passthrough.activation, "Activation"),
-    (passthrough.softmax, "Softmax"),
+    (_SOFTMAX, "Softmax"),
     (passthrough.noise, "Dropout AlphaDropout"),
     (passthrough.one_for_all_channels("scale", "offset"), "Rescaling"),
     (passthrough.global_pooling, "GlobalAveragePooling{}D GlobalMaxPooling{}D"),
@@ -202,7 +205,7 @@ _OPERATIONS = _rules(
     (passthrough.reduction, "mean sum max min amax amin var std"),
     (passthrough.one_for_all_channels("x_min", "x_max"), "clip"),
     (passthrough.padding, "pad"),
-    (passthrough.softmax, "softmax"),
+    (_SOFTMAX, "softmax"),
     (rearrangement.combination, "add subtract multiply divide true_divide"),
     (rearrangement.combination, "maximum minimum power"),
     (rearrangement.concatenation, "concatenate"),

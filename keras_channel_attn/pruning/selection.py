@@ -99,7 +99,9 @@ def prune_channels(
     grouping = Grouping(graph_of(model))
     parts = grouping.parts_of_groups()
     estimate = Estimate(grouping, model_costs(model, input_shape))
-    progress = Progress(_work(grouping, importance), verbose)
+    # The groups have to be asked for, and the calls to be copied.
+    work = len(grouping.free_groups()) + len(list(grouping.graph.all_calls()))
+    progress = Progress(work, verbose)
     scores = importance_of_groups(
         grouping, importance, normalize, progress.step
     )
@@ -129,13 +131,6 @@ def _check_choice(name: str, value: Any, *allowed: Any) -> None:
             f"`{name}` must be {', '.join(others)} or {last}. "
             f"Received: {name}={value!r}."
         )
-
-
-def _work(grouping: Grouping, importance: Any) -> int:
-    """How many groups have to be asked for, and calls to be copied."""
-    groups = grouping.groups.values() if callable(importance) else ()
-    calls = list(grouping.graph.all_calls())
-    return len(calls) + sum(not group.locked for group in groups)
 
 
 def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
