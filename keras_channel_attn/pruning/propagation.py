@@ -18,7 +18,6 @@ from keras_channel_attn.graph import (
     interpret,
     is_from_keras,
     is_model,
-    operations_of,
     snake_name,
 )
 from keras_channel_attn.layers import ChannelAttention
@@ -61,9 +60,8 @@ def coupling_of(graph: Graph) -> Coupling:
     outputs = interpret(graph, inputs, apply, enter)
     # Of several reasons the first one is shown, and this is the plainest.
     others, coupling.locks = coupling.locks, []
-    for channels in outputs:
-        if channels:
-            coupling.lock(channels.ids, "they are an output of the model")
+    for channels in filter(None, outputs):
+        coupling.lock(channels.ids, "they are an output of the model")
     coupling.locks += others
     return coupling
 
@@ -75,32 +73,34 @@ def held_model(layer: Any) -> Any:
 
 
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
-    """From layers that something else uses, too, to what that is."""
-    arguments = IdentityMap()
+    """From layers whose weights something else uses, too, to what that is."""
+    reasons: dict[Any, str] = {}
+    # From each variable to the layers and operations that use it.
+    users = IdentityMap()
     for call in graph.all_calls():
-        for leaf in keras.tree.flatten((call.args, call.kwargs)):
-            if isinstance(leaf, keras.Variable):
-                arguments[leaf] = call.path
-    operations = [
-        operation
-        for nested in graph.nested.values()
-        for operation in operations_of(nested.model)
-    ]
-    owners, reasons = IdentityMap(), dict[Any, str]()
-    for layer in operations:
-        if not isinstance(layer, keras.layers.Layer) or is_model(layer):
-            continue
-        for place, inner in inner_layers(layer):
-            if place:
-                reasons[inner] = f"is a part of '{layer.name}' as well"
-        for weight in layer.weights:
-            owner = owners.setdefault(weight, layer)
-            if owner is not layer:
-                reasons.setdefault(layer, f"has a weight of '{owner.name}'")
-                reasons.setdefault(owner, f"has a weight of '{layer.name}'")
-            if weight in arguments:
-                path = arguments[weight]
-                reasons[layer] = f"has a weight that '{path}' takes, too"
+        operation = call.operation
+        variables = [
+            leaf
+            for leaf in keras.tree.flatten((call.args, call.kwargs))
+            if isinstance(leaf, keras.Variable)
+        ]
+        if isinstance(operation, keras.layers.Layer) and not is_model(
+            operation
+        ):
+            variables += operation.weights
+            for place, inner in inner_layers(operation):
+                if place:
+                    reasons[inner] = f"is a part of '{call.path}' as well"
+        for variable in variables:
+            users.setdefault(variable, {})[operation] = call.path
+    for variable in users:
+        for user, path in users[variable].items():
+            others = [
+                other for other in users[variable].values() if other != path
+            ]
+            if others and isinstance(user, keras.layers.Layer):
+                reason = f"shares a weight with '{others[0]}'"
+                reasons.setdefault(user, reason)
     return reasons
 
 

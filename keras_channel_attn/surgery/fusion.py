@@ -209,19 +209,18 @@ def _pooling(call: Call) -> tuple[str, str] | None:
     operation, rank = call.operation, len(call.inputs[0].shape)
     if type(operation) in _POOLINGS:
         return _POOLINGS[type(operation)], operation.data_format
+    formats = {
+        tuple(range(1, rank - 1)): "channels_last",
+        tuple(range(2, rank)): "channels_first",
+    }
     for name, pooling in (("mean", "avg"), ("max", "max")):
-        if (
-            is_operation(operation, name)
-            and argument(operation, "axis") is not None
-            and getattr(operation, "initial", None) is None
-        ):
-            axes = np.atleast_1d(argument(operation, "axis")) % rank
-            for data_format, first in (
-                ("channels_last", 1),
-                ("channels_first", 2),
-            ):
-                if sorted(axes) == list(range(first, first + rank - 2)):
-                    return pooling, data_format
+        if is_operation(operation, name):
+            # Without an axis it is computed over all, the batch included.
+            axis = argument(operation, "axis")
+            axes = np.atleast_1d(0 if axis is None else axis) % rank
+            data_format = formats.get(tuple(sorted(axes)))
+            if data_format and getattr(operation, "initial", None) is None:
+                return pooling, data_format
     return None
 
 

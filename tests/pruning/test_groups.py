@@ -298,11 +298,11 @@ LOCKED = {
     ),
     "variable of two layers": (
         shared_variable,
-        "'norm' (of type BatchNormalization) has a weight of 'gate'",
+        "'norm' (of type BatchNormalization) shares a weight with 'gate'",
     ),
     "variable of a layer and an unknown one": (
         shared_with_unknown_layer,
-        "(of type BatchNormalization) has a weight of 'mystery'",
+        "(of type BatchNormalization) shares a weight with 'mystery'",
     ),
     "noise of a fixed shape": (
         layers.Dropout(0.5, noise_shape=(None, 1, 1, 8)),
@@ -323,7 +323,7 @@ LOCKED = {
     "part of another layer": (part_of_another, "is a part of 'each' as well"),
     "weights of a layer in another call": (
         tied_weights,
-        "has a weight that 'multiply' takes, too",
+        "(of type Conv2D) shares a weight with 'multiply'",
     ),
     "function": (
         layers.Lambda(lambda x: x),
@@ -482,6 +482,12 @@ def test_subclass_produces_no_group():
 def test_layer_whose_weights_are_used_elsewhere_is_not_followed():
     groups = channel_groups(model_of(tied_weights))
     assert "tied" not in groups
+
+
+def test_number_that_two_operations_take_locks_nothing():
+    factor = keras.Variable(2.0)
+    body = [lambda x: x * factor, lambda x: x / factor]
+    assert channel_groups(model_of(conv(8, "a"), *body))["a"].locked is None
 
 
 def test_addition_to_the_input_locks():

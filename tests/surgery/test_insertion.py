@@ -850,6 +850,22 @@ def test_no_attention_to_be_found(function):
         function(residual())
 
 
+@pytest.mark.parametrize(
+    "function",
+    [remove_attention, lambda model: replace_attention(model, identity())],
+    ids=["remove", "replace"],
+)
+def test_attention_inside_a_wrapper_is_named(function):
+    x = image()
+    inner = keras.Model(x, SqueezeExcite(2, name="se")(x))
+    clip = keras.Input((3, *inner.input.shape[1:]))
+    y = layers.TimeDistributed(inner, name="frames")(clip)
+    with pytest.raises(
+        ValueError, match=r"'se' inside 'frames' \(of type TimeDistributed\)"
+    ):
+        function(keras.Model(clip, y))
+
+
 def with_scores():
     x = image()
     y, scores = SqueezeExcite(2, name="se")(x, return_attention_scores=True)
