@@ -314,6 +314,19 @@ def test_what_is_no_attention(attention, message):
         replace_attention(attended(residual), attention)
 
 
+class WithoutConfiguration(SqueezeExcite):
+    """Its argument `scale` is not in its configuration."""
+
+    def __init__(self, scale=1.0, **arguments):
+        super().__init__(2, **arguments)
+        self.scale = scale
+
+
+def test_argument_that_a_copy_would_lose():
+    with pytest.raises(ValueError, match=r"lose the arguments \['scale'\]"):
+        insert_attention(residual(), WithoutConfiguration(2.0))
+
+
 @pytest.mark.parametrize("returned", ["squeeze_excite", 3, SqueezeExcite])
 def test_a_callable_that_returns_no_layer(returned):
     with pytest.raises(TypeError, match=r"must return a Keras layer.*'a_2'"):
