@@ -13,7 +13,7 @@ for the channel axes of tensors and weights. Two convolutions of three filters,
 Each line is a `ChannelUse`. Coupled channels can only be removed together:
 
 >>> coupling = Coupling()
->>> a, b = coupling.new(3), coupling.new(3)
+>>> a, b = coupling.new("a", 3), coupling.new("b", 3)
 >>> coupling.couple(a, b, "'add' combines them with channels that stay")
 >>> coupling.representatives().tolist()
 [0, 1, 2, 0, 1, 2]
@@ -27,9 +27,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, IdentityMap
+from keras_channel_attn.graph import Call, IdentityMap, is_from_keras
 
 # A position that holds no channel of any layer, such as one of an input.
 FIXED = -1
@@ -89,6 +90,8 @@ class Coupling:
 
     Attributes:
         count: Integer, how many channels there are.
+        producers: List of pairs: the path of a layer that produces channels,
+            and how many.
         uses: List of `ChannelUse` in the order of computation. The channels of
             each tensor are those of one of them. An axis of a weight, and the
             configuration of an operation, are in the first use only: all calls
@@ -104,6 +107,7 @@ class Coupling:
 
     def __init__(self) -> None:
         self.count = 0
+        self.producers: list[tuple[str, int]] = []
         self.uses: list[ChannelUse] = []
         self.inputs = IdentityMap()
         self.locks: list[tuple[Any, str]] = []
@@ -111,8 +115,9 @@ class Coupling:
         self.first: dict[tuple[Any, ...], Any] = {}
         self._pairs: list[Any] = []
 
-    def new(self, size: int) -> Any:
-        """Array of channels that did not exist before."""
+    def new(self, path: str, size: int) -> Any:
+        """Array of channels that did not exist before, of a layer at a path."""
+        self.producers.append((path, size))
         ids = np.arange(self.count, self.count + size)
         self.count += size
         return ids
@@ -147,16 +152,17 @@ class Coupling:
         if channels and tensor.shape[channels.axis : channels.axis + 1] != (
             len(channels.ids),
         ):
-            self.lock(channels.ids, f"the model '{path}' changes their axis")
+            shape = tuple(tensor.shape)
+            what = f"the model '{path}' takes them in the shape {shape}"
+            self.lock(channels.ids, what)
             channels = None
         first = self.inputs.setdefault(tensor, channels)
-        reason = f"the model '{path}' is called on tensors of different kinds"
+        reason = f"the model '{path}' is called on tensors whose channels stay"
         if first and channels and first.axis == channels.axis:
             self.couple(first.ids, channels.ids, reason)
         elif first is not channels:
-            for other in (first, channels):
-                if other:
-                    self.lock(other.ids, reason)
+            for other in filter(None, (first, channels)):
+                self.lock(other.ids, reason)
         return first
 
     def representatives(self) -> Any:
@@ -212,7 +218,8 @@ class Step:
         """The channels that the layer produces: the same ones at each call."""
         produced = self.coupling.produced
         if self.operation not in produced:
-            produced[self.operation] = self.coupling.new(size)
+            new = self.coupling.new(self.call.path, size)
+            produced[self.operation] = new
         return produced[self.operation]
 
     def use(
@@ -230,9 +237,11 @@ class Step:
         for weight, axes_of_weight in (axes or {}).items():
             variable = getattr(self.operation, weight)
             for axis in () if variable is None else axes_of_weight:
-                place = weight, axis % len(variable.shape)
-                if self._is_first(place, ids):
-                    new.append(place)
+                axis %= len(variable.shape)
+                # Two attributes may hold the same variable.
+                if self._is_first((id(variable), axis), ids):
+                    new.append((weight, axis))
+                    self._check_functions(weight, variable, axis, ids)
         if config is not None and not self._is_first((), ids):
             config = None
         self.coupling.uses.append(
@@ -245,9 +254,29 @@ class Step:
         if place not in first:
             first[place] = ids
             return True
-        what = "is called on tensors whose channels differ"
+        what = "is called on a tensor whose channels stay, too"
         self.coupling.couple(first[place], ids, self.reason(what))
         return False
+
+    def _check_functions(
+        self, weight: str, variable: Any, axis: int, ids: Any
+    ) -> None:
+        """Lock channels that a regularizer or constraint needs all of.
+
+        A function of a user may do anything, so it is tried. One channel more
+        is a size that is never broadcast.
+        """
+        shape = list(variable.shape)
+        shape[axis] += 1
+        for kind in ("regularizer", "constraint"):
+            function = getattr(variable, kind, None)
+            if function is None or is_from_keras(type(function)):
+                continue
+            try:
+                function(keras.ops.ones(shape, variable.dtype))
+            except Exception:
+                what = f"has a {kind} of its {weight} for these channels only"
+                self.lock(what, Channels(axis, ids))
 
     def couple_blocks(self, blocks: int, *arrays: Any) -> None:
         """Couple all channels in the same block of arrays in equal blocks."""

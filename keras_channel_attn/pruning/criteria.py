@@ -9,7 +9,11 @@ import numpy as np
 
 from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.graph import graph_of
-from keras_channel_attn.pruning.groups import ChannelGroup, Grouping
+from keras_channel_attn.pruning.groups import (
+    ChannelGroup,
+    Grouping,
+    path_of_key,
+)
 
 
 def magnitude(group: Any) -> Any:
@@ -150,8 +154,7 @@ def attention_importance(
     ids_of = {use.path: use.ids for use in grouping.coupling.uses}
     found = collections.defaultdict(list)
     for key, values in scores.items():
-        # The second call of a layer has the number 1 behind its path.
-        path = key if key in ids_of else key.rpartition(":")[0]
+        path = path_of_key(key, ids_of)
         if path not in ids_of:
             continue
         means = values.mean(axis=0, dtype="float64")
@@ -159,9 +162,8 @@ def attention_importance(
         for name, (positions, channels) in parts.items():
             found[name].append((channels, means[positions]))
     importance = {
-        name: _means_by_channel(found[name], group.channels)
-        for name, group in grouping.groups.items()
-        if not group.locked
+        group.name: _means_by_channel(found[group.name], group.channels)
+        for group in grouping.free_groups()
     }
     return {name: x for name, x in importance.items() if x is not None}
 
@@ -185,29 +187,24 @@ def importance_of_groups(
     """The argument `importance` of `prune_channels` as arrays.
 
     They are in the order of computation, without groups that are to stay.
-    `on_group` is called after each call of `importance`.
+    `on_group` is called after each group.
     """
-    if isinstance(importance, Mapping):
-        given = importance
-        for name in given:
-            grouping.free_group(name, "importance")
-    elif callable(importance):
-        given = {}
-        for name, group in grouping.groups.items():
-            if not group.locked:
-                given[name] = importance(group)
-                on_group()
-    else:
+    is_mapping = isinstance(importance, Mapping)
+    if not is_mapping and not callable(importance):
         raise TypeError(
             "`importance` must be a dictionary from names of groups to arrays, "
             "or a callable from a group to an array, such as `magnitude`. "
             f"Received: importance={importance!r}."
         )
-    return {
-        name: _numbers_of_group(group, given[name], normalize)
-        for name, group in grouping.groups.items()
-        if given.get(name) is not None
-    }
+    for name in importance if is_mapping else ():
+        grouping.free_group(name, "importance")
+    scores = {}
+    for group in grouping.free_groups():
+        values = importance.get(group.name) if is_mapping else importance(group)
+        if values is not None:
+            scores[group.name] = _numbers_of_group(group, values, normalize)
+        on_group()
+    return scores
 
 
 def _numbers_of_group(

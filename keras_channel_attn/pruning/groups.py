@@ -3,13 +3,15 @@
 import collections
 import dataclasses
 import difflib
+from collections.abc import Collection
 from typing import Any
 
+import keras
 import numpy as np
 
-from keras_channel_attn.graph import Graph, graph_of
+from keras_channel_attn.graph import Graph, graph_of, is_model
 from keras_channel_attn.pruning.coupling import FIXED, first_of_each
-from keras_channel_attn.pruning.propagation import coupling_of
+from keras_channel_attn.pruning.propagation import coupling_of, held_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,14 @@ class ChannelGroup:
     slices: list[ChannelSlice] = dataclasses.field(repr=False)
 
 
+def path_of_key(key: str, paths: Collection[str]) -> str:
+    """The path of a call, from its key in scores or costs.
+
+    The key of the second call of a layer has the number 1 behind its path.
+    """
+    return key if key in paths else key.rpartition(":")[0]
+
+
 def channel_groups(model: Any) -> dict[str, ChannelGroup]:
     """The channels of a model that can only be removed together.
 
@@ -73,11 +83,14 @@ def channel_groups(model: Any) -> dict[str, ChannelGroup]:
     A group is locked, with a reason in `group.locked`, if its channels are an
     output of the model, or reach something that cannot be followed: a layer of
     the user, a reshape that mixes channels, a normalization over all channels
-    together, or an addition to channels that stay.
+    together, or an addition to channels that stay. A regularizer or constraint
+    of the user is tried on another number of channels.
 
     Args:
-        model: Functional or sequential model of Keras, built. Models in it are
-            read too, at any depth.
+        model: Functional or sequential model of Keras, built. Models that it
+            calls are read too, at any depth. A model inside another layer,
+            such as `TimeDistributed`, is not: pass that model, and wrap the
+            result again.
 
     Returns:
         Dictionary from the name of each group to a `ChannelGroup` with the
@@ -117,7 +130,9 @@ class Grouping:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.coupling = coupling_of(graph)
-        names, producer_of = self._producers()
+        names = [path for path, _ in self.coupling.producers]
+        sizes = [size for _, size in self.coupling.producers]
+        producer_of = np.repeat(np.arange(len(names)), sizes)
         representatives = self.coupling.representatives()
         pairs = np.stack([producer_of, producer_of[representatives]])
         # For each channel of the model: its group, and which one it is there.
@@ -128,34 +143,23 @@ class Grouping:
         self._names = {
             int(group): names[group] for group in np.unique(group_of)
         }
-        sizes = {}
+        counts = {}
         for group, name in self._names.items():
             members = np.flatnonzero(group_of == group)
             channels, self._position[members] = np.unique(
                 representatives[members], return_inverse=True
             )
-            sizes[name] = len(channels)
-        self.groups = self._groups(sizes)
+            counts[name] = len(channels)
+        self.groups = self._groups(counts)
 
-    def _producers(self) -> tuple[list[str], Any]:
-        """Paths of the layers that produce channels; for each channel which."""
-        names: list[str] = []
-        producer_of = np.full(self.coupling.count, -1)
-        for use in self.coupling.uses:
-            # At a second call a layer produces the same channels.
-            if use.role == "producers" and producer_of[use.ids[0]] < 0:
-                producer_of[use.ids] = len(names)
-                names.append(use.path)
-        return names, producer_of
-
-    def _groups(self, sizes: dict[str, int]) -> dict[str, ChannelGroup]:
+    def _groups(self, counts: dict[str, int]) -> dict[str, ChannelGroup]:
         reasons: dict[str, str] = {}
         for ids, reason in self.coupling.locks:
             for group in np.unique(self._group_of[ids]):
                 reasons.setdefault(self._names[group], reason)
         groups = {
-            name: ChannelGroup(name, size, [], [], [], reasons.get(name), [])
-            for name, size in sizes.items()
+            name: ChannelGroup(name, count, [], [], [], reasons.get(name), [])
+            for name, count in counts.items()
         }
         for use in self.coupling.uses:
             for name, (positions, channels) in self.parts(use.ids).items():
@@ -208,16 +212,36 @@ class Grouping:
                 kept[members] = ~removed[name][self._position[members]]
         return kept
 
+    def about_layers_inside(self) -> str:
+        """What to do about models inside other layers; empty without them."""
+        layers = {
+            call.path: call.operation
+            for call in self.graph.all_calls()
+            if isinstance(call.operation, keras.layers.Layer)
+            and not is_model(call.operation)
+        }
+        return "".join(
+            f" The model '{model.name}' inside '{path}' (of type "
+            f"{type(layer).__name__}) is not read: prune that model, and wrap "
+            "the result again."
+            for path, layer in layers.items()
+            if (model := held_model(layer))
+        )
+
+    def free_groups(self) -> list[ChannelGroup]:
+        """The groups that are not locked."""
+        return [group for group in self.groups.values() if not group.locked]
+
     def free_group(self, name: Any, argument: str) -> ChannelGroup:
         """The group of a name in an argument, which must not be locked."""
         groups = self.groups
         if name not in groups:
-            free = [group.name for group in groups.values() if not group.locked]
+            free = [group.name for group in self.free_groups()]
             near = difflib.get_close_matches(str(name), free, n=5) or free[:5]
             raise ValueError(
                 f"`{argument}` names the group '{name}', and the model has no "
                 f"group of that name. Near it: {near}. `channel_groups(model)` "
-                "returns all of them."
+                f"returns all of them.{self.about_layers_inside()}"
             )
         if groups[name].locked:
             raise ValueError(

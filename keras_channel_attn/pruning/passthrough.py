@@ -110,7 +110,7 @@ def group_normalization(step: Step) -> TensorChannels:
     if groups == -1:
         groups = size
     if groups == 1:
-        return normalization_over_channels(step)
+        raise NotFollowed("normalizes all channels together")
     channels = pass_channels(
         step,
         axis,
@@ -121,8 +121,15 @@ def group_normalization(step: Step) -> TensorChannels:
     return [channels]
 
 
-def normalization_over_channels(step: Step) -> TensorChannels:
-    raise NotFollowed("normalizes all channels together")
+def along_other_axes(what: str) -> Rule:
+    """The rule for an operation that must not combine channels, as `what`."""
+
+    def rule(step: Step) -> TensorChannels:
+        if step.first_channels().axis in _axes(step):
+            raise NotFollowed(what)
+        return elementwise(step)
+
+    return rule
 
 
 def parametric_relu(step: Step) -> TensorChannels:
@@ -151,12 +158,6 @@ def padding(step: Step) -> TensorChannels:
     return elementwise(step)
 
 
-def softmax(step: Step) -> TensorChannels:
-    if step.first_channels().axis in _axes(step):
-        raise NotFollowed("is computed over all channels")
-    return elementwise(step)
-
-
 def noise(step: Step) -> TensorChannels:
     shape = getattr(step.operation, "noise_shape", None)
     if shape and shape[step.first_channels().axis] not in (None, 1):
@@ -173,8 +174,9 @@ def global_pooling(step: Step) -> TensorChannels:
 
 def reduction(step: Step) -> TensorChannels:
     channels, axes = pass_channels(step), _axes(step)
-    if channels.axis in axes or 0 in axes:
-        raise NotFollowed("is computed over all channels")
+    for axis, what in ((channels.axis, "all channels"), (0, "the batch")):
+        if axis in axes:
+            raise NotFollowed(f"is computed over {what}")
     if step.operation.keepdims:
         return [channels]
     before = sum(axis < channels.axis for axis in axes)

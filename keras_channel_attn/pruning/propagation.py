@@ -18,7 +18,6 @@ from keras_channel_attn.graph import (
     interpret,
     is_from_keras,
     is_model,
-    operations_of,
     snake_name,
 )
 from keras_channel_attn.layers import ChannelAttention
@@ -39,7 +38,7 @@ def coupling_of(graph: Graph) -> Coupling:
     def apply(call: Call, channels: IdentityMap) -> TensorChannels:
         given = [channels[tensor] for tensor in call.inputs]
         step, operation = Step(coupling, call, given), call.operation
-        reason = reasons.get(operation) or _reason_to_lock(operation)
+        reason = _reason_to_lock(operation) or reasons.get(operation)
         if reason is not None:
             return step.lock(reason)
         try:
@@ -61,41 +60,54 @@ def coupling_of(graph: Graph) -> Coupling:
     outputs = interpret(graph, inputs, apply, enter)
     # Of several reasons the first one is shown, and this is the plainest.
     others, coupling.locks = coupling.locks, []
-    for channels in outputs:
-        if channels:
-            coupling.lock(channels.ids, "they are an output of the model")
+    for channels in filter(None, outputs):
+        coupling.lock(channels.ids, "they are an output of the model")
     coupling.locks += others
     return coupling
 
 
+def held_model(layer: Any) -> Any:
+    """The model with a graph inside a layer, such as a wrapper, or `None`."""
+    inside = (inner for place, inner in inner_layers(layer) if place)
+    return next(filter(is_model, inside), None)
+
+
 def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
-    """From layers that something else uses, too, to what that is."""
-    arguments = IdentityMap()
+    """From layers whose weights something else uses, too, to what that is."""
+    reasons: dict[Any, str] = {}
+    # From each variable to the layers and operations that use it.
+    users = IdentityMap()
     for call in graph.all_calls():
-        for leaf in keras.tree.flatten((call.args, call.kwargs)):
-            if isinstance(leaf, keras.Variable):
-                arguments[leaf] = call.path
-    operations = [
-        operation
-        for nested in graph.nested.values()
-        for operation in operations_of(nested.model)
-    ]
-    reasons = {}
-    for layer in operations:
-        if not isinstance(layer, keras.layers.Layer) or is_model(layer):
-            continue
-        for place, inner in inner_layers(layer):
-            if place:
-                reasons[inner] = f"is a part of '{layer.name}' as well"
-        for variable in layer.variables:
-            if variable in arguments:
-                path = arguments[variable]
-                reasons[layer] = f"has a weight that '{path}' takes, too"
+        operation = call.operation
+        variables = [
+            leaf
+            for leaf in keras.tree.flatten((call.args, call.kwargs))
+            if isinstance(leaf, keras.Variable)
+        ]
+        if isinstance(operation, keras.layers.Layer) and not is_model(
+            operation
+        ):
+            variables += operation.weights
+            for place, inner in inner_layers(operation):
+                if place:
+                    reasons[inner] = f"is a part of '{call.path}' as well"
+        for variable in variables:
+            users.setdefault(variable, {})[operation] = call.path
+    for variable in users:
+        for user, path in users[variable].items():
+            others = [
+                other for other in users[variable].values() if other != path
+            ]
+            if others and isinstance(user, keras.layers.Layer):
+                reason = f"shares a weight with '{others[0]}'"
+                reasons.setdefault(user, reason)
     return reasons
 
 
 def _reason_to_lock(operation: Any) -> str | None:
     """Why there is no rule, or a layer is not what its class is."""
+    if _rule(operation) is None:
+        return _reason_without_rule(operation)
     if isinstance(operation, keras.layers.Layer):
         if operation.dtype_policy.quantization_mode is not None:
             return "is quantized"
@@ -103,10 +115,22 @@ def _reason_to_lock(operation: Any) -> str | None:
             return "has LoRA weights"
         if "call" in vars(operation):
             return "has a `call` that was replaced"
-    if _rule(operation) is not None:
-        return None
-    if is_from_keras(type(operation)):
+    return None
+
+
+def _reason_without_rule(operation: Any) -> str:
+    if model := held_model(operation):
+        return f"holds the model '{model.name}', which is not followed"
+    if isinstance(operation, keras.layers.Wrapper):
+        return f"wraps the layer '{operation.layer.name}', and is not followed"
+    if isinstance(operation, keras.layers.Lambda):
+        return "calls a function: its computation is unknown"
+    bases = [x for x in type(operation).__mro__ if is_from_keras(x)]
+    if bases[0] is type(operation):
         return "is of a kind whose channels cannot be followed"
+    if bases[0].__name__ in _LAYERS:
+        name = bases[0].__name__
+        return f"is of a subclass of {name}: its computation is unknown"
     return "is not of Keras: its computation is unknown"
 
 
@@ -139,6 +163,7 @@ def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
     }
 
 
+_SOFTMAX = passthrough.along_other_axes("is computed over all channels")
 _LAYERS = _rules(
     (producers.convolution, "Conv{}D"),
     (producers.transposed_convolution, "Conv{}DTranspose"),
@@ -149,17 +174,17 @@ _LAYERS = _rules(
     (passthrough.batch_normalization, "BatchNormalization"),
     (passthrough.group_normalization, "GroupNormalization"),
     (
-        passthrough.normalization_over_channels,
+        passthrough.along_other_axes("normalizes all channels together"),
         "LayerNormalization RMSNormalization",
     ),
     (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE_LAYERS)),
     (passthrough.elementwise, "MaxPooling{}D AveragePooling{}D UpSampling{}D"),
-    (passthrough.elementwise, "ZeroPadding{}D Cropping{}D Resizing"),
-    (passthrough.elementwise, "SpatialDropout{}D GaussianNoise"),
-    (passthrough.elementwise, "GaussianDropout ActivityRegularization"),
+    (passthrough.elementwise, "ZeroPadding{}D Cropping{}D SpatialDropout{}D"),
+    (passthrough.elementwise, "GaussianNoise GaussianDropout Resizing"),
+    (passthrough.elementwise, "ActivityRegularization"),
     (passthrough.parametric_relu, "PReLU"),
     (passthrough.activation, "Activation"),
-    (passthrough.softmax, "Softmax"),
+    (_SOFTMAX, "Softmax"),
     (passthrough.noise, "Dropout AlphaDropout"),
     (passthrough.one_for_all_channels("scale", "offset"), "Rescaling"),
     (passthrough.global_pooling, "GlobalAveragePooling{}D GlobalMaxPooling{}D"),
@@ -180,7 +205,7 @@ _OPERATIONS = _rules(
     (passthrough.reduction, "mean sum max min amax amin var std"),
     (passthrough.one_for_all_channels("x_min", "x_max"), "clip"),
     (passthrough.padding, "pad"),
-    (passthrough.softmax, "softmax"),
+    (_SOFTMAX, "softmax"),
     (rearrangement.combination, "add subtract multiply divide true_divide"),
     (rearrangement.combination, "maximum minimum power"),
     (rearrangement.concatenation, "concatenate"),

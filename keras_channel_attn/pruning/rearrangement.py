@@ -163,11 +163,14 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
             position = channels.axis - offset
 
             def config(kept: Any) -> dict[str, Any]:
-                size = -1 if shape[position] == -1 else int(kept.sum())
-                new = (*shape[:position], size, *shape[position + 1 :])
-                return {entry: new}
+                size = int(kept.sum())
+                return {
+                    entry: (*shape[:position], size, *shape[position + 1 :])
+                }
 
-            step.use("passthrough", channels.ids, config=config)
+            # A size of -1 is any.
+            if shape[position] != -1:
+                step.use("passthrough", channels.ids, config=config)
         return [channels]
 
     return rule

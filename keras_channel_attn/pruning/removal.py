@@ -113,9 +113,9 @@ def _narrow_layers(
             entries[use.operation].update(configuration)
         for weight, axis in use.axes:
             variable = getattr(use.operation, weight)
-            value = changes.values.get(variable)
-            if value is None:
-                value = keras.ops.convert_to_numpy(variable)
+            value = changes.values.setdefault(
+                variable, keras.ops.convert_to_numpy(variable)
+            )
             changes.values[variable] = value.compress(mask, axis)
     for layer, configuration in entries.items():
         changes.resize(calls[layer], configuration)
@@ -160,13 +160,10 @@ def _mask(group: ChannelGroup, channels: Any) -> Any:
         array = array.astype(int)
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise TypeError(expected)
-    if array.dtype == bool:
-        fits = array.size == group.channels
-    else:
-        fits = bool(np.isin(array, range(group.channels)).all())
-    if not fits:
-        raise ValueError(expected)
     mask = np.zeros(group.channels, bool)
+    is_index = np.isin(array, np.arange(len(mask))).all()
+    if len(array) != len(mask) if array.dtype == bool else not is_index:
+        raise ValueError(expected)
     mask[array] = True
     if mask.all():
         raise ValueError(

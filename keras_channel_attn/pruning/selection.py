@@ -15,7 +15,7 @@ from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import graph_of
 from keras_channel_attn.pruning.coupling import ChannelUse
 from keras_channel_attn.pruning.criteria import importance_of_groups
-from keras_channel_attn.pruning.groups import Grouping
+from keras_channel_attn.pruning.groups import Grouping, path_of_key
 from keras_channel_attn.pruning.removal import without_channels
 
 # Seconds after which `verbose="auto"` shows the bar. ResNet50 takes about one.
@@ -91,11 +91,17 @@ def prune_channels(
     >>> model_costs(pruned).macs <= 0.5 * model_costs(model).macs
     True
     """
-    _check_arguments(macs, minimum, multiple_of, normalize, verbose)
+    macs = _share("macs", macs)
+    minimum = _share("minimum", minimum, or_zero=True)
+    multiple_of = positive_integer("multiple_of", multiple_of)
+    _check_choice("normalize", normalize, "mean", None)
+    _check_choice("verbose", verbose, "auto", 0, 1, 2)
     grouping = Grouping(graph_of(model))
     parts = grouping.parts_of_groups()
     estimate = Estimate(grouping, model_costs(model, input_shape))
-    progress = Progress(_work(grouping, importance), verbose)
+    # The groups have to be asked for, and the calls to be copied.
+    work = len(grouping.free_groups()) + len(list(grouping.graph.all_calls()))
+    progress = Progress(work, verbose)
     scores = importance_of_groups(
         grouping, importance, normalize, progress.step
     )
@@ -106,40 +112,25 @@ def prune_channels(
     return pruned
 
 
-def _check_arguments(
-    macs: Any, minimum: Any, multiple_of: Any, normalize: Any, verbose: Any
-) -> None:
-    finite_number("macs", macs)
-    finite_number("minimum", minimum)
-    if not 0 < macs <= 1:
+def _share(name: str, value: Any, or_zero: bool = False) -> int | float:
+    value = finite_number(name, value)
+    if not 0 <= value <= 1 or not (value or or_zero):
+        allowed = "from 0 to 1" if or_zero else "above 0 and at most 1"
         raise ValueError(
-            "`macs` must be a share above 0 and at most 1, such as 0.5 for "
-            f"half of the multiply-adds. Received: macs={macs}."
+            f"`{name}` must be a share {allowed}. Received: {name}={value}."
         )
-    if not 0 <= minimum <= 1:
-        raise ValueError(
-            "`minimum` must be a share from 0 to 1, such as 0.1. "
-            f"Received: minimum={minimum}."
-        )
-    positive_integer("multiple_of", multiple_of)
-    if normalize not in ("mean", None):
-        raise ValueError(
-            "`normalize` must be 'mean' or None. "
-            f"Received: normalize={normalize!r}."
-        )
-    known = isinstance(verbose, (str, numbers.Integral))
-    if not known or verbose not in ("auto", 0, 1, 2):
-        raise ValueError(
-            "`verbose` must be 'auto', 0, 1 or 2. "
-            f"Received: verbose={verbose!r}."
-        )
+    return value
 
 
-def _work(grouping: Grouping, importance: Any) -> int:
-    """How many groups have to be asked for, and calls to be copied."""
-    groups = grouping.groups.values() if callable(importance) else ()
-    calls = list(grouping.graph.all_calls())
-    return len(calls) + sum(not group.locked for group in groups)
+def _check_choice(name: str, value: Any, *allowed: Any) -> None:
+    # An array has no truth value when it is compared.
+    is_plain = value is None or isinstance(value, (str, numbers.Integral))
+    if not is_plain or value not in allowed:
+        *others, last = map(repr, allowed)
+        raise ValueError(
+            f"`{name}` must be {', '.join(others)} or {last}. "
+            f"Received: {name}={value!r}."
+        )
 
 
 def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
@@ -148,8 +139,11 @@ def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
     budget = math.floor(round(macs * estimate.total({}), 6))
     least = estimate.total(ranking.removed(len(ranking.steps)))
     if least > budget:
-        share = least / estimate.total({})
-        raise ValueError(_unreachable(ranking, share, macs))
+        what = _what_is_left(ranking, least / estimate.total({}))
+        raise ValueError(
+            f"`macs` cannot be reached: {what}"
+            f"{estimate.grouping.about_layers_inside()} Received: macs={macs}."
+        )
     return bisect.bisect_left(
         range(len(ranking.steps)),
         True,
@@ -157,20 +151,18 @@ def _fewest_steps(ranking: "Ranking", estimate: "Estimate", macs: float) -> int:
     )
 
 
-def _unreachable(ranking: "Ranking", least: float, macs: float) -> str:
+def _what_is_left(ranking: "Ranking", least: float) -> str:
     if not ranking.scores:
         return (
-            "`macs` cannot be reached: `importance` has numbers for no group "
-            "of channels that can be removed. `channel_groups(model)` returns "
-            "the groups; their `locked` says why some must stay. "
-            f"Received: macs={macs}."
+            "`importance` has numbers for no group of channels that can be "
+            "removed. `channel_groups(model)` returns the groups; their "
+            "`locked` says why some must stay."
         )
     return (
-        f"`macs` cannot be reached: {least:.1%} of the MACs are left when all "
-        "channels that `minimum` and `multiple_of` allow are removed from the "
+        f"{least:.1%} of the MACs are left when all channels that `minimum` "
+        "and `multiple_of` allow are removed from the "
         f"{len(ranking.scores)} groups that have an importance. Lower "
-        "`minimum` or `multiple_of`, or pass the importance of more groups. "
-        f"Received: macs={macs}."
+        "`minimum` or `multiple_of`, or pass the importance of more groups."
     )
 
 
@@ -182,16 +174,15 @@ class Estimate:
     """
 
     def __init__(self, grouping: Grouping, costs: ModelCosts) -> None:
-        self._grouping = grouping
+        self.grouping = grouping
         operations = {
             call.path: call.operation for call in grouping.graph.all_calls()
         }
         self._macs: collections.Counter[Any] = collections.Counter()
         for row in costs.layers:
-            # The second call of a layer has the number 1 behind its path.
-            first_call = row.path.rpartition(":")[0]
-            path = row.path if row.path in operations else first_call
-            self._macs[operations[path]] += row.macs or 0
+            path = path_of_key(row.path, operations)
+            # Layers inside others keep all of their channels.
+            self._macs[operations.get(path)] += row.macs or 0
         uses = collections.defaultdict(list)
         for use in grouping.coupling.uses:
             uses[use.operation].append(use)
@@ -203,7 +194,7 @@ class Estimate:
 
     def total(self, removed: dict[str, Any]) -> int:
         """Multiply-adds without some channels of each group."""
-        kept = self._grouping.kept(removed)
+        kept = self.grouping.kept(removed)
         total = 0
         for layer, kernels in self._kernels.items():
             whole = sum(math.prod(shape) for shape, _ in kernels)

@@ -133,9 +133,7 @@ def _values(
 ) -> Any:
     """The outputs of a chain of calls, batch by batch if its size is fixed."""
     probes = [Probe(call) for call in calls]
-    parts = [points]
-    if batch_size:
-        parts = np.split(points, len(points) // batch_size)
+    parts = np.split(points, len(points) // batch_size if batch_size else 1)
     results = []
     for part in parts:
         values = _outputs(function, part)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph
+from keras_channel_attn.graph import Call, Graph, inner_layers
 from keras_channel_attn.layers import ChannelAttention
 
 
@@ -28,11 +28,26 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
     if not calls:
         raise ValueError(
             f"`{function}` found no channel attention in the model "
-            f"'{graph.model.name}'. It looks for layers of "
-            "`keras_channel_attn`; `fuse_squeeze_excite` makes them of "
-            "Squeeze-and-Excitation that is written as several layers."
+            f"'{graph.model.name}'{_attention_inside(graph)}. It looks for "
+            "layers of `keras_channel_attn`; `fuse_squeeze_excite` makes them "
+            "of Squeeze-and-Excitation that is written as several layers."
         )
     return calls
+
+
+def _attention_inside(graph: Graph) -> str:
+    """What to do about attention inside another layer, if there is some."""
+    for call in graph.all_calls():
+        if isinstance(call.operation, keras.layers.Layer):
+            for _, inner in inner_layers(call.operation):
+                if isinstance(inner, ChannelAttention):
+                    return (
+                        f" but '{inner.name}' inside '{call.path}' (of type "
+                        f"{type(call.operation).__name__}), which is not read: "
+                        "if it holds a model, pass that, and wrap the result "
+                        "again"
+                    )
+    return ""
 
 
 def check_scores_unused(call: Call, verb: str) -> None:

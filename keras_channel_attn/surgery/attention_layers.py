@@ -1,6 +1,7 @@
 """The new attention layers: one for each site, with names of their own."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -64,13 +65,9 @@ class AttentionLayers:
             )
         self._in_use.add(layer)
         self._taken.discard(freed)
-        name, count = layer.name, 0
-        while outer + slash + layer.name in self._taken:
-            # Keras gives layers without a name one that is unique in a
-            # process, but not in a model that comes from a file.
-            count += 1
-            layer.name = f"{name}_{count}"
-        self._taken.add(outer + slash + layer.name)
+        # Keras gives layers without a name one that is unique in a process,
+        # but not in a model that comes from a file.
+        layer.name = free_name(layer.name, outer + slash, self._taken)
         return layer
 
     def _check_data_format(self, layer: ChannelAttention, site: Site) -> None:
@@ -98,6 +95,18 @@ class AttentionLayers:
         if axis != own_axis:
             data_format = "channels_first" if axis == 1 else "channels_last"
             raise ValueError(_other_data_format(layer, data_format, site.path))
+
+
+def free_name(name: str, outer: str, taken: set[str]) -> str:
+    """The name, with a number if it is one of the `taken` paths in `outer`.
+
+    It is taken afterwards.
+    """
+    numbered = (f"{name}_{count}" for count in itertools.count(1))
+    names = itertools.chain([name], numbered)
+    free = next(x for x in names if outer + x not in taken)
+    taken.add(outer + free)
+    return free
 
 
 def _other_data_format(layer: Any, data_format: str, path: str) -> str:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
+from keras_channel_attn.surgery.attention_layers import free_name
 
 # Of the inputs of Keras' pooling layers. Those of others are reshaped.
 _POOLED_RANKS = (3, 4, 5)
@@ -110,10 +111,11 @@ class ExpandedAttention:
             **arguments: Arguments of the constructor.
         """
         if role not in self._layers:
+            name = self.name
+            if role:
+                name = free_name(f"{name}_{role}", self._outer, self._taken)
             self._layers[role] = kind(
-                name=self._new_name(role),
-                dtype=self.attention.dtype_policy,
-                **arguments,
+                name=name, dtype=self.attention.dtype_policy, **arguments
             )
         return self._layers[role](inputs)
 
@@ -199,17 +201,6 @@ class ExpandedAttention:
             reason = shape_dependence(name, getattr(original, kind), *shapes)
             if reason is not None:
                 raise ValueError(cannot_expand(self._path, reason))
-
-    def _new_name(self, role: str) -> str:
-        if not role:
-            return self.name
-        name = base = f"{self.name}_{role}"
-        count = 0
-        while self._outer + name in self._taken:
-            count += 1
-            name = f"{base}_{count}"
-        self._taken.add(self._outer + name)
-        return name
 
 
 def shape_dependence(

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_channel_attn.graph import (
     Call,
@@ -17,7 +18,7 @@ from keras_channel_attn.graph import (
     matrix_count,
     rebuild,
 )
-from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.graph.keras_internals import argument, mask_of
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.surgery.activation_names import activation_and_factor
 
@@ -39,7 +40,8 @@ def fuse_squeeze_excite(model: Any) -> Any:
 
     Keras' own MobileNetV3 and EfficientNet write Squeeze-and-Excitation as a
     global pooling, two dense layers or 1x1 convolutions with their activations
-    and a multiplication. Each of these blocks becomes one `SqueezeExcite` with
+    and a multiplication. The pooling may be `keras.ops.mean` or
+    `keras.ops.max`. Each of these blocks becomes one `SqueezeExcite` with
     the same weights and the name of its multiplication. The copy computes what
     the original does; its attention can be looked at, removed, or replaced: see
     `replace_attention`. This is the inverse of `expand_attention`: gates that
@@ -84,9 +86,14 @@ def fuse_squeeze_excite(model: Any) -> Any:
     if not blocks:
         raise ValueError(
             f"`fuse_squeeze_excite` found no block in the model '{model.name}' "
-            "that pools over all positions, applies two linear maps and "
-            "multiplies its own input by the result, and is used for nothing "
-            "else. Squeeze-and-Excitation that is one layer needs no fusion."
+            "that one `SqueezeExcite` can replace. Such a block pools over all "
+            "positions, by a layer of Keras, `keras.ops.mean` or "
+            "`keras.ops.max`, applies two `Dense` layers or 1x1 convolutions "
+            "with activations of Keras, and multiplies its own input by the "
+            "result. Each part of it is used for nothing else, and all are "
+            "trained and computed alike, without masks, constraints, dropout "
+            "or quantization. Models inside other layers are not read. "
+            "Squeeze-and-Excitation that is one layer needs no fusion."
         )
     changes = Changes()
     for block in blocks:
@@ -105,18 +112,19 @@ class _Block:
     """Pooling, a linear map, an activation, another map, a gate, a product."""
 
     inputs: Any  # the tensor that is pooled and multiplied
+    pooling: tuple[str, str]  # see `_pooling`
     members: list[Call]  # from the pooling to the gate
     product: Call
     maps: list[Any]  # the two layers with weights
     activations: dict[str, Any]  # these arguments of the layer
 
     def layer(self) -> SqueezeExcite:
-        pooling, reduce = self.members[0].operation, self.maps[0]
+        (pooling, data_format), reduce = self.pooling, self.maps[0]
         return SqueezeExcite(
             bottleneck_units=reduce.kernel.shape[-1],
             use_bias=reduce.use_bias,
-            pooling=_POOLINGS[type(pooling)],
-            data_format=pooling.data_format,
+            pooling=pooling,
+            data_format=data_format,
             kernel_regularizer=reduce.kernel_regularizer,
             bias_regularizer=reduce.bias_regularizer,
             dtype=reduce.dtype_policy,
@@ -177,13 +185,14 @@ def _block_ending_with(product: Call) -> _Block | None:
 def _block(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     """The block that a chain of calls and a product form, or `None`."""
     maps = [call for call in members if matrix_count(call.operation)]
+    pooling = _pooling(members[0])
     if (
-        type(members[0].operation) not in _POOLINGS
+        pooling is None
         or mask_of(inputs) is not None
         or any(len(call.outputs) != 1 for call in members)
         or len(maps) != 2
         or not all(map(_maps_channels, maps))
-        or not _gates_channels(inputs, members, product)
+        or not _gates_channels(inputs, members[-1].outputs[0], product, pooling)
     ):
         return None
     layers = [call.operation for call in maps]
@@ -192,7 +201,27 @@ def _block(inputs: Any, members: list[Call], product: Call) -> _Block | None:
     activations = _activations(members, maps)
     if activations is None:
         return None
-    return _Block(inputs, members, product, layers, activations)
+    return _Block(inputs, pooling, members, product, layers, activations)
+
+
+def _pooling(call: Call) -> tuple[str, str] | None:
+    """The pooling over all positions that a call is, and its data format."""
+    operation, rank = call.operation, len(call.inputs[0].shape)
+    if type(operation) in _POOLINGS:
+        return _POOLINGS[type(operation)], operation.data_format
+    formats = {
+        tuple(range(1, rank - 1)): "channels_last",
+        tuple(range(2, rank)): "channels_first",
+    }
+    for name, pooling in (("mean", "avg"), ("max", "max")):
+        if is_operation(operation, name):
+            # Without an axis it is computed over all, the batch included.
+            axis = argument(operation, "axis")
+            axes = np.atleast_1d(0 if axis is None else axis) % rank
+            data_format = formats.get(tuple(sorted(axes)))
+            if data_format and getattr(operation, "initial", None) is None:
+                return pooling, data_format
+    return None
 
 
 def _activations(
@@ -223,10 +252,12 @@ def _activations(
     }
 
 
-def _gates_channels(inputs: Any, members: list[Call], product: Call) -> bool:
+def _gates_channels(
+    inputs: Any, gate: Any, product: Call, pooling: tuple[str, str]
+) -> bool:
     """Whether the gates are broadcast along the spatial axes alone."""
-    shape, gates = inputs.shape, members[-1].outputs[0].shape
-    first = members[0].operation.data_format == "channels_first"
+    shape, gates = inputs.shape, gate.shape
+    first = pooling[1] == "channels_first"
     axis = 1 if first else len(shape) - 1
     if len(gates) == 2 and not first:
         # The layer, unlike the operator, inserts the missing axes between.

@@ -7,7 +7,7 @@ from keras import layers, ops
 from support.copies import image
 from support.networks import nested, siamese
 
-from keras_channel_attn import SqueezeExcite
+from keras_channel_attn import SqueezeExcite, SqueezeGate
 from keras_channel_attn.pruning import channel_groups, remove_channels
 
 
@@ -198,11 +198,119 @@ def tied_weights(x):
     return ops.multiply(layer(x), layer.bias)
 
 
+def inner_model(*shape):
+    x = keras.Input(shape)
+    return keras.Model(x, layers.Dense(8)(x), name="inner")
+
+
+class HoldsModel(layers.Layer):
+    """A layer of a user with a functional model inside."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.body = inner_model(6, 6, 8)
+
+    def call(self, x):
+        return self.body(x)
+
+
+class OwnModel(keras.Model):
+    """Its `call` may do anything."""
+
+    def call(self, x):
+        return x
+
+
+class SharedScale(SqueezeGate):
+    """Gates with a weight that another layer has made."""
+
+    def __init__(self, scale=None, **arguments):
+        super().__init__(**arguments)
+        self.scale = scale
+
+    def excite(self, descriptor):
+        return descriptor * self.scale
+
+    def channel_axes(self):
+        return {"scale": (0,)}
+
+
+def shared_variable(x):
+    layer = layers.BatchNormalization(name="norm")
+    y = layer(x)
+    return SharedScale(layer.gamma, name="gate")(y)
+
+
+def shared_with_unknown_layer(x):
+    layer, unknown = layers.BatchNormalization(), Mystery(name="mystery")
+    y = layer(x)
+    unknown.scale = layer.gamma
+    return layers.Add()([y, unknown(conv(8, "b")(y))])
+
+
+class FixedSize:
+    """A regularizer or constraint with a number for each channel."""
+
+    def __call__(self, weight):
+        return ops.convert_to_tensor(np.ones(8, "float32")) * weight
+
+
+def tied(kind):
+    """A convolution with a function of its kernel that knows the channels."""
+    return conv(8, "tied", **{f"kernel_{kind}": FixedSize()})
+
+
+def with_lora(layer):
+    return after_call(layer, lambda layer: layer.enable_lora(2))
+
+
 LOCKED = {
     "unknown layer": (Mystery(name="mystery"), "(of type Mystery) is not of"),
-    "LoRA": (
-        after_call(layers.Dense(8), lambda layer: layer.enable_lora(2)),
-        "(of type Dense) has LoRA weights",
+    "own model": (OwnModel(), "(of type OwnModel) is not of Keras"),
+    "subclass": (
+        OwnConvolution(8, 1, name="own"),
+        "'own' (of type OwnConvolution) is of a subclass of Conv2D: its",
+    ),
+    "subclass with LoRA": (
+        with_lora(OwnConvolution(8, 1)),
+        "is of a subclass of Conv2D",
+    ),
+    "wrapped layer": (
+        layers.TimeDistributed(layers.Dense(8, name="dense"), name="each"),
+        "'each' (of type TimeDistributed) wraps the layer 'dense'",
+    ),
+    "wrapped model": (
+        layers.TimeDistributed(inner_model(6, 8), name="each"),
+        "'each' (of type TimeDistributed) holds the model 'inner'",
+    ),
+    "own layer with a model": (
+        HoldsModel(name="own"),
+        "'own' (of type HoldsModel) holds the model 'inner'",
+    ),
+    "kind without a rule": (
+        with_lora(layers.EinsumDense("abcd,de->abce", (6, 6, 8))),
+        "(of type EinsumDense) is of a kind whose channels cannot be",
+    ),
+    "LoRA": (with_lora(layers.Dense(8)), "(of type Dense) has LoRA weights"),
+    "LoRA, convolution": (
+        with_lora(layers.Conv2D(8, 1)),
+        "(of type Conv2D) has LoRA weights",
+    ),
+    "variable of two layers": (
+        shared_variable,
+        "'norm' (of type BatchNormalization) shares a weight with 'gate'",
+    ),
+    "variable of a layer and an unknown one": (
+        shared_with_unknown_layer,
+        "(of type BatchNormalization) shares a weight with 'mystery'",
+    ),
+    "noise of a fixed shape": (
+        layers.Dropout(0.5, noise_shape=(None, 1, 1, 8)),
+        "has noise of a fixed shape",
+    ),
+    "mean over the batch": (
+        lambda x: x - ops.mean(x, axis=0, keepdims=True),
+        "is computed over the batch",
     ),
     "quantized": (
         after_call(layers.Dense(8), lambda layer: layer.quantize("int8")),
@@ -215,9 +323,12 @@ LOCKED = {
     "part of another layer": (part_of_another, "is a part of 'each' as well"),
     "weights of a layer in another call": (
         tied_weights,
-        "has a weight that 'multiply' takes, too",
+        "(of type Conv2D) shares a weight with 'multiply'",
     ),
-    "function": (layers.Lambda(lambda x: x), "(of type Lambda)"),
+    "function": (
+        layers.Lambda(lambda x: x),
+        "(of type Lambda) calls a function: its computation is unknown",
+    ),
     "mixing reshape": (layers.Reshape((6, 12, 4)), "mixes channels"),
     "layer norm": (layers.LayerNormalization(), "all channels together"),
     "one group": (layers.GroupNormalization(1), "all channels together"),
@@ -273,16 +384,110 @@ def test_locked(name):
     assert reason in groups["a"].locked
 
 
-def test_subclass_is_not_followed():
+def called_on_both(layer):
+    return lambda x, y: layers.Add()([layer(x), layer(y)])
+
+
+def inside_model(channels):
+    """The convolution of one filter `b`, and a model called on it."""
+    inner = keras.Input((6, 6, *channels))
+    model = keras.Model(inner, layers.ReLU()(inner), name="inner")
+    return lambda x, y: layers.Add()([model(conv(1, "b")(x)), y])
+
+
+def different_axes(x, y):
+    """The channels of `y` along the first spatial axis."""
+    y = ops.transpose(layers.Conv2D(6, 1, name="a6")(y), (0, 3, 1, 2))
+    return layers.Add()([y, layers.Conv2D(6, 1, name="b6")(x)])
+
+
+ALSO_LOCKED = {
+    "shared convolution": (
+        called_on_both(conv(8, "b")),
+        "'b' (of type Conv2D) is called on a tensor whose channels stay, too",
+    ),
+    "shared model": (
+        called_on_both(inner_model(6, 6, 8)),
+        "the model 'inner' is called on tensors whose channels stay",
+    ),
+    "model of any width": (
+        inside_model([None]),
+        "the model 'inner' takes them in the shape (None, 6, 6, None)",
+    ),
+    "regularizer": (
+        lambda x, y: tied("regularizer")(y),
+        "has a regularizer of its kernel for",
+    ),
+    "constraint": (
+        lambda x, y: tied("constraint")(y),
+        "has a constraint of its kernel for",
+    ),
+    "addition of different axes": (
+        different_axes,
+        "combines tensors with different channel axes",
+    ),
+    "grouped convolution of the input": (
+        lambda x, y: layers.Add()(
+            [conv(8, "b", groups=2, activation="relu")(x), y]
+        ),
+        "'b' computes them together with channels that stay",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALSO_LOCKED)
+def test_reason_of_any_group(name):
+    body, reason = ALSO_LOCKED[name]
+    x = image()
+    y = body(x, conv(8, "a")(x))
+    groups = channel_groups(keras.Model(x, conv(3, "last")(y)))
+    locks = {group.locked for group in groups.values()}
+    assert reason in "; ".join(map(str, locks))
+
+
+def test_normalization_along_another_axis():
+    """Each channel is normalized by itself."""
+    layer = layers.LayerNormalization(axis=1)
+    groups = channel_groups(model_of(conv(8, "a"), layer))
+    assert groups["a"].locked is None
+
+
+def test_reshape_to_any_size_is_not_made_again():
+    """Called on tensors of two widths, it serves both."""
+    layer = layers.Reshape((36, -1))
+
+    def body(x):
+        return layers.Concatenate()([layer(x), layer(conv(5, "b")(x))])
+
+    x = keras.Input((6, 6, 4))
+    y = layers.Dense(2)(body(conv(8, "a")(x)))
+    model = keras.Model(x, y)
+    narrower = remove_channels(model, {"a": [0, 1], "b": [2]})
+    assert narrower(np.ones((1, 6, 6, 4))).shape == (1, 36, 2)
+
+
+def test_regularizer_of_any_size_locks_nothing():
+    def squares(weight):
+        return ops.sum(ops.square(weight))
+
+    layer = conv(8, "a", kernel_regularizer=squares)
+    assert channel_groups(model_of(layer))["a"].locked is None
+
+
+def test_subclass_produces_no_group():
     model = model_of(conv(8, "a"), OwnConvolution(8, 1, name="own"))
-    reason = "'own' (of type OwnConvolution) is not of Keras"
-    assert reason in channel_groups(model)["a"].locked
     assert "own" not in channel_groups(model)
 
 
 def test_layer_whose_weights_are_used_elsewhere_is_not_followed():
     groups = channel_groups(model_of(tied_weights))
     assert "tied" not in groups
+
+
+def test_number_that_two_operations_take_locks_nothing():
+    factor = keras.Variable(2.0)
+    body = [lambda x: x * factor, lambda x: x / factor]
+    assert channel_groups(model_of(conv(8, "a"), *body))["a"].locked is None
 
 
 def test_addition_to_the_input_locks():

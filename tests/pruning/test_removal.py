@@ -534,6 +534,22 @@ def test_narrower_network_is_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "channels",
+    [
+        (0, 5),
+        range(0, 6, 5),
+        np.array([0, 5], "uint8"),
+        [np.int64(0), np.array(5)],
+        ops.convert_to_tensor([0, 5]),
+        [index in (0, 5) for index in range(12)],
+    ],
+)
+def test_kinds_of_indices(channels):
+    narrower = remove_channels(network(layers.ReLU()), {"first": channels})
+    assert narrower.get_layer("first").filters == 10
+
+
+@pytest.mark.parametrize(
     ("removed", "error", "message"),
     [
         (["first"], TypeError, "`removed` must be a dictionary"),

@@ -199,6 +199,17 @@ def without_activation(x):
     return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
 
 
+def mean_of_keras_ops(x):
+    y = map_1x1(4, "relu", "reduce")(ops.mean(x, axis=[1, 2], keepdims=True))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def max_of_keras_ops(x):
+    y = ops.max(x, axis=(-2, -3))
+    y = layers.Dense(4, "relu", name="reduce")(y)
+    return x * layers.Dense(8, "sigmoid", name="expand")(y)[:, None, None]
+
+
 VARIANTS = {
     convolutions: {"activation": "relu", "use_bias": True},
     gates_first: {"gate_activation": "sigmoid"},
@@ -226,6 +237,8 @@ VARIANTS = {
     without_activation: {"activation": "linear"},
     one_dimension: {"activation": "relu"},
     three_dimensions: {"activation": "relu"},
+    mean_of_keras_ops: {"pooling": "avg", "bottleneck_units": 4},
+    max_of_keras_ops: {"pooling": "max", "bottleneck_units": 4},
 }
 
 
@@ -274,9 +287,15 @@ def test_the_layer_has_the_name_of_the_multiplication(build):
 
 
 @pytest.mark.backend("torch", "jax", "numpy")
-def test_channels_first():
+@pytest.mark.parametrize("axes", [None, [2, 3]])
+def test_channels_first(axes):
+    def mean_of_axes(x):
+        y = ops.mean(x, axis=axes, keepdims=True)
+        y = map_1x1(4, "relu", "reduce")(y)
+        return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
     keras.config.set_image_data_format("channels_first")
-    model = network(convolutions)
+    model = network(mean_of_axes if axes else convolutions)
     fused = fuse_squeeze_excite(model)
     assert attention_of(fused)["scale"].data_format == "channels_first"
     assert_same(model, fused)
@@ -470,6 +489,23 @@ def local_pooling(x):
     return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
 
 
+def mean_of_rows(x):
+    y = map_1x1(4, "relu", "reduce")(ops.mean(x, axis=1, keepdims=True))
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def mean_over_all(x):
+    y = ops.broadcast_to(ops.mean(x, keepdims=True), (1, 1, 1, 8))
+    y = map_1x1(4, "relu", "reduce")(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
+def max_with_a_least_value(x):
+    y = ops.max(x, axis=(1, 2), keepdims=True, initial=0.5)
+    y = map_1x1(4, "relu", "reduce")(y)
+    return multiply(x, map_1x1(8, "sigmoid", "expand")(y))
+
+
 def added(x):
     y = map_1x1(4, "relu", "reduce")(squeeze(x))
     return layers.Add()([x, map_1x1(8, "sigmoid", "expand")(y)])
@@ -644,6 +680,9 @@ NEAR_MISSES = [
     three_maps,
     no_pooling,
     local_pooling,
+    mean_of_rows,
+    mean_over_all,
+    max_with_a_least_value,
     added,
     one_gate_for_all,
     softmax_gate,

@@ -314,6 +314,19 @@ def test_what_is_no_attention(attention, message):
         replace_attention(attended(residual), attention)
 
 
+class WithoutConfiguration(SqueezeExcite):
+    """Its argument `scale` is not in its configuration."""
+
+    def __init__(self, scale=1.0, **arguments):
+        super().__init__(2, **arguments)
+        self.scale = scale
+
+
+def test_argument_that_a_copy_would_lose():
+    with pytest.raises(ValueError, match=r"lose the arguments \['scale'\]"):
+        insert_attention(residual(), WithoutConfiguration(2.0))
+
+
 @pytest.mark.parametrize("returned", ["squeeze_excite", 3, SqueezeExcite])
 def test_a_callable_that_returns_no_layer(returned):
     with pytest.raises(TypeError, match=r"must return a Keras layer.*'a_2'"):
@@ -848,6 +861,22 @@ def test_no_attention_to_be_found(function):
         ValueError, match=r"no channel attention in.*'residual'.*`fuse_squeeze"
     ):
         function(residual())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [remove_attention, lambda model: replace_attention(model, identity())],
+    ids=["remove", "replace"],
+)
+def test_attention_inside_a_wrapper_is_named(function):
+    x = image()
+    inner = keras.Model(x, SqueezeExcite(2, name="se")(x))
+    clip = keras.Input((3, *inner.input.shape[1:]))
+    y = layers.TimeDistributed(inner, name="frames")(clip)
+    with pytest.raises(
+        ValueError, match=r"'se' inside 'frames' \(of type TimeDistributed\)"
+    ):
+        function(keras.Model(clip, y))
 
 
 def with_scores():
