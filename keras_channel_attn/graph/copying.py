@@ -1,11 +1,13 @@
 """A layer or operation made again from its configuration."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.attributes import carry_attributes
 from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
@@ -15,6 +17,7 @@ from keras_channel_attn.graph.operations import (
     operations_of,
 )
 from keras_channel_attn.graph.snapshots import Snapshot
+from keras_channel_attn.graph.values import NoParts
 
 _DETAIL_LENGTH = 200
 
@@ -24,11 +27,14 @@ def copy_of(
     copy_of_model: Callable[[Any], Any],
     shared: Callable[[Any], Any] = lambda layer: None,
     configuration: dict[str, Any] | None = None,
+    keeps_sizes: bool = True,
 ) -> Any:
     """A new layer or operation of the same configuration, without weights.
 
     Functions and other callables that a user passed to a layer are not made
-    again from their names: the copy gets the same objects.
+    again from their names: the copy gets the same objects. What was set on the
+    layer since is set on the copy before its first call, because masks and
+    shapes may depend on it.
 
     Args:
         operation: Layer or operation.
@@ -39,6 +45,8 @@ def copy_of(
             `None`: all layers inside are made again.
         configuration: Dictionary, entries of the configuration that are to be
             different. Defaults to `None`.
+        keeps_sizes: Boolean, whether the copy and its inputs have the sizes of
+            the original's. Defaults to `True`.
     """
     changes = configuration or {}
     if not isinstance(operation, keras.layers.Layer):
@@ -53,7 +61,10 @@ def copy_of(
     def copy_of_inner(layer: Any) -> Any:
         copy = shared(layer)
         if copy is None:
-            copy = build_as(layer, copy_of(layer, copy_of_model, shared))
+            copy = build_as(
+                layer,
+                copy_of(layer, copy_of_model, shared, keeps_sizes=keeps_sizes),
+            )
         return copy
 
     snapshot = Snapshot(operation, copy_of_model)
@@ -80,7 +91,29 @@ def copy_of(
         # the paths of variables hold these names.
         if not other.built and other.name != inner.name:
             other.name = inner.name
+        if type(other) is type(inner):
+            _carry_when_built(inner, other, NoParts(keeps_sizes))
     return copy
+
+
+def _carry_when_built(layer: Any, copy: Any, parts: NoParts) -> None:
+    """Carry attributes before the first call, but after `build` sets its own.
+
+    `build` may depend on them: whether something was made already.
+    """
+    build = copy.build
+
+    @functools.wraps(build)
+    def build_and_carry(*args: Any, **kwargs: Any) -> None:
+        vars(copy)["build"] = build
+        build(*args, **kwargs)
+        carry_attributes(layer, copy, parts)
+
+    has_build = type(copy).build is not keras.layers.Layer.build
+    if layer.built and not copy.built and has_build:
+        vars(copy)["build"] = build_and_carry
+    else:
+        carry_attributes(layer, copy, parts)
 
 
 def _from_config(

@@ -169,6 +169,18 @@ def attributes_of_any_model() -> set[str]:
     return names | _ATTRIBUTES_OF_USED_MODELS
 
 
+@functools.cache
+def attributes_of_any_layer() -> set[str]:
+    """Names of the attributes that Keras gives to layers.
+
+    The methods that it wraps for each layer are among them.
+    """
+    with keep_names():
+        layer = keras.layers.Identity()
+        layer(keras.Input((1,)))
+    return {*attributes_of(layer)}
+
+
 def attributes_of(layer: Any) -> dict[str, Any]:
     """The attributes of a layer, inner layers included.
 
