@@ -63,8 +63,20 @@ def carry_attributes(original: Any, copy: Any, parts: Parts) -> list[str]:
             lost.append(name)
             continue
         if new is not current:
-            setattr(copy, name, new)
+            _set(copy, name, new)
     return lost
+
+
+def _set(copy: Any, name: str, value: Any) -> None:
+    try:
+        setattr(copy, name, value)
+    except ValueError as error:
+        raise ValueError(
+            f"'{copy.name}' (of type {type(copy).__name__}) cannot be copied: "
+            f"its attribute `{name}` was set after it was made, and cannot be "
+            f"set on the copy ({error}). Make it an argument of the "
+            "constructor."
+        ) from error
 
 
 def warn_of_lost(original: Any, names: list[str]) -> None:

@@ -58,14 +58,22 @@ def copy_of(
             "replaced on this object. Write a class with that `call`."
         )
 
+    refusals = []
+
     def copy_of_inner(layer: Any) -> Any:
         copy = shared(layer)
         if copy is None:
-            copy = build_as(
-                layer,
-                copy_of(layer, copy_of_model, shared, keeps_sizes=keeps_sizes),
-            )
+            try:
+                copy = copy_of(
+                    layer, copy_of_model, shared, keeps_sizes=keeps_sizes
+                )
+            except ValueError as refusal:
+                refusals.append(refusal)
+                raise
         return copy
+
+    def built_copy_of_inner(layer: Any) -> Any:
+        return build_as(layer, copy_of_inner(layer))
 
     snapshot = Snapshot(operation, copy_of_model)
     custom_objects = {**_own_classes(operation), **snapshot.custom_objects}
@@ -74,15 +82,20 @@ def copy_of(
             rematerialization(operation),
             keras.saving.custom_object_scope(custom_objects),
         ):
-            copy = _from_config(operation, snapshot, copy_of_inner, changes)
+            copy = _from_config(
+                operation, snapshot, built_copy_of_inner, changes
+            )
     except Exception as error:
+        if error in refusals:
+            # It names the layer inside.
+            raise
         raise ValueError(_cannot_be_copied(operation, error)) from error
     snapshot.put_back(copy)
     holders = [holder for _, holder in inner_layers(copy)]
     for inner, held in inner_pairs(operation, copy)[1:]:
         # The configuration may hold the layer itself.
         is_inner = snapshot.original(held) is inner
-        other = copy_of_inner(inner) if is_inner else shared(inner)
+        other = built_copy_of_inner(inner) if is_inner else shared(inner)
         if other is not None and other is not held:
             for holder in holders:
                 _replace_held(holder, held, other)
@@ -92,14 +105,20 @@ def copy_of(
         if not other.built and other.name != inner.name:
             other.name = inner.name
         if type(other) is type(inner):
-            _carry_when_built(inner, other, NoParts(keeps_sizes))
+            _carry_early(inner, other, keeps_sizes, copy_of_inner)
     return copy
 
 
-def _carry_when_built(layer: Any, copy: Any, parts: NoParts) -> None:
+def _carry_early(
+    layer: Any,
+    copy: Any,
+    keeps_sizes: bool,
+    copy_of_layer: Callable[[Any], Any],
+) -> None:
     """Carry attributes before the first call, but after `build` sets its own.
 
-    `build` may depend on them: whether something was made already.
+    `build` may depend on them: whether something was made already. A layer is
+    carried only where there is no `build` that may have made it.
     """
     build = copy.build
 
@@ -107,13 +126,14 @@ def _carry_when_built(layer: Any, copy: Any, parts: NoParts) -> None:
     def build_and_carry(*args: Any, **kwargs: Any) -> None:
         vars(copy)["build"] = build
         build(*args, **kwargs)
-        carry_attributes(layer, copy, parts)
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
 
-    has_build = type(copy).build is not keras.layers.Layer.build
-    if layer.built and not copy.built and has_build:
-        vars(copy)["build"] = build_and_carry
+    if copy.built:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
+    elif type(copy).build is keras.layers.Layer.build:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, copy_of_layer))
     else:
-        carry_attributes(layer, copy, parts)
+        vars(copy)["build"] = build_and_carry
 
 
 def _from_config(
@@ -226,14 +246,24 @@ def _replace_in(value: Any, old: Any, new: Any) -> Any:
 
 
 def _cannot_be_copied(layer: Any, error: Exception) -> str:
-    # The first sentence: Keras shows bytecode and whole configurations.
-    detail = " ".join(str(error).split())[:_DETAIL_LENGTH]
-    detail = detail.partition(". ")[0].rstrip(".")
+    has_config = type(layer).get_config is not keras.layers.Layer.get_config
+    remedy = (
+        "Its `get_config` must return"
+        if has_config
+        else ("Give it a `get_config` that returns")
+    )
     return (
         f"The layer '{layer.name}' (of type {type(layer).__name__}) cannot be "
-        f"copied ({type(error).__name__}: {detail}). Give it a `get_config` "
-        "that returns the arguments of its constructor."
+        f"copied ({first_sentence_of(error)}). {remedy} the arguments of its "
+        "constructor."
     )
+
+
+def first_sentence_of(error: Exception) -> str:
+    """The kind and the cause: Keras shows bytecode and configurations too."""
+    detail = " ".join(str(error).split())[:_DETAIL_LENGTH]
+    detail = detail.partition(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {detail}"
 
 
 def _own_classes(layer: Any) -> dict[str, type]:

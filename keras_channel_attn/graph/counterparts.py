@@ -64,7 +64,7 @@ class Counterparts:
             Object of the same kind, or `None` if the copy has none.
         """
         if isinstance(part, keras.KerasTensor):
-            return self._tensors.get(part)
+            return self._tensors.get(part, current)
         if type(current) is not type(part):
             current = None
         if isinstance(part, keras.layers.Layer):

@@ -16,6 +16,7 @@ from keras_channel_attn.graph.attributes import (
 from keras_channel_attn.graph.calls import Call, Graph
 from keras_channel_attn.graph.changes import Changes, Replacement
 from keras_channel_attn.graph.classes import of_same_class
+from keras_channel_attn.graph.copying import first_sentence_of
 from keras_channel_attn.graph.counterparts import Counterparts
 from keras_channel_attn.graph.inputs import new_input
 from keras_channel_attn.graph.interpreter import values_of_tensors
@@ -164,7 +165,7 @@ class _ModelCopies:
             )
         args, kwargs = self._arguments(call, attended)
         layer = self._layers.of(call.operation)
-        outputs = keras.tree.flatten(layer(*args, **kwargs))
+        outputs = _outputs_of_copy(call, layer, args, kwargs)
         after = changes.after.get(call, IdentityMap())
         for position, tensor in enumerate(call.outputs):
             if tensor in after:
@@ -228,6 +229,21 @@ def _carry_attributes_of(pair: LayerPair, counterparts: Counterparts) -> None:
         for name in carry_attributes(variable, other, counterparts)
     ]
     warn_of_lost(original, lost)
+
+
+def _outputs_of_copy(
+    call: Call, copy: Any, args: Any, kwargs: Any
+) -> list[Any]:
+    """The outputs of a copied layer or operation, in a list."""
+    try:
+        return keras.tree.flatten(copy(*args, **kwargs))
+    except Exception as error:
+        raise ValueError(
+            f"The layer '{call.path}' (of type {type(copy).__name__}) cannot "
+            "be copied: made again from its configuration, it fails when it is "
+            f"called ({first_sentence_of(error)}). The arguments of its "
+            "constructor must be all that its `call` needs."
+        ) from error
 
 
 def _output_of(layer: Any, tensor: Any, path: str) -> Any:

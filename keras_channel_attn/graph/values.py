@@ -4,7 +4,7 @@ import collections
 import functools
 import inspect
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import keras
@@ -26,7 +26,11 @@ _BACKENDS = {"tensorflow", "torch", "jax", "jaxlib"}
 
 
 class Parts(Protocol):
-    """What stands in a copy for the parts of a model."""
+    """What stands in a copy for the parts of a model.
+
+    Attributes:
+        keeps_sizes: Boolean, whether no layer of the copy has another size.
+    """
 
     keeps_sizes: bool
 
@@ -38,12 +42,25 @@ class Parts(Protocol):
 
 
 class NoParts:
-    """Stands for them while a layer is made, when none of them is known."""
+    """Stands for them while a layer is made, when none of them is known.
 
-    def __init__(self, keeps_sizes: bool) -> None:
+    Args:
+        keeps_sizes: As in `Parts`.
+        copy_of_layer: Callable from a layer to a copy. Defaults to `None`: a
+            layer that the copy has not made itself is no part of it yet.
+    """
+
+    def __init__(
+        self, keeps_sizes: bool, copy_of_layer: Callable[[Any], Any] | None
+    ) -> None:
         self.keeps_sizes = keeps_sizes
+        self._copy_of_layer = copy_of_layer
 
     def of(self, part: Any, current: Any) -> Any:
+        if type(current) is type(part):
+            return current
+        if self._copy_of_layer and isinstance(part, keras.layers.Layer):
+            return self._copy_of_layer(part)
         return None
 
     def holds(self, value: Any) -> bool:

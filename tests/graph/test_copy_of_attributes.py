@@ -274,6 +274,36 @@ def test_tensors_layers_and_variables_are_those_of_the_copy():
     assert copied.ends["layers"][1][0] is copied.kernel
 
 
+class Adapted(layers.Layer):
+    """Calls layers that it is given after it was made."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.adapter, self.more = None, [layers.Dense(8)]
+
+    def call(self, x):
+        for layer in (self.adapter, *self.more):
+            x = layer(x)
+        return x
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_layers_that_a_layer_was_given_before_its_first_call():
+    layer = Adapted()
+    layer.adapter = layers.Dense(8, activation=relu)
+    layer.more.append(layers.Dense(8))
+    model = network(layer)
+    layer.adapter.kernel.regularizer = abs
+    copy = with_attention(model)
+    copied = copy.get_layer("odd")
+    assert copied.adapter is not layer.adapter
+    assert copied.adapter.kernel.regularizer is abs
+    assert {w.path for w in copied.weights} == {w.path for w in layer.weights}
+    assert_same_outputs(model, copy)
+
+
 class Holder:
     def __init__(self, held):
         self.held = held
