@@ -185,8 +185,14 @@ def attributes_of(layer: Any) -> dict[str, Any]:
     """The attributes of a layer, inner layers included.
 
     On torch these are not in the dictionary of an object, but in one inside.
+    TensorFlow keeps there what it tracks.
     """
-    return {**vars(layer), **vars(layer).get("_modules", {})}
+    found = {**vars(layer), **vars(layer).get("_modules", {})}
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith("_self_")
+    }
 
 
 def argument(operation: Any, name: str) -> Any:

@@ -1,6 +1,6 @@
 """A feature map and the output of a changed network belong to one graph.
 
-Grad-CAM reads both; the networks of `keras.models.clone_model` allow it.
+Grad-CAM needs both.
 """
 
 import keras
@@ -86,7 +86,6 @@ SURGERIES = {
     "fewer channels": lambda model: remove_channels(
         model, {prefix_of(model) + "late": [1, 2]}
     ),
-    "clone_model of Keras": keras.models.clone_model,
 }
 
 
