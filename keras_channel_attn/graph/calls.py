@@ -14,6 +14,7 @@ from keras_channel_attn.graph.keras_internals import (
     recorded_calls,
 )
 from keras_channel_attn.graph.operations import (
+    is_from_keras,
     is_model,
     operations_of,
     snake_name,
@@ -206,20 +207,35 @@ def graph_of(model: Any) -> Graph:
             "`model` must be a Keras model. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
-    if not is_model(model):
-        raise ValueError(
-            f"The model '{model.name}' computes its outputs in a `call` method "
-            f"of its own ({type(model).__name__}.call), so it has no graph of "
-            "layers that could be changed. Use the layers of "
-            "`keras_channel_attn` in that method, or pass a functional model, "
-            "such as the backbone inside."
-        )
-    if not model.built:
+    if isinstance(model, keras.Sequential) and not model.built:
         raise ValueError(
             f"The sequential model '{model.name}' is not built. Give it a "
             "`keras.Input` as its first layer, or call its `build` method."
         )
+    if not is_model(model):
+        raise ValueError(
+            f"The model '{model.name}' {_obstacle(model)}, so it has no graph "
+            "of layers that could be changed. Use the layers of "
+            "`keras_channel_attn` in its code, or pass a functional model, "
+            "such as the backbone inside."
+        )
     return Graph(model)
+
+
+def _obstacle(model: Any) -> str:
+    """Why Keras does not know the graph of a model that is built."""
+    kind = type(model)
+    if "call" in vars(model) or not is_from_keras(kind.call):
+        return (
+            "computes its outputs in a `call` method of its own "
+            f"({kind.__name__}.call)"
+        )
+    if isinstance(model, keras.Sequential):
+        return (
+            "holds a layer that does not tell the shape of its output "
+            "(`compute_output_shape`)"
+        )
+    return "is not constructed from inputs and outputs"
 
 
 def _stated_channel_axis(operation: Any, rank: int) -> int | None:

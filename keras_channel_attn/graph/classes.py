@@ -42,20 +42,21 @@ def check_classes(graph: Graph, calls: Iterable[Call]) -> None:
     changed = set(calls)
     for nested in graph.nested.values():
         is_new = nested is graph or not changed.isdisjoint(nested.all_calls())
-        if is_new and not keeps_class(nested.model):
-            _check_logic(nested.model)
+        obstacle = _obstacle(nested.model) if is_new else None
+        if obstacle is not None:
+            _check_logic(nested.model, obstacle)
 
 
-def _check_logic(model: Any) -> None:
+def _check_logic(model: Any, obstacle: str) -> None:
     own = [name for name in _LOGIC if not _is_inherited(type(model), name)]
     if own:
         raise ValueError(
             f"The model '{model.name}' (of type {type(model).__name__}) cannot "
             f"be copied: its class has {', '.join(f'`{x}`' for x in own)} of "
-            "its own and is not constructed from inputs and outputs, so the "
-            "copy would be a plain functional model without them. Pass the "
-            "functional model inside, such as its backbone or image encoder, "
-            f"and build a new {type(model).__name__} around the result. "
+            "its own, and the copy would be a plain functional model without "
+            f"them, because {obstacle}. Pass the functional model inside, such "
+            "as its backbone or image encoder, and build a new "
+            f"{type(model).__name__} around the result. "
             "docs/detection.md shows how for detectors, with their weights "
             "and the attribute `pyramid_outputs`."
         )
@@ -63,11 +64,30 @@ def _check_logic(model: Any) -> None:
 
 def keeps_class(model: Any) -> bool:
     """Whether a copy that is built from a graph has the class of the model."""
+    return _obstacle(model) is None
+
+
+def _obstacle(model: Any) -> str | None:
+    """Why a copy that is built from a graph cannot have the class."""
     kind = type(model)
     if isinstance(model, keras.Sequential):
-        return kind.__init__ is keras.Sequential.__init__
-    return is_from_keras(kind) or (
-        is_from_keras(kind.get_config) and _takes_inputs_and_outputs(kind)
+        if kind.__init__ is keras.Sequential.__init__:
+            return None
+        return "the class has a constructor of its own"
+    if is_from_keras(kind):
+        return None
+    if not is_from_keras(kind.get_config):
+        return (
+            "its `get_config` returns other arguments of the constructor than "
+            "inputs and outputs"
+        )
+    if _takes_inputs_and_outputs(kind):
+        return None
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()
+    return (
+        f"its constructor takes {inspect.Signature(parameters)}. A class that "
+        "takes (inputs, outputs, name), or (*args, **kwargs) and keyword "
+        "arguments with defaults, is kept, with its attributes"
     )
 
 
@@ -80,13 +100,14 @@ def of_same_class(model: Any, functional: Any) -> Any:
     """
     kind = type(model)
     is_sequential = isinstance(model, keras.Sequential)
-    if not keeps_class(model):
-        _check_logic(model)
+    obstacle = _obstacle(model)
+    if obstacle is not None:
+        _check_logic(model, obstacle)
         kind = keras.Sequential if is_sequential else keras.Model
     if is_sequential and _is_chain(functional):
         return sequential_model(kind, functional, model.name)
     if is_sequential:
-        _check_logic(model)
+        _check_logic(model, "its layers are no longer a chain")
     if is_sequential or is_from_keras(kind):
         return functional
     return kind(functional.input, functional.output, name=model.name)

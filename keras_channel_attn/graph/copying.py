@@ -1,11 +1,13 @@
 """A layer or operation made again from its configuration."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.attributes import carry_attributes
 from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
@@ -15,6 +17,7 @@ from keras_channel_attn.graph.operations import (
     operations_of,
 )
 from keras_channel_attn.graph.snapshots import Snapshot
+from keras_channel_attn.graph.values import NoParts
 
 _DETAIL_LENGTH = 200
 
@@ -24,11 +27,14 @@ def copy_of(
     copy_of_model: Callable[[Any], Any],
     shared: Callable[[Any], Any] = lambda layer: None,
     configuration: dict[str, Any] | None = None,
+    keeps_sizes: bool = True,
 ) -> Any:
     """A new layer or operation of the same configuration, without weights.
 
     Functions and other callables that a user passed to a layer are not made
-    again from their names: the copy gets the same objects.
+    again from their names: the copy gets the same objects. What was set on the
+    layer since is set on the copy before its first call, because masks and
+    shapes may depend on it.
 
     Args:
         operation: Layer or operation.
@@ -39,6 +45,8 @@ def copy_of(
             `None`: all layers inside are made again.
         configuration: Dictionary, entries of the configuration that are to be
             different. Defaults to `None`.
+        keeps_sizes: Boolean, whether the copy and its inputs have the sizes of
+            the original's. Defaults to `True`.
     """
     changes = configuration or {}
     if not isinstance(operation, keras.layers.Layer):
@@ -50,11 +58,22 @@ def copy_of(
             "replaced on this object. Write a class with that `call`."
         )
 
+    refusals = []
+
     def copy_of_inner(layer: Any) -> Any:
         copy = shared(layer)
         if copy is None:
-            copy = build_as(layer, copy_of(layer, copy_of_model, shared))
+            try:
+                copy = copy_of(
+                    layer, copy_of_model, shared, keeps_sizes=keeps_sizes
+                )
+            except ValueError as refusal:
+                refusals.append(refusal)
+                raise
         return copy
+
+    def built_copy_of_inner(layer: Any) -> Any:
+        return build_as(layer, copy_of_inner(layer))
 
     snapshot = Snapshot(operation, copy_of_model)
     custom_objects = {**_own_classes(operation), **snapshot.custom_objects}
@@ -63,15 +82,20 @@ def copy_of(
             rematerialization(operation),
             keras.saving.custom_object_scope(custom_objects),
         ):
-            copy = _from_config(operation, snapshot, copy_of_inner, changes)
+            copy = _from_config(
+                operation, snapshot, built_copy_of_inner, changes
+            )
     except Exception as error:
+        if error in refusals:
+            # It names the layer inside.
+            raise
         raise ValueError(_cannot_be_copied(operation, error)) from error
     snapshot.put_back(copy)
     holders = [holder for _, holder in inner_layers(copy)]
     for inner, held in inner_pairs(operation, copy)[1:]:
         # The configuration may hold the layer itself.
         is_inner = snapshot.original(held) is inner
-        other = copy_of_inner(inner) if is_inner else shared(inner)
+        other = built_copy_of_inner(inner) if is_inner else shared(inner)
         if other is not None and other is not held:
             for holder in holders:
                 _replace_held(holder, held, other)
@@ -80,7 +104,36 @@ def copy_of(
         # the paths of variables hold these names.
         if not other.built and other.name != inner.name:
             other.name = inner.name
+        if type(other) is type(inner):
+            _carry_early(inner, other, keeps_sizes, copy_of_inner)
     return copy
+
+
+def _carry_early(
+    layer: Any,
+    copy: Any,
+    keeps_sizes: bool,
+    copy_of_layer: Callable[[Any], Any],
+) -> None:
+    """Carry attributes before the first call, but after `build` sets its own.
+
+    `build` may depend on them: whether something was made already. A layer is
+    carried only where there is no `build` that may have made it.
+    """
+    build = copy.build
+
+    @functools.wraps(build)
+    def build_and_carry(*args: Any, **kwargs: Any) -> None:
+        vars(copy)["build"] = build
+        build(*args, **kwargs)
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
+
+    if copy.built:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
+    elif type(copy).build is keras.layers.Layer.build:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, copy_of_layer))
+    else:
+        vars(copy)["build"] = build_and_carry
 
 
 def _from_config(
@@ -193,14 +246,24 @@ def _replace_in(value: Any, old: Any, new: Any) -> Any:
 
 
 def _cannot_be_copied(layer: Any, error: Exception) -> str:
-    # The first sentence: Keras shows bytecode and whole configurations.
-    detail = " ".join(str(error).split())[:_DETAIL_LENGTH]
-    detail = detail.partition(". ")[0].rstrip(".")
+    has_config = type(layer).get_config is not keras.layers.Layer.get_config
+    remedy = (
+        "Its `get_config` must return"
+        if has_config
+        else ("Give it a `get_config` that returns")
+    )
     return (
         f"The layer '{layer.name}' (of type {type(layer).__name__}) cannot be "
-        f"copied ({type(error).__name__}: {detail}). Give it a `get_config` "
-        "that returns the arguments of its constructor."
+        f"copied ({first_sentence_of(error)}). {remedy} the arguments of its "
+        "constructor."
     )
+
+
+def first_sentence_of(error: Exception) -> str:
+    """The kind and the cause: Keras shows bytecode and configurations too."""
+    detail = " ".join(str(error).split())[:_DETAIL_LENGTH]
+    detail = detail.partition(". ")[0].rstrip(".")
+    return f"{type(error).__name__}: {detail}"
 
 
 def _own_classes(layer: Any) -> dict[str, type]:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph.copying import build_as
-from keras_channel_attn.graph.layer_copies import LayerCopies
+from keras_channel_attn.graph.layer_copies import LayerCopies, copy_of_variable
 from keras_channel_attn.graph.operations import is_model
 from keras_channel_attn.graph.state import LayerPair
 from keras_channel_attn.graph.tensors import IdentityMap, replace_tensors
@@ -21,15 +21,15 @@ class Counterparts:
         tensors: `IdentityMap` from tensors to those of the copy.
 
     Attributes:
-        tensors: As above.
-        variables: `IdentityMap` from variables to those of the copy.
+        keeps_sizes: Boolean, whether no layer of the copy has another size.
     """
 
     def __init__(
         self, copies: LayerCopies, models: dict[Any, Any], tensors: IdentityMap
     ) -> None:
-        self.tensors = tensors
-        self.variables = IdentityMap()
+        self.keeps_sizes = copies.keeps_sizes
+        self._tensors = tensors
+        self._variables = IdentityMap()
         self._copies = copies
         self._models = models
         self._layers: dict[Any, Any] = {}
@@ -49,20 +49,50 @@ class Counterparts:
                 for layer, other in pair.layers:
                     self._layers.setdefault(layer, other)
                 for variable, other in pair.variables:
-                    self.variables.setdefault(variable, other)
+                    self._variables.setdefault(variable, other)
         return list(self._pairs.values())
 
-    def layer(self, layer: Any, current: Any) -> Any:
-        """The copy of a layer that a model holds, in its graph or beside it.
+    def of(self, part: Any, current: Any) -> Any:
+        """What the copy has in the place of a part of the original.
 
         Args:
-            layer: Layer of the original.
-            current: Layer that the copy of the model has made itself, or
-                `None`.
+            part: Symbolic tensor, layer, variable or `SeedGenerator`. A layer
+                or variable that is not in the graph is copied.
+            current: What the copy has made itself, or `None`.
 
         Returns:
-            Layer, or `None` if the copy has other layers in its place.
+            Object of the same kind, or `None` if the copy has none.
         """
+        if isinstance(part, keras.KerasTensor):
+            return self._tensors.get(part, current)
+        if type(current) is not type(part):
+            current = None
+        if isinstance(part, keras.layers.Layer):
+            return self._layer(part, current)
+        if isinstance(part, keras.random.SeedGenerator):
+            new = current or type(part).from_config(part.get_config())
+            new.state.assign(keras.ops.copy(part.state.value))
+            return new
+        if part not in self._variables:
+            if current is None:
+                return copy_of_variable(part)
+            current.assign(keras.ops.copy(part.value))
+            self._variables[part] = current
+        return self._variables[part]
+
+    def holds(self, value: Any) -> bool:
+        """Whether something is a part of the original."""
+        if isinstance(value, keras.KerasTensor):
+            return value in self._tensors
+        if isinstance(value, keras.Variable):
+            return value in self._variables
+        return isinstance(value, keras.layers.Layer) and (
+            value in self._layers or value in self._models
+        )
+
+    def _layer(self, layer: Any, current: Any) -> Any:
+        if layer in self._models:
+            return self._models[layer]
         if layer not in self._layers:
             if layer in self._copies.in_graph:
                 return None
@@ -74,24 +104,14 @@ class Counterparts:
             self._layers[layer] = copy
         return self._layers[layer]
 
-    def holds(self, value: Any) -> bool:
-        """Whether something is a part of the original."""
-        if isinstance(value, keras.KerasTensor):
-            return value in self.tensors
-        if isinstance(value, keras.Variable):
-            return value in self.variables
-        return isinstance(value, keras.layers.Layer) and (
-            value in self._layers or value in self._models
-        )
-
     def _view(self, model: Any) -> Any:
         """A model on tensors of the copy, if it is one on the original's."""
         if not is_model(model) or isinstance(model, keras.Sequential):
             return None
         ends = (*model.inputs, *model.outputs)
-        if any(tensor not in self.tensors for tensor in ends):
+        if any(tensor not in self._tensors for tensor in ends):
             return None
         inputs, outputs = replace_tensors(
-            (model.input, model.output), self.tensors
+            (model.input, model.output), self._tensors
         )
         return keras.Model(inputs, outputs, name=model.name)

@@ -169,12 +169,30 @@ def attributes_of_any_model() -> set[str]:
     return names | _ATTRIBUTES_OF_USED_MODELS
 
 
+@functools.cache
+def attributes_of_any_layer() -> set[str]:
+    """Names of the attributes that Keras gives to layers.
+
+    The methods that it wraps for each layer are among them.
+    """
+    with keep_names():
+        layer = keras.layers.Identity()
+        layer(keras.Input((1,)))
+    return {*attributes_of(layer)}
+
+
 def attributes_of(layer: Any) -> dict[str, Any]:
     """The attributes of a layer, inner layers included.
 
     On torch these are not in the dictionary of an object, but in one inside.
+    TensorFlow keeps there what it tracks.
     """
-    return {**vars(layer), **vars(layer).get("_modules", {})}
+    found = {**vars(layer), **vars(layer).get("_modules", {})}
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith("_self_")
+    }
 
 
 def argument(operation: Any, name: str) -> Any:

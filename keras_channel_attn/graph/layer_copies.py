@@ -34,6 +34,7 @@ class LayerCopies:
     Attributes:
         made: Dictionary from each layer or operation to its copy.
         values: `changes.values`.
+        keeps_sizes: Boolean, whether no layer gets another size.
         in_graph: Set of the layers that are called in the graph, and in the
             graphs of nested models that are copied call by call.
     """
@@ -49,6 +50,7 @@ class LayerCopies:
         self.values = changes.values
         self._outermost = graph
         self._changes = changes
+        self.keeps_sizes = not (changes.configurations or changes.input_shapes)
         self._changed = set(changes.calls())
         self._copy_calls = copy_calls
         self._copy_of_model = copy_of_model
@@ -93,7 +95,11 @@ class LayerCopies:
             # Nothing changes in it: it can keep a class of its own.
         configuration = self._changes.configurations.get(operation)
         copy = copy_of(
-            operation, self._copy_of_model, self._if_shared, configuration
+            operation,
+            self._copy_of_model,
+            self._if_shared,
+            configuration,
+            self.keeps_sizes,
         )
         if configuration is not None:
             self._initializers[copy] = _start_with_zeros(copy)

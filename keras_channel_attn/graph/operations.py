@@ -6,15 +6,24 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.graph.keras_internals import functional_model
+
 
 def is_model(operation: Any) -> bool:
     """Whether Keras knows its graph: a functional or sequential model.
 
-    A model with a `call` method of its own may compute anything.
+    A model with a `call` method of its own may compute anything. A sequential
+    model has no graph if a layer does not tell the shape of its output.
     """
-    return isinstance(
-        operation, (keras.Function, keras.Sequential)
-    ) and is_from_keras(type(operation).call)
+    if isinstance(operation, keras.Sequential) and operation.built:
+        has_graph = functional_model(operation) is not None
+    else:
+        has_graph = isinstance(operation, (keras.Function, keras.Sequential))
+    return (
+        has_graph
+        and is_from_keras(type(operation).call)
+        and "call" not in vars(operation)
+    )
 
 
 def is_from_keras(thing: Any) -> bool:

@@ -9,17 +9,25 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.attributes import carry_attributes
+from keras_channel_attn.graph.attributes import (
+    carry_attributes,
+    warn_of_lost,
+)
 from keras_channel_attn.graph.calls import Call, Graph
 from keras_channel_attn.graph.changes import Changes, Replacement
 from keras_channel_attn.graph.classes import of_same_class
+from keras_channel_attn.graph.copying import first_sentence_of
 from keras_channel_attn.graph.counterparts import Counterparts
 from keras_channel_attn.graph.inputs import new_input
 from keras_channel_attn.graph.interpreter import values_of_tensors
-from keras_channel_attn.graph.keras_internals import functional_model
+from keras_channel_attn.graph.keras_internals import (
+    functional_model,
+    input_layer_of,
+)
 from keras_channel_attn.graph.layer_copies import LayerCopies
 from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.recursion import raise_recursion_limit
+from keras_channel_attn.graph.state import LayerPair, carry_unnamed_variables
 from keras_channel_attn.graph.tensors import (
     IdentityMap,
     replace_tensors,
@@ -95,6 +103,12 @@ class _ModelCopies:
             ),
             functional.input,
         )
+        for tensor, new in zip(
+            functional.inputs, keras.tree.flatten(inputs), strict=True
+        ):
+            layer = input_layer_of(tensor)
+            if layer is not None:
+                self._layers.made.setdefault(layer, input_layer_of(new))
         # A nested model may begin at a tensor of the model around it, so that
         # the tensors of each model have a map of their own.
         values = values_of_tensors(
@@ -116,7 +130,9 @@ class _ModelCopies:
         self._layers.restore_initializers()
         counterparts = Counterparts(self._layers, self._made, self._tensors)
         for model, copy in list(self._made.items()):
-            carry_attributes(model, copy, counterparts)
+            lost = carry_attributes(model, copy, counterparts)
+            lost += carry_unnamed_variables(model, copy)
+            warn_of_lost(model, lost)
         # The outermost first: the flag of a model reaches all layers inside.
         for model, copy in reversed(self._made.items()):
             if model not in self._extended:
@@ -124,6 +140,7 @@ class _ModelCopies:
             copy.dtype_policy = model.dtype_policy
         for pair in counterparts.layer_pairs():
             pair.carry_state()
+            _carry_attributes_of(pair, counterparts)
 
     def _apply(self, call: Call, values: IdentityMap) -> Any:
         """The outputs of a call in the copy."""
@@ -148,7 +165,7 @@ class _ModelCopies:
             )
         args, kwargs = self._arguments(call, attended)
         layer = self._layers.of(call.operation)
-        outputs = keras.tree.flatten(layer(*args, **kwargs))
+        outputs = _outputs_of_copy(call, layer, args, kwargs)
         after = changes.after.get(call, IdentityMap())
         for position, tensor in enumerate(call.outputs):
             if tensor in after:
@@ -199,6 +216,34 @@ class _ModelCopies:
             call.arguments(values),
         )
         return args, kwargs
+
+
+def _carry_attributes_of(pair: LayerPair, counterparts: Counterparts) -> None:
+    """Give a layer and its variables the attributes of the original."""
+    for layer, other in pair.layers:
+        warn_of_lost(layer, carry_attributes(layer, other, counterparts))
+    original, _ = pair.layers[0]
+    lost = [
+        f"{variable.name}.{name}"
+        for variable, other in pair.variables
+        for name in carry_attributes(variable, other, counterparts)
+    ]
+    warn_of_lost(original, lost)
+
+
+def _outputs_of_copy(
+    call: Call, copy: Any, args: Any, kwargs: Any
+) -> list[Any]:
+    """The outputs of a copied layer or operation, in a list."""
+    try:
+        return keras.tree.flatten(copy(*args, **kwargs))
+    except Exception as error:
+        raise ValueError(
+            f"The layer '{call.path}' (of type {type(copy).__name__}) cannot "
+            "be copied: made again from its configuration, it fails when it is "
+            f"called ({first_sentence_of(error)}). The arguments of its "
+            "constructor must be all that its `call` needs."
+        ) from error
 
 
 def _output_of(layer: Any, tensor: Any, path: str) -> Any:

@@ -52,7 +52,6 @@ class LayerPair:
         for layer, other in self.layers:
             if not any(variable in values for variable in layer.variables):
                 _carry_own_state(layer, other)
-            _carry_plain_attributes(layer, other)
         for variable, other in self.variables:
             # A new array: JAX frees those that a training step was given.
             if variable in values:
@@ -63,6 +62,11 @@ class LayerPair:
         for original, copy in (*self.layers, *self.variables):
             if copy.trainable != original.trainable:
                 copy.trainable = original.trainable
+        for variable, other in self.variables:
+            # On torch a tensor has a flag of its own.
+            flag = getattr(variable.value, "requires_grad", None)
+            if getattr(other.value, "requires_grad", None) != flag:
+                other.value.requires_grad = flag
 
     def _variable_pairs(self, original: Any, copy: Any) -> list[Any]:
         pairs = [
@@ -103,7 +107,7 @@ class LayerPair:
         return name, tuple(self._values.get(variable, variable).shape)
 
 
-def ids_of_inner_variables(layer: Any) -> set[int]:
+def _ids_of_inner_variables(layer: Any) -> set[int]:
     """The `id` of each variable of the layers that a layer holds."""
     return {
         id(variable)
@@ -114,7 +118,7 @@ def ids_of_inner_variables(layer: Any) -> set[int]:
 
 
 def _own_variables(layer: Any) -> list[Any]:
-    inside = ids_of_inner_variables(layer)
+    inside = _ids_of_inner_variables(layer)
     own = [v for v in layer.variables if id(v) not in inside]
     # The states of a stateful RNN are attributes, and Keras does not list them.
     known = {id(variable) for variable in layer.variables}
@@ -142,12 +146,24 @@ def _carry_own_state(layer: Any, copy: Any) -> None:
             copy.load_assets(folder)
 
 
-def _carry_plain_attributes(layer: Any, copy: Any) -> None:
-    """Numbers, strings and the like that a user has set on a layer."""
-    for name, value in vars(layer).items():
-        if (
-            isinstance(value, (str, int, float))
-            and not name.startswith("_")
-            and name not in vars(copy)
-        ):
-            setattr(copy, name, value)
+def carry_unnamed_variables(model: Any, copy: Any) -> list[str]:
+    """Carry the model's own variables that are no attributes of it.
+
+    Returns:
+        List of the names of variables that the copy does not have.
+    """
+    pairs = _unnamed_variables(model), _unnamed_variables(copy)
+    originals, copies = pairs
+    shapes = [[tuple(v.shape) for v in variables] for variables in pairs]
+    if shapes[0] != shapes[1]:
+        return [variable.name for variable in originals]
+    for variable, other in zip(originals, copies, strict=True):
+        other.assign(keras.ops.copy(variable.value))
+    return []
+
+
+def _unnamed_variables(model: Any) -> list[Any]:
+    # The variable of a `SeedGenerator` is its state.
+    named = {id(getattr(x, "state", x)) for x in vars(model).values()}
+    named |= _ids_of_inner_variables(model)
+    return [v for v in model.variables if id(v) not in named]

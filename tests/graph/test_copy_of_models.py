@@ -324,9 +324,11 @@ def test_attributes_that_libraries_set():
     model.kernel = model.get_layer("c").kernel
     model.probe = layers.Dense(3)
     model.probe.build((None, 4))
+    model.classify = model.predict
     copy = with_attention(model)
     assert (copy.nc, copy.strides) == (80, [8, 16])
     assert copy.decoder is model.decoder
+    assert copy.classify == copy.predict
     assert copy.stem is copy.get_layer("c")
     assert copy.blocks[0][1][1] is copy.get_layer("d")
     assert copy.kernel is copy.get_layer("c").kernel
@@ -362,7 +364,6 @@ class Postprocessing:
 REFERENCES = {
     "metric": lambda model: keras.metrics.Mean(),
     "object": Postprocessing,
-    "method": lambda model: model.predict,
     "closure": lambda model: lambda x: model(x),
     "list of objects": lambda model: [Postprocessing(model.layers[1])],
 }

@@ -8,6 +8,7 @@ A few networks, always the same, in each run. For a long run with others:
 import functools
 import os
 import tempfile
+import types
 
 import hypothesis
 import keras
@@ -44,6 +45,13 @@ def squared(x):
     return x * x / (1 + x * x)
 
 
+def gram(x):
+    """Products of all channels with each other, applied to them."""
+    flat = ops.reshape(x, (-1, 64, CHANNELS))
+    products = ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / 64
+    return ops.reshape(ops.matmul(flat, ops.tanh(products)), ops.shape(x))
+
+
 class Scale(layers.Layer):
     """A layer of a user, with a weight and without `get_config`."""
 
@@ -59,6 +67,16 @@ class Scale(layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape
+
+
+class OrNot(layers.Layer):
+    """Adds a second input where there is one."""
+
+    def call(self, first, second=None):
+        return first if second is None else first + second
+
+    def compute_output_shape(self, first_shape, second_shape=None):
+        return first_shape
 
 
 class ScaledAddition(layers.Layer):
@@ -79,6 +97,8 @@ CUSTOM_OBJECTS = {
     "squared": squared,
     "Scale": Scale,
     "ScaledAddition": ScaledAddition,
+    "OrNot": OrNot,
+    "gram": gram,
 }
 
 
@@ -86,9 +106,11 @@ def axis():
     return 1 if keras.config.image_data_format() == "channels_first" else -1
 
 
-def image(size=8):
+def image(size=8, **arguments):
     shape = (size, size, CHANNELS)
-    return keras.Input(shape if axis() == -1 else (CHANNELS, size, size))
+    if axis() == 1:
+        shape = (CHANNELS, size, size)
+    return keras.Input(shape, **arguments)
 
 
 def convolution(draw):
@@ -116,6 +138,7 @@ def elementwise(draw):
         # Without a seed, torch's global generator is used.
         lambda: layers.Dropout(0.3, seed=7 if BACKEND == "torch" else None),
         lambda: Scale(draw(st.sampled_from([0.5, 1.0]))),
+        lambda: layers.Lambda(gram, output_shape=image().shape[1:]),
         lambda: layers.MaxPooling2D(3, strides=1, padding="same"),
         lambda: layers.AveragePooling2D(3, strides=1, padding="same"),
         lambda: layers.Activation("relu", activity_regularizer="l2"),
@@ -129,13 +152,41 @@ def nested(draw, depth):
     return keras.Model(x, grown(draw, x, depth=depth + 1, steps=2))
 
 
+def wrapped(draw, depth):
+    """A model that is applied to each of two halves of the channels."""
+    inputs = image()
+    model = keras.Model(inputs, grown(draw, inputs, depth + 1, steps=1))
+    x = image()
+    y = ops.stack([x, ops.tanh(x)], axis=1)
+    return keras.Model(x, ops.sum(layers.TimeDistributed(model)(y), axis=1))
+
+
+def split(draw):
+    """Parts of the channels, each added to the part before it: Res2Net."""
+    x = image()
+    parts = ops.split(x, draw(st.sampled_from([2, CHANNELS])), axis())
+    width = parts[0].shape[axis()]
+    done = [parts[0]]
+    for part in parts[1:]:
+        y = part + done[-1] if draw(st.booleans()) else part
+        done.append(layers.Conv2D(width, 3, padding="same")(y))
+    return keras.Model(x, layers.Concatenate(axis=axis())(done))
+
+
 def unary(draw, depth):
     """A layer or a nested model that keeps the shape of its input."""
-    kinds = ["convolution", "elementwise"] + ["nested"] * (depth < 2)
+    kinds = ["convolution", "elementwise", "split"]
+    if depth < 2:
+        kinds += ["nested", "wrapped"]
     kind = draw(st.sampled_from(kinds))
-    if kind == "nested":
-        return nested(draw, depth)
-    return {"convolution": convolution, "elementwise": elementwise}[kind](draw)
+    if kind in ("nested", "wrapped"):
+        return {"nested": nested, "wrapped": wrapped}[kind](draw, depth)
+    makers = {
+        "convolution": convolution,
+        "elementwise": elementwise,
+        "split": split,
+    }
+    return makers[kind](draw)
 
 
 def joined(draw, first, second):
@@ -179,8 +230,12 @@ def network(draw):
     """A network and the layers after which attention is put."""
     keras.utils.clear_session(free_memory=False)
     keras.config.set_image_data_format(draw(st.sampled_from(FORMATS)))
-    x = image()
+    x = inputs = image(name="x")
     y = grown(draw, x)
+    if draw(st.booleans()):
+        extra = image(name="extra", optional=True)
+        inputs = {"x": x, "extra": extra}
+        y = OrNot()(y, extra)
     pooled = layers.GlobalAveragePooling2D()(y)
     classes = layers.Dense(3, name="classes")(pooled)
     outputs = draw(st.sampled_from(["one", "list", "dictionary"]))
@@ -189,14 +244,60 @@ def network(draw):
         "list": [classes, layers.Dense(2, name="other")(pooled)],
         "dictionary": {"classes": classes, "pooled": layers.ReLU()(pooled)},
     }[outputs]
-    model = randomize(keras.Model(x, outputs))
+    model = randomize(keras.Model(inputs, outputs))
+    set_state(draw, model)
     places = [
         layer.name
         for layer in model.layers[1:]
-        if not isinstance(layer, keras.Model) and len(layer.output.shape) == 4
+        if not isinstance(layer, (keras.Model, layers.InputLayer))
+        and len(layer.output.shape) == 4
     ]
     where = draw(st.sets(st.sampled_from(places))) if places else set()
     return model, sorted(where)
+
+
+def quarter(x):
+    return 0.25 * x
+
+
+def set_state(draw, model):
+    """What a user sets on layers and weights that are built."""
+    model.is_changed = draw(st.booleans())
+    for layer in model._flatten_layers(include_self=False):
+        is_head = layer.name in ("classes", "other")
+        if is_head or not model.is_changed or not draw(st.booleans()):
+            continue
+        if isinstance(getattr(layer, "activation", None), types.FunctionType):
+            layer.activation = quarter
+        if isinstance(layer, Scale):
+            layer.start = 0.75
+        layer.note = {"stage": [layer.name]}
+        for weight in layer.trainable_weights:
+            weight.trainable = draw(st.booleans())
+            weight.regularizer = draw(
+                st.sampled_from([None, keras.regularizers.L2(0.01)])
+            )
+            weight.constraint = keras.constraints.MaxNorm(2.0)
+            if BACKEND == "torch":
+                weight.value.requires_grad = True
+
+
+def config_of(thing):
+    return None if thing is None else (type(thing), thing.get_config())
+
+
+def state_of(model):
+    """The state of each layer and weight that is not in a configuration."""
+    flags = [
+        (w.path, w.trainable, *map(config_of, (w.regularizer, w.constraint)))
+        for w in model.weights
+    ]
+    tensors = [getattr(w.value, "requires_grad", None) for w in model.weights]
+    notes = [
+        (layer.name, layer.supports_masking, getattr(layer, "note", None))
+        for layer in model._flatten_layers()
+    ]
+    return flags, tensors, notes, model.is_changed
 
 
 def weights_of(model):
@@ -233,6 +334,7 @@ def distance_of(one, other):
 
 def check_removal(model, removed):
     assert removed.to_json() == model.to_json()
+    assert state_of(removed) == state_of(model)
     assert [one.name for one in removed.layers] == [
         one.name for one in model.layers
     ]
@@ -287,7 +389,11 @@ def check(model, where, attention):
     copy = insert_attention(model, attention, where or "residual")
     check_identity(model, copy, x)
     check_removal(model, remove_attention(copy))
-    check_file(copy, x)
+    if isinstance(x, dict):
+        check_identity(model, copy, {**x, "extra": None})
+    if not model.is_changed:
+        # A file has configurations and values only.
+        check_file(copy, x)
     if BACKEND not in ("numpy", "openvino"):
         check_training(model, copy, x)
 
