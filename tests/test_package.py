@@ -37,7 +37,10 @@ FUNCTIONS = {
 }
 # What functions return, and its fields.
 RESULTS = {
-    "LayerCosts": "path kind output_shape parameters macs is_attention",
+    "LayerCosts": (
+        "path kind output_shape parameters macs is_attention "
+        "attention_parameters attention_macs"
+    ),
     "ModelCosts": (
         "name input_shapes parameters trainable_parameters macs "
         "attention_parameters attention_macs layers"
