@@ -1,6 +1,6 @@
 """Where the residual branches of a convolutional network end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -19,6 +19,8 @@ from keras_channel_attn.graph import (
 )
 
 _ATTENTION_OPERATIONS = ("matmul", "einsum", "dot_product_attention")
+_ENLARGING = ("up_sampling", "resiz", "depth_to_space")
+_TRANSPOSED = ("conv_transpose", *(f"conv{n}_d_transpose" for n in (1, 2, 3)))
 # Random numbers per input that a layer is tried with; large images repeat them.
 _NUMBERS = 2**16
 
@@ -99,13 +101,15 @@ class ResidualBranches:
         Returns their number and the tensor upstream; if there is none with one
         matrix at most on the way, 0 and `None`.
         """
-        count = 0
+        count, start = 0, tensor
         while not any(tensor in ancestors for ancestors in upstream):
             call = graph.source(tensor)
             if call is None:
                 return 0, None
             if len(call.inputs) != 1:
-                return self._shortcut_in_sum(graph, call, count, upstream)
+                if tensor is start:
+                    return self._shortcut_in_sum(graph, call, upstream)
+                return 0, None
             # A separable convolution has two matrices and is one layer.
             count += min(1, matrix_count(call.operation))
             if count > 1:
@@ -114,10 +118,10 @@ class ResidualBranches:
         return count, tensor
 
     def _shortcut_in_sum(
-        self, graph: Graph, call: Call, count: int, upstream: list[IdentityMap]
+        self, graph: Graph, call: Call, upstream: list[IdentityMap]
     ) -> tuple[int, Any]:
         """Of a sum of several additions: the shortcut and other branches."""
-        if count == 0 and call.inputs and self._adds(call):
+        if call.inputs and self._adds(call):
             for tensor in call.inputs:
                 matrices, root = self._matrices_until(graph, tensor, upstream)
                 if matrices == 0 and root is not None:
@@ -199,13 +203,15 @@ def _takes_part(call: Call) -> bool:
     )
 
 
-def _enlarge(calls: list[Call]) -> bool:
+def _enlarge(calls: Iterable[Call]) -> bool:
     """Whether one of the calls returns a larger image than it receives."""
-    return any(
-        name.startswith(("up_sampling", "resiz"))
-        or ("conv" in name and "transpose" in name)
-        for name in (snake_name(call.operation) for call in calls)
-    )
+    for call in calls:
+        name = snake_name(call.operation)
+        if name.startswith(_ENLARGING) or name.endswith(_TRANSPOSED):
+            return True
+        if call.inner is not None and _enlarge(call.inner.all_calls()):
+            return True
+    return False
 
 
 def _attends_to_positions(call: Call) -> bool:
