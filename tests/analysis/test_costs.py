@@ -226,9 +226,17 @@ def test_an_input_with_one_axis(shape):
     assert model_costs(model, shape).input_shapes == [(1, 8)]
 
 
-@pytest.mark.parametrize("shape", [3.5, "abc", (16.0, 8), ("a", 8), object()])
+@pytest.mark.parametrize(
+    "shape", [3.5, "abc", (16.0, 8), ("a", 8), object(), (True, 8)]
+)
 def test_what_is_no_shape(shape):
     with pytest.raises(TypeError, match="`input_shape` must be a tuple of"):
+        model_costs(two_inputs(list), input_shape=shape)
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (-3, 8), np.array([3, -8])])
+def test_sizes_that_are_not_positive(shape):
+    with pytest.raises(ValueError, match="tuple of positive integers"):
         model_costs(two_inputs(list), input_shape=shape)
 
 
