@@ -276,7 +276,7 @@ ROOMS = {
     "backend": {"_tensors", "ops"},
     "layers": {"_tensors", "arguments", "backend", "ops", "warnings_to_user"},
     "graph": {"warnings_to_user"},
-    "analysis": {"graph", "layers"},
+    "analysis": {"arguments", "graph", "layers"},
     "surgery": {"analysis", "arguments", "graph", "layers"},
     "pruning": {"analysis", "arguments", "graph", "layers"},
     "models": {"arguments", "graph", "layers", "surgery"},
