@@ -40,7 +40,10 @@ FUNCTIONS = {
 }
 # What functions return, and its fields.
 RESULTS = {
-    "LayerCosts": "path kind output_shape parameters macs is_attention",
+    "LayerCosts": (
+        "path kind output_shape parameters macs is_attention "
+        "attention_parameters attention_macs"
+    ),
     "ModelCosts": (
         "name input_shapes parameters trainable_parameters macs "
         "attention_parameters attention_macs layers"
@@ -276,7 +279,7 @@ ROOMS = {
     "backend": {"_tensors", "ops"},
     "layers": {"_tensors", "arguments", "backend", "ops", "warnings_to_user"},
     "graph": {"warnings_to_user"},
-    "analysis": {"graph", "layers"},
+    "analysis": {"arguments", "graph", "layers"},
     "surgery": {"analysis", "arguments", "graph", "layers"},
     "pruning": {"analysis", "arguments", "graph", "layers"},
     "models": {"arguments", "graph", "layers", "surgery"},

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-from keras_channel_attn.analysis.counting import multiply_adds
+from keras_channel_attn.analysis.attention_layers import attention_inside
+from keras_channel_attn.analysis.counting import multiply_adds, total
+from keras_channel_attn.analysis.inner_calls import leaf_calls
 from keras_channel_attn.analysis.input_shapes import input_shapes
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.shapes import (
@@ -37,7 +39,10 @@ class LayerCosts:
         parameters: Integer, its weights. They are counted at the first call of
             a layer.
         macs: Integer, or `None` where they are unknown.
-        is_attention: Boolean, whether it is a layer of `keras_channel_attn`.
+        is_attention: Boolean, whether it is a layer of `keras_channel_attn`,
+            or a wrapper around one.
+        attention_parameters: Integer, those of the channel attention in it.
+        attention_macs: Integer, or `None` where they are unknown.
     """
 
     path: str
@@ -46,6 +51,8 @@ class LayerCosts:
     parameters: int
     macs: int | None
     is_attention: bool
+    attention_parameters: int = 0
+    attention_macs: int | None = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +124,7 @@ class ModelCosts:
         return "\n".join(lines)
 
     def _attention_macs(self) -> str:
-        attention = [layer for layer in self.layers if layer.is_attention]
-        if any(layer.macs is None for layer in attention):
+        if any(layer.attention_macs is None for layer in self.layers):
             return f"{self.attention_macs:,} MACs (incomplete)"
         share = _share(self.attention_macs, self.macs)
         return f"{self.attention_macs:,} MACs ({share})"
@@ -156,8 +162,7 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
             or does not accept `input_shape`.
 
     Warns:
-        UserWarning: If the model has a layer whose multiply-adds are unknown: a
-            layer of the user, with weights.
+        UserWarning: If the model has a layer whose multiply-adds are unknown.
 
     Examples:
 
@@ -179,15 +184,14 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         _row(call, path, batch, counted)
         for call, path in zip(calls, paths, strict=True)
     ]
-    attention = [row for row in rows if row.is_attention]
     costs = ModelCosts(
         name=model.name,
         input_shapes=shapes,
         parameters=_size(model.weights),
         trainable_parameters=_size(model.trainable_weights),
-        macs=_sum_of_macs(rows),
-        attention_parameters=sum(row.parameters for row in attention),
-        attention_macs=_sum_of_macs(attention),
+        macs=sum(row.macs or 0 for row in rows),
+        attention_parameters=sum(row.attention_parameters for row in rows),
+        attention_macs=sum(row.attention_macs or 0 for row in rows),
         layers=rows,
     )
     if costs.uncounted:
@@ -202,21 +206,29 @@ def _row(
     call: ShapedCall, path: str, batch: int, counted: set[int]
 ) -> LayerCosts:
     """The costs of a call. Weights are entered in the set `counted`."""
+    operation, outputs = call.operation, call.outputs
     new = [
         weight
-        for weight in getattr(call.operation, "weights", ())
+        for weight in getattr(operation, "weights", ())
         if id(weight) not in counted
     ]
     counted.update(map(id, new))
-    macs = multiply_adds(call)
-    outputs = call.outputs
+    inside = attention_inside(operation)
+    of_attention = {id(weight) for x in inside for weight in x.weights}
+    leaves = [*leaf_calls(call)]
+    macs = _sum_of_macs(leaves, batch)
+    attention = [x for x in leaves if isinstance(x.operation, ChannelAttention)]
+    # What is unknown may be that of the attention inside.
+    is_unknown = macs is None and inside
     return LayerCosts(
         path=path,
-        kind=type(call.operation).__name__,
+        kind=type(operation).__name__,
         output_shape=outputs[0] if len(outputs) == 1 else outputs,
         parameters=_size(new),
-        macs=None if macs is None else macs // batch,
-        is_attention=_is_attention(call.operation),
+        macs=macs,
+        is_attention=_is_attention(operation),
+        attention_parameters=_size(x for x in new if id(x) in of_attention),
+        attention_macs=None if is_unknown else _sum_of_macs(attention, batch),
     )
 
 
@@ -226,12 +238,14 @@ def _is_attention(operation: Any) -> bool:
     return isinstance(operation, ChannelAttention)
 
 
-def _size(weights: Sequence[Any]) -> int:
+def _size(weights: Iterable[Any]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def _sum_of_macs(rows: list[LayerCosts]) -> int:
-    return sum(row.macs for row in rows if row.macs is not None)
+def _sum_of_macs(calls: list[ShapedCall], batch: int) -> int | None:
+    """Multiply-adds for one sample of a batch, `None` if some are unknown."""
+    macs = total(map(multiply_adds, calls))
+    return None if macs is None else macs // batch
 
 
 def _table(rows: list[LayerCosts]) -> list[str]:

@@ -32,22 +32,43 @@ def multiply_adds(call: ShapedCall) -> int | None:
     """Multiply-adds of a call.
 
     Returns:
-        Integer, or `None` where they are unknown: for a layer with weights
-        whose computation is not in the table, and for an einsum of three
-        tensors or more.
+        Integer, or `None` where they are unknown: for a layer that is not
+        counted, and for operations whose number of products depends on the
+        algorithm or on a function that they run.
     """
     operation = call.operation
     if not isinstance(operation, _layers.Layer):
-        count = _OPERATIONS.get(snake_name(operation))
-        return count(call) if count else 0
+        return _of_operation(call)
+    if not is_counted(operation):
+        return None
     known = _known_class(operation)
     if known is not None:
         return _LAYERS[known](call)
     if isinstance(operation, ChannelAttention):
         return _channel_attention(call)
-    if is_from_keras(type(operation).call) and not matrix_count(operation):
-        return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
-    return None if operation.weights else 0
+    return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
+
+
+def is_counted(layer: Any) -> bool:
+    """Whether the multiply-adds of a layer follow from its class."""
+    if isinstance(layer, ChannelAttention) or _known_class(layer):
+        return True
+    return (
+        is_from_keras(type(layer).call)
+        and not isinstance(layer, _COMPOSED)
+        and not matrix_count(layer)
+    )
+
+
+def _of_operation(call: ShapedCall) -> int | None:
+    operation = call.operation
+    count = _OPERATIONS.get(snake_name(operation))
+    if count:
+        return count(call)
+    is_elementwise = is_from_keras(type(operation))
+    if type(operation).__name__ in _UNCOUNTED_OPERATIONS or not is_elementwise:
+        return None
+    return 0
 
 
 def _known_class(layer: Any) -> Any:
@@ -226,34 +247,10 @@ def _convolutional_lstm(call: ShapedCall) -> int:
     return positions * _cell_size(cell)
 
 
-def _bidirectional(call: ShapedCall) -> int | None:
-    layer = call.operation
-    layers = layer.forward_layer, layer.backward_layer
-    return _sum(_of_layer(layer, call.inputs[0]) for layer in layers)
-
-
-def _time_distributed(call: ShapedCall) -> int | None:
-    batch, steps, *rest = call.inputs[0]
-    count = _of_layer(call.operation.layer, (batch, *rest))
-    return None if count is None else count * steps
-
-
-def _spectral_normalization(call: ShapedCall) -> int | None:
-    return _of_layer(call.operation.layer, call.inputs[0])
-
-
-def _of_layer(layer: Any, shape: Shape) -> int | None:
-    return multiply_adds(ShapedCall(layer, (keras.KerasTensor(shape),), {}))
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
+def total(counts: Iterable[int | None]) -> int | None:
     """The sum, or `None` if one of the counts is unknown."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
+    found = [*counts]
+    return None if None in found else sum(x for x in found if x)
 
 
 # Channel attention.
@@ -262,7 +259,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 def _channel_attention(call: ShapedCall) -> int | None:
     """Multiply-adds of `excite`. What `squeeze` does is pooling."""
     layer, shape = call.operation, call.inputs[0]
-    count = _sum(_excitation(layer, size) for size in _features(layer, shape))
+    count = total(_excitation(layer, size) for size in _features(layer, shape))
     return None if count is None else shape[0] * count
 
 
@@ -293,7 +290,7 @@ def _excitation(layer: Any, features: int) -> int | None:
             # It calls functions of a backend, which take no symbolic tensors.
             return None if layer.weights else 0
     calls = shaped_calls(graph_of(model), [(1, features)])
-    return _sum(map(multiply_adds, calls))
+    return total(map(multiply_adds, calls))
 
 
 # Operations of `keras.ops`.
@@ -314,6 +311,14 @@ def _einsum_operation(call: ShapedCall) -> int | None:
     return _einsum(
         argument(call.operation, "subscripts"), call.inputs, call.outputs[0]
     )
+
+
+def _correlation(call: ShapedCall) -> int:
+    """Of two signals: of each output with the shorter one."""
+    (first,), (second,) = call.inputs[:2]
+    if argument(call.operation, "mode") == "full":
+        return first * second
+    return call.outputs[0][0] * min(first, second)
 
 
 def _attention_operation(call: ShapedCall) -> int:
@@ -349,9 +354,6 @@ _LAYERS: dict[Any, _Count] = {
     _layers.ConvLSTM1D: _convolutional_lstm,
     _layers.ConvLSTM2D: _convolutional_lstm,
     _layers.ConvLSTM3D: _convolutional_lstm,
-    _layers.Bidirectional: _bidirectional,
-    _layers.TimeDistributed: _time_distributed,
-    _layers.SpectralNormalization: _spectral_normalization,
     _layers.LayerNormalization: _none,
     _layers.RMSNormalization: _none,
     _layers.Normalization: _none,
@@ -372,5 +374,27 @@ _OPERATIONS: dict[str, _Count] = {
     "depthwise_conv": _depthwise,
     "separable_conv": _separable,
     "conv_transpose": _transposed,
+    "correlate": _correlation,
     "dot_product_attention": _attention_operation,
+}
+# Layers of Keras that run other layers, functions, or products of matrices.
+_COMPOSED = (
+    _layers.Wrapper,
+    _layers.Pipeline,
+    _layers.Lambda,
+    _layers.MelSpectrogram,
+    _layers.TorchModuleWrapper,
+    _layers.JaxLayer,
+    _layers.FlaxLayer,
+    _layers.TFSMLayer,
+)
+# Classes of operations with products whose number the shapes do not tell.
+_UNCOUNTED_OPERATIONS = {
+    *("FFT", "FFT2", "IFFT2", "RFFT", "IRFFT", "STFT", "ISTFT"),
+    *("Cholesky", "CholeskyInverse", "LuFactor", "Qr", "SVD", "Eig", "Eigh"),
+    *("Inv", "Pinv", "Solve", "SolveTriangular", "Lstsq", "MatrixRank"),
+    *("Det", "Logdet", "Slogdet", "Corrcoef"),
+    *("GaussianBlur", "SobelEdges", "SSIM"),
+    *("Map", "VectorizedMap", "Scan", "AssociativeScan", "JVP"),
+    *("Cond", "Switch", "ForiLoop", "WhileLoop"),
 }

@@ -36,7 +36,8 @@ def plot_attention_scores(
 
     Args:
         scores: Dictionary from names to arrays `(samples, channels)`, as
-            `attention_scores` returns it.
+            `attention_scores` returns it. The mean over the steps is drawn of
+            arrays `(samples, steps, channels)`.
         labels: Integers `(samples,)`, the class of each sample. Defaults to
             `None`: all samples are of one class.
         class_names: List of strings, names of the classes. The label is the
@@ -49,6 +50,7 @@ def plot_attention_scores(
 
     Raises:
         ImportError: If matplotlib is not installed.
+        TypeError: If `scores` is no dictionary, or `class_names` no list.
         ValueError: If `scores` is empty or an array has another shape, or if
             `labels` has not one label for each sample, or a label that
             `class_names` has no name for.
@@ -99,11 +101,16 @@ def plot_attention_scores(
 
 
 def _arrays(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if not isinstance(scores, Mapping):
+        raise TypeError(
+            "`scores` must be a dictionary, as `attention_scores` returns it. "
+            f"Received: scores={scores!r} (of type {type(scores).__name__})."
+        )
     arrays = {name: np.asarray(values) for name, values in scores.items()}
     shapes = {name: values.shape for name, values in arrays.items()}
     lengths = {shape[:1] for shape in shapes.values()}
     if len(lengths) != 1 or any(
-        len(shape) != 2 or 0 in shape for shape in shapes.values()
+        len(shape) < 2 or 0 in shape for shape in shapes.values()
     ):
         raise ValueError(
             "`scores` must be a dictionary from names to arrays of shape "
@@ -111,7 +118,10 @@ def _arrays(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
             f"`attention_scores` returns it. Received arrays of the shapes "
             f"{shapes}."
         )
-    return arrays
+    return {
+        name: values.mean(axis=tuple(range(1, values.ndim - 1)))
+        for name, values in arrays.items()
+    }
 
 
 def _labels(labels: Any, samples: int) -> np.ndarray:
@@ -135,6 +145,11 @@ def _names(
     present = np.unique(labels).tolist()
     if class_names is None:
         return {label: str(label) for label in present}
+    if isinstance(class_names, str) or not hasattr(class_names, "__len__"):
+        raise TypeError(
+            "`class_names` must be a list of strings. "
+            f"Received: class_names={class_names!r}."
+        )
     indices = range(len(class_names))
     unnamed = [label for label in present if label not in indices]
     if unnamed:
@@ -142,7 +157,7 @@ def _names(
             f"`class_names` has {len(class_names)} names. Received: the labels "
             f"{unnamed}, which have none."
         )
-    return {label: class_names[label] for label in present}
+    return {label: class_names[int(label)] for label in present}
 
 
 def _empty_figure(rows: int, columns: int) -> tuple[Any, list[Any], Any]:

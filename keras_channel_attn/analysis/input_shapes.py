@@ -1,10 +1,10 @@
 """The shapes for which a model is counted, from what a user passes."""
 
 import numbers
-import operator
 from typing import Any
 
 from keras_channel_attn.analysis.shapes import Shape
+from keras_channel_attn.arguments import positive_integer
 
 
 def input_shapes(model: Any, input_shape: Any) -> list[Shape]:
@@ -56,10 +56,11 @@ def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
         shapes = input_shape
     try:
         return [_shape(shape) for shape in shapes]
-    except TypeError as error:
-        raise TypeError(
-            "`input_shape` must be a tuple of integers without the batch axis, "
-            "such as (224, 224, 3), or a list or dictionary of these. "
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "`input_shape` must be a tuple of positive integers without the "
+            "batch axis, such as (224, 224, 3), an integer for an input with "
+            "one axis, or a list or dictionary of these. "
             f"Received: input_shape={input_shape!r} (of type "
             f"{type(input_shape).__name__})."
         ) from error
@@ -74,4 +75,6 @@ def _has_shapes(input_shape: Any) -> bool:
 def _shape(sizes: Any) -> tuple[int | None, ...]:
     if isinstance(sizes, numbers.Integral):
         sizes = (sizes,)
-    return tuple(None if x is None else operator.index(x) for x in sizes)
+    return tuple(
+        None if x is None else positive_integer("input_shape", x) for x in sizes
+    )

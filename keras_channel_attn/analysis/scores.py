@@ -2,14 +2,19 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_channel_attn.analysis.attention_layers import attention_layers
+from keras_channel_attn.analysis.attention_layers import (
+    attention_inside,
+    layers_with_hidden_attention,
+    wrapped_models,
+)
 from keras_channel_attn.analysis.keys import unique_keys
+from keras_channel_attn.arguments import positive_integer
 from keras_channel_attn.graph import (
     Call,
     Graph,
@@ -23,6 +28,7 @@ from keras_channel_attn.graph import (
 from keras_channel_attn.graph.keras_internals import (
     functional_model,
     keep_names,
+    mask_of,
     sync_jax_state,
 )
 from keras_channel_attn.layers import ChannelAttention
@@ -59,11 +65,12 @@ def attention_scores(
 
     Returns:
         Dictionary from the path of each attention layer to a NumPy array of
-        shape `(samples, channels)`, in the order of computation. The path is
-        the name of the layer, preceded by the names of the models around it:
-        `"backbone/conv1_se"`. A layer that is called several times has the keys
-        `"conv1_se"`, `"conv1_se:1"`, `"conv1_se:2"` and so on. Scores of half
-        precision are returned as float32.
+        shape `(samples, channels)`, in the order of computation. Attention
+        inside `keras.layers.TimeDistributed` has `(samples, steps, channels)`.
+        The path is the name of the layer, preceded by the names of the models
+        and wrappers around it: `"backbone/conv1_se"`. A layer that is called
+        several times has the keys `"conv1_se"`, `"conv1_se:1"`, `"conv1_se:2"`
+        and so on. Scores of half precision are returned as float32.
 
     Raises:
         TypeError: If `model` is not a model of Keras, or `layers` is neither a
@@ -87,12 +94,17 @@ def attention_scores(
             "`attention_scores` does not run on the openvino backend, whose "
             "`predict` compiles functional models only. Use another backend."
         )
+    if batch_size is not None:
+        batch_size = positive_integer("batch_size", batch_size)
+    if steps is not None:
+        steps = positive_integer("steps", steps)
     _check_has_graph(model)
     graph = graph_of(model)
+    _nest_wrapped_models(graph)
     calls = _attention_calls(graph)
     _check_any(graph, calls)
     chosen = _selected_layers(graph, calls, layers)
-    calls = [call for call in calls if call.operation in chosen]
+    calls = [call for call in calls if call.layer in chosen]
     with keep_names():
         predictor = _Predictor(graph, chosen)
     with _keep_state(model, predictor), keep_names():
@@ -127,13 +139,41 @@ class _Predictor(keras.Model):
 
         def apply(call: Call, arrays: IdentityMap) -> Any:
             args, kwargs = _arguments(call, arrays)
-            if call.operation not in self._chosen:
-                return call.operation(*args, **kwargs)
-            kwargs["return_attention_scores"] = True
-            outputs = call.operation(*args, **kwargs)
-            scores.append(_single_precision(outputs[1]))
+            outputs = outputs_of(call.operation, *args, **kwargs)
             # A call without scores among its outputs has one tensor.
-            return outputs[: len(call.outputs)]
+            return keras.tree.flatten(outputs)[: len(call.outputs)]
+
+        def outputs_of(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if layer in self._chosen:
+                kwargs["return_attention_scores"] = True
+                outputs = layer(*args, **kwargs)
+                scores.append(_single_precision(outputs[1]))
+                return outputs
+            if isinstance(
+                layer, keras.layers.TimeDistributed
+            ) and self._chosen.intersection(attention_inside(layer)):
+                return outputs_in_time(layer, *args, **kwargs)
+            return layer(*args, **kwargs)
+
+        def outputs_in_time(layer: Any, inputs: Any, mask: Any = None) -> Any:
+            """All steps are computed as one batch."""
+            count, steps = len(scores), keras.ops.shape(inputs)[1]
+            mask = mask_of(inputs) if mask is None else mask
+            options = {} if mask is None else {"mask": _without_time(mask)}
+            inner, folded = layer.layer, _without_time(inputs)
+            if inner in self._graph.nested:
+                values = keras.tree.flatten(
+                    self._entries[inner](folded, **options)
+                )
+                graph = self._graph.nested[inner]
+                outputs = interpret(graph, values, apply, self._enter)[0]
+            else:
+                outputs = outputs_of(inner, folded, **options)
+            scores[count:] = [_with_time(x, steps) for x in scores[count:]]
+            if mask is not None:
+                # Keras gives the outputs a mask.
+                return layer(inputs, mask=mask)
+            return _with_time(keras.tree.flatten(outputs)[0], steps)
 
         entry = self._entries[self._graph.model]
         inputs = keras.tree.flatten(entry(inputs))
@@ -144,6 +184,15 @@ class _Predictor(keras.Model):
         args, kwargs = _arguments(call, arrays)
         entry = self._entries[call.operation]
         return keras.tree.flatten(entry(*args, **kwargs))
+
+
+def _without_time(tensor: Any) -> Any:
+    return keras.ops.reshape(tensor, (-1, *keras.ops.shape(tensor)[2:]))
+
+
+def _with_time(tensor: Any, steps: Any) -> Any:
+    shape = (-1, steps, *keras.ops.shape(tensor)[1:])
+    return keras.ops.reshape(tensor, shape)
 
 
 def _arguments(call: Call, arrays: IdentityMap) -> tuple[Any, dict[str, Any]]:
@@ -177,30 +226,57 @@ def _single_precision(scores: Any) -> Any:
     return scores
 
 
-def _attention_calls(graph: Graph) -> list[Call]:
+class _AttentionCall(NamedTuple):
+    """A call of an attention layer, also inside `TimeDistributed`."""
+
+    path: str
+    layer: ChannelAttention
+
+
+def _nest_wrapped_models(graph: Graph) -> None:
+    """Add the models inside `TimeDistributed` to those of a graph."""
+    for call in [*graph.all_calls()]:
+        layer, path = call.operation, call.path
+        while isinstance(layer, keras.layers.TimeDistributed):
+            layer = layer.layer
+            path += f"/{layer.name}"
+        if is_model(layer) and layer not in graph.nested:
+            _nest_wrapped_models(Graph(layer, f"{path}/", graph.nested))
+
+
+def _attention_calls(graph: Graph) -> list[_AttentionCall]:
     """The calls of attention layers as they are computed.
 
     Unlike in `Graph.all_calls`, those in a nested model come once for each
     call of that model.
     """
-    calls: list[Call] = []
+    calls: list[_AttentionCall] = []
+
+    def enter(layer: Any, path: str) -> None:
+        if isinstance(layer, ChannelAttention):
+            calls.append(_AttentionCall(path, layer))
+        elif isinstance(layer, keras.layers.TimeDistributed):
+            enter(layer.layer, f"{path}/{layer.layer.name}")
+        elif layer in graph.nested:
+            interpret(graph.nested[layer], [None] * len(layer.inputs), apply)
 
     def apply(call: Call, values: IdentityMap) -> list[None]:
-        if isinstance(call.operation, ChannelAttention):
-            calls.append(call)
+        enter(call.operation, call.path)
         return [None] * len(call.outputs)
 
-    interpret(graph, [None] * len(graph.model.inputs), apply)
+    enter(graph.model, "")
     return calls
 
 
-def _selected_layers(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
+def _selected_layers(
+    graph: Graph, calls: list[_AttentionCall], layers: Any
+) -> set[Any]:
     """The attention layers that the argument `layers` selects."""
     if layers is None:
-        return {call.operation for call in calls}
+        return {call.layer for call in calls}
     if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
-        chosen = {call.operation for call in calls if layers(call.operation)}
-    elif isinstance(layers, Sequence) and not isinstance(layers, str):
+        chosen = {call.layer for call in calls if layers(call.layer)}
+    elif isinstance(layers, Collection) and not isinstance(layers, str):
         chosen = {
             layer for name in layers for layer in _layers_named(calls, name)
         }
@@ -217,11 +293,9 @@ def _selected_layers(graph: Graph, calls: list[Call], layers: Any) -> set[Any]:
     return chosen
 
 
-def _layers_named(calls: list[Call], name: Any) -> set[Any]:
+def _layers_named(calls: list[_AttentionCall], name: Any) -> set[Any]:
     found = {
-        call.operation
-        for call in calls
-        if name in (call.path, call.operation.name)
+        call.layer for call in calls if name in (call.path, call.layer.name)
     }
     if not found:
         near = difflib.get_close_matches(str(name), _paths(calls), n=5)
@@ -232,7 +306,7 @@ def _layers_named(calls: list[Call], name: Any) -> set[Any]:
     return found
 
 
-def _paths(calls: list[Call]) -> list[str]:
+def _paths(calls: list[_AttentionCall]) -> list[str]:
     return list(dict.fromkeys(call.path for call in calls))
 
 
@@ -248,27 +322,15 @@ def _check_has_graph(model: Any) -> None:
         )
 
 
-def _check_any(graph: Graph, calls: list[Call]) -> None:
+def _check_any(graph: Graph, calls: list[_AttentionCall]) -> None:
     """Attention may be called where the graph does not show it."""
-    shown = {call.path for call in calls}
-    hidden = sorted(
-        {
-            path.rpartition("/")[0]
-            for path in attention_layers(graph.model)
-            if path not in shown
-        }
-    )
-    inside = (
-        f"Attention is called inside the layers {hidden}, where Keras does not "
-        "record it. Let their `call` methods return the scores: `x, scores = "
-        "self.attention(x, return_attention_scores=True)`."
-    )
+    hidden = layers_with_hidden_attention(graph, (call.layer for call in calls))
     if not calls:
         raise ValueError(
             f"The model '{graph.model.name}' calls no attention layer of "
             "`keras_channel_attn`. "
             + (
-                inside
+                _advice(hidden)
                 if hidden
                 else "Squeeze-and-Excitation that is written as several "
                 "layers, as in the MobileNetV3 and EfficientNet of "
@@ -277,7 +339,28 @@ def _check_any(graph: Graph, calls: list[Call]) -> None:
             )
         )
     if hidden:
-        warn(f"Some attention scores are missing. {inside}")
+        warn(f"Some attention scores are missing. {_advice(hidden)}")
+
+
+def _advice(hidden: dict[str, Any]) -> str:
+    """What to do with layers that hold attention."""
+    advice = (
+        f"Attention is called inside the layers {sorted(hidden)}, where Keras "
+        "does not record it."
+    )
+    models = wrapped_models(hidden)
+    if models:
+        lines = (f"`attention_scores({code}, x)`" for code in models)
+        advice += (
+            " Pass the models that they wrap, with their inputs: "
+            f"{', '.join(lines)}."
+        )
+    if len(models) < len(hidden):
+        advice += (
+            " Let their `call` methods return the scores: `x, scores = "
+            "self.attention(x, return_attention_scores=True)`."
+        )
+    return advice
 
 
 @contextlib.contextmanager

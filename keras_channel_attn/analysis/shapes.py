@@ -18,6 +18,7 @@ class ShapedCall:
     Attributes:
         operation: The layer or operation.
         path: String, as in `Call`.
+        args, kwargs: What it is called with, symbolic tensors for tensors.
         inputs: List of shapes: of the tensors, arrays and variables among the
             arguments.
         outputs: List of shapes.
@@ -28,7 +29,7 @@ class ShapedCall:
     ) -> None:
         self.operation = operation
         self.path = path
-        self._args, self._kwargs = args, kwargs
+        self.args, self.kwargs = args, kwargs
         self.inputs = _shapes((args, kwargs))
         self.specification = _output_specification(operation, args, kwargs)
         self.outputs = _shapes(self.specification)
@@ -38,7 +39,7 @@ class ShapedCall:
     def argument(self, name: str) -> Shape | None:
         """The shape of an argument of the layer's `call`, if it is passed."""
         signature = inspect.signature(self.operation.call)
-        bound = signature.bind(*self._args, **self._kwargs)
+        bound = signature.bind(*self.args, **self.kwargs)
         shapes = _shapes(bound.arguments.get(name))
         return shapes[0] if shapes else None
 

@@ -2,7 +2,11 @@
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph, inner_layers
+from keras_channel_attn.analysis.attention_layers import (
+    layers_with_hidden_attention,
+    wrapped_models,
+)
+from keras_channel_attn.graph import Call, Graph, is_from_keras
 from keras_channel_attn.layers import ChannelAttention
 
 
@@ -28,26 +32,39 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
     if not calls:
         raise ValueError(
             f"`{function}` found no channel attention in the model "
-            f"'{graph.model.name}'{_attention_inside(graph)}. It looks for "
-            "layers of `keras_channel_attn`; `fuse_squeeze_excite` makes them "
-            "of Squeeze-and-Excitation that is written as several layers."
+            f"'{graph.model.name}'. {_advice(graph, function)}"
         )
     return calls
 
 
-def _attention_inside(graph: Graph) -> str:
-    """What to do about attention inside another layer, if there is some."""
-    for call in graph.all_calls():
-        if isinstance(call.operation, keras.layers.Layer):
-            for _, inner in inner_layers(call.operation):
-                if isinstance(inner, ChannelAttention):
-                    return (
-                        f" but '{inner.name}' inside '{call.path}' (of type "
-                        f"{type(call.operation).__name__}), which is not read: "
-                        "if it holds a model, pass that, and wrap the result "
-                        "again"
-                    )
-    return ""
+def _advice(graph: Graph, function: str) -> str:
+    hidden = layers_with_hidden_attention(graph)
+    if not hidden:
+        return (
+            "It looks for layers of `keras_channel_attn`; "
+            "`fuse_squeeze_excite` makes them of Squeeze-and-Excitation that "
+            "is written as several layers."
+        )
+    advice = (
+        f"Attention is called inside the layers {sorted(hidden)}, where the "
+        "model does not show it."
+    )
+    rest = ", attention" if function == "replace_attention" else ""
+    models = wrapped_models(hidden)
+    lines = [
+        f"`keras.layers.{type(layer).__name__}({function}({code}{rest}))`"
+        if is_from_keras(type(layer))
+        else f"`{function}({code}{rest})`"
+        for code, layer in models.items()
+    ]
+    if models:
+        advice += (
+            " Change the model that is wrapped, and build the network around "
+            f"it again: {', '.join(lines)}."
+        )
+    if len(models) < len(hidden):
+        advice += " Change the attention in the classes of these layers."
+    return advice
 
 
 def check_scores_unused(call: Call, verb: str) -> None:

@@ -86,7 +86,8 @@ def insert_attention(
             - `"residual"`: the end of each residual branch that has a
               convolution, just before its addition. The shortcut is left
               alone. Branches of transformers (attention or dense layers only)
-              are not included: pass their names, classes, or a predicate.
+              and sums of scales or of parts of one tensor, as in HRNet and
+              Res2Net, are not included: pass names, classes, or a predicate.
             - The name of a layer, or a list of names: after each of them. A
               layer of a nested model has the name `"outer/inner"`, the second
               output of a layer with several outputs `"name:1"`.

@@ -1,6 +1,6 @@
 """Where the residual branches of a convolutional network end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -19,6 +19,8 @@ from keras_channel_attn.graph import (
 )
 
 _ATTENTION_OPERATIONS = ("matmul", "einsum", "dot_product_attention")
+_ENLARGING = ("up_sampling", "resiz", "depth_to_space")
+_TRANSPOSED = ("conv_transpose", *(f"conv{n}_d_transpose" for n in (1, 2, 3)))
 # Random numbers per input that a layer is tried with; large images repeat them.
 _NUMBERS = 2**16
 
@@ -35,7 +37,9 @@ class ResidualBranches:
     there is no shortcut.
 
     A branch has a convolution in it. The additions of transformers, around
-    attention and around dense layers, are not residual branches here.
+    attention and around dense layers, are not residual branches here. Neither
+    are the additions between parts of one tensor, as in Res2Net, nor those of
+    scales, as in HRNet and feature pyramids.
     """
 
     def __init__(self) -> None:
@@ -57,13 +61,20 @@ class ResidualBranches:
             return []
         before = call.graph.upstream(root)
         before[root] = True
+        shortcut_calls = _calls_between(call.graph, shortcut, upstream, before)
         return [
             tensor
             for tensor in inputs
             if tensor is not shortcut
             and root in upstream[tensor]
             and len(tensor.shape) > 2
-            and _is_convolutional(call.graph, tensor, upstream[tensor], before)
+            and _is_convolutional(
+                calls := _calls_between(call.graph, tensor, upstream, before)
+            )
+            and not (
+                _see_parts(shortcut_calls, root) and _see_parts(calls, root)
+            )
+            and not (_enlarge(calls) and not _enlarge(shortcut_calls))
         ]
 
     def _projection(
@@ -90,13 +101,15 @@ class ResidualBranches:
         Returns their number and the tensor upstream; if there is none with one
         matrix at most on the way, 0 and `None`.
         """
-        count = 0
+        count, start = 0, tensor
         while not any(tensor in ancestors for ancestors in upstream):
             call = graph.source(tensor)
             if call is None:
                 return 0, None
             if len(call.inputs) != 1:
-                return self._shortcut_in_sum(graph, call, count, upstream)
+                if tensor is start:
+                    return self._shortcut_in_sum(graph, call, upstream)
+                return 0, None
             # A separable convolution has two matrices and is one layer.
             count += min(1, matrix_count(call.operation))
             if count > 1:
@@ -105,10 +118,10 @@ class ResidualBranches:
         return count, tensor
 
     def _shortcut_in_sum(
-        self, graph: Graph, call: Call, count: int, upstream: list[IdentityMap]
+        self, graph: Graph, call: Call, upstream: list[IdentityMap]
     ) -> tuple[int, Any]:
         """Of a sum of several additions: the shortcut and other branches."""
-        if count == 0 and call.inputs and self._adds(call):
+        if call.inputs and self._adds(call):
             for tensor in call.inputs:
                 matrices, root = self._matrices_until(graph, tensor, upstream)
                 if matrices == 0 and root is not None:
@@ -152,15 +165,53 @@ def _identity(upstream: IdentityMap) -> Any:
     return None
 
 
-def _is_convolutional(
+def _calls_between(
     graph: Graph, end: Any, upstream: IdentityMap, before: IdentityMap
-) -> bool:
+) -> list[Call]:
+    """The calls that compute a tensor, without those of the tensors before."""
+    tensors = [end, *upstream[end]]
+    return [
+        call
+        for tensor in tensors
+        if tensor not in before and (call := graph.source(tensor))
+    ]
+
+
+def _is_convolutional(calls: list[Call]) -> bool:
     """Whether there are convolutions and no attention in a branch."""
-    tensors = [end, *(tensor for tensor in upstream if tensor not in before)]
-    calls = [call for tensor in tensors if (call := graph.source(tensor))]
     return any(convolves(call.operation) for call in calls) and not any(
         map(_attends_to_positions, calls)
     )
+
+
+def _see_parts(calls: list[Call], root: Any) -> bool:
+    """Whether the calls receive nothing but some channels of a tensor."""
+    first = [call for call in calls if any(x is root for x in call.inputs)]
+    return bool(first) and all(map(_takes_part, first))
+
+
+def _takes_part(call: Call) -> bool:
+    """Whether a call returns some channels of its input as they are."""
+    (whole, *others), part = call.inputs, call.outputs[0]
+    if others or matrix_count(call.operation) or call.inner is not None:
+        return False
+    if len(call.outputs) > 1:
+        return True
+    axis = _channel_axis(call)
+    return len(part.shape) == len(whole.shape) and (
+        (part.shape[axis] or 0) < (whole.shape[axis] or 0)
+    )
+
+
+def _enlarge(calls: Iterable[Call]) -> bool:
+    """Whether one of the calls returns a larger image than it receives."""
+    for call in calls:
+        name = snake_name(call.operation)
+        if name.startswith(_ENLARGING) or name.endswith(_TRANSPOSED):
+            return True
+        if call.inner is not None and _enlarge(call.inner.all_calls()):
+            return True
+    return False
 
 
 def _attends_to_positions(call: Call) -> bool:
@@ -202,7 +253,7 @@ def _behaves_like_addition(call: Call) -> bool:
     small = [min(size, 2) for size in shape]
     small[-1] = shape[-1]
     if len(shape) > 2:
-        small[1] = shape[1] if _is_channels_first(call) else small[1]
+        small[1] = shape[1] if _channel_axis(call) == 1 else small[1]
     for candidate in (small, shape):
         responses = _responses(call, candidate)
         if responses is not None:
@@ -210,11 +261,12 @@ def _behaves_like_addition(call: Call) -> bool:
     return False
 
 
-def _is_channels_first(call: Call) -> bool:
+def _channel_axis(call: Call) -> int:
     axis = call.graph.channel_axis(call.inputs[0])
     if axis is None:
-        return keras.config.image_data_format() == "channels_first"
-    return axis == 1
+        first = keras.config.image_data_format() == "channels_first"
+        return 1 if first else -1
+    return axis
 
 
 def _responses(call: Call, shape: list[int]) -> bool | None:

@@ -102,7 +102,7 @@ def _positions_of_outputs(graph: Graph, where: Any) -> _Positions:
     }
     if isinstance(where, (str, type)):
         where = [where]
-    if isinstance(where, (list, tuple, set)):
+    if isinstance(where, Collection):
         return _positions_of_names(graph.model, where, known)
     if isinstance(where, keras.layers.Layer) or not callable(where):
         raise TypeError(_wrong_type(where))
@@ -136,7 +136,7 @@ def _positions_of_names(
     classes = tuple(kind for kind in where if _is_class_of_layers(kind))
     if len(names) + len(classes) < len(where):
         raise TypeError(_wrong_type(where))
-    if not where:
+    if not names and not classes:
         raise ValueError(
             "`where` is an empty list. Name at least one layer, or pass "
             '"residual", a class of layers or a predicate.'

@@ -59,9 +59,62 @@ def test_attention_inside_other_layers():
     assert found == {"steps/eca": inner, "block/se": block.attention}
 
 
+def test_paths_name_all_that_is_around():
+    a = keras.Input((6, 6, 8))
+    frame = keras.Model(a, SqueezeExcite(2, name="se")(a), name="frame")
+    x = keras.Input((3, 6, 6, 8))
+    y = layers.TimeDistributed(frame, name="steps")(x)
+    assert list(attention_layers(keras.Model(x, y))) == ["steps/frame/se"]
+
+
+class Stage(layers.Layer):
+    """Blocks of the same name."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = Block(name="block")
+        self.second = Block(name="block")
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+class OwnModel(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.stage = Stage(name="stage")
+        self.last = Block(name="last")
+
+    def call(self, inputs):
+        return self.last(self.stage(inputs))
+
+
+def test_model_with_a_call_of_its_own():
+    model = OwnModel()
+    stage = model.stage
+    assert attention_layers(model) == {
+        "stage/block/se": stage.first.attention,
+        "stage/block/se:1": stage.second.attention,
+        "last/se": model.last.attention,
+    }
+
+
+def test_model_with_a_call_of_its_own_in_another_model():
+    x = image()
+    inner = OwnModel(name="own")
+    found = attention_layers(keras.Model(x, inner(x)))
+    assert list(found)[-1] == "own/last/se"
+    assert list(found.values()) == list(attention_layers(inner).values())
+
+
 def test_no_attention():
     x = image()
     assert attention_layers(keras.Model(x, layers.ReLU()(x))) == {}
+
+
+def test_sequential_model_that_is_not_built():
+    with pytest.raises(ValueError, match="is not built"):
+        attention_layers(keras.Sequential([SqueezeExcite()]))
 
 
 def test_what_is_no_network():

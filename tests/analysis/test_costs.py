@@ -18,6 +18,7 @@ from keras_channel_attn import (
 )
 
 RESNET50 = (3, 4, 6, 3)
+LAST = {"data_format": "channels_last"}
 
 
 def squeeze_excite(channels, stage):
@@ -225,9 +226,17 @@ def test_an_input_with_one_axis(shape):
     assert model_costs(model, shape).input_shapes == [(1, 8)]
 
 
-@pytest.mark.parametrize("shape", [3.5, "abc", (16.0, 8), ("a", 8), object()])
+@pytest.mark.parametrize(
+    "shape", [3.5, "abc", (16.0, 8), ("a", 8), object(), (True, 8)]
+)
 def test_what_is_no_shape(shape):
     with pytest.raises(TypeError, match="`input_shape` must be a tuple of"):
+        model_costs(two_inputs(list), input_shape=shape)
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (-3, 8), np.array([3, -8])])
+def test_sizes_that_are_not_positive(shape):
+    with pytest.raises(ValueError, match="tuple of positive integers"):
         model_costs(two_inputs(list), input_shape=shape)
 
 
@@ -237,34 +246,137 @@ def test_other_input_shape(shape):
         model_costs(two_inputs(list), input_shape=shape)
 
 
-class Projection(layers.Layer):
-    """A layer of a user."""
+class Foreign(layers.Layer):
+    """A layer that does not take symbolic tensors."""
 
     def build(self, input_shape):
         self.kernel = self.add_weight(shape=(input_shape[-1], 5))
 
     def call(self, inputs):
+        if isinstance(inputs, keras.KerasTensor):
+            raise TypeError("unexpected")
         return ops.matmul(inputs, self.kernel)
 
-
-class Scaled(layers.Dense):
-    """A layer of Keras whose computation a user has replaced."""
-
-    def call(self, inputs):
-        return super().call(inputs) * 2
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 5)
 
 
-@pytest.mark.parametrize("layer", [Projection, Scaled])
-def test_unknown_layer_is_named(layer):
+def test_unknown_layer_is_named():
     inputs = keras.Input((8,))
-    layer = layer(5, name="own") if layer is Scaled else layer(name="own")
-    model = keras.Model(inputs, layers.Dense(3)(layer(inputs)))
+    model = keras.Model(inputs, layers.Dense(3)(Foreign(name="own")(inputs)))
     with pytest.warns(UserWarning, match="own"):
         costs = model_costs(model)
     assert costs.uncounted == ["own"]
     assert costs.macs == 5 * 3
     assert row(costs, "own").macs is None
     assert "Not counted (?): own" in str(costs)
+
+
+# Attention inside other layers.
+
+
+def frame():
+    """8 x 8 frames: a convolution, and attention over 16 channels."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, name="conv", **LAST)(inputs)
+    x = SqueezeExcite(reduction=4, name="se", **LAST)(x)
+    return keras.Model(inputs, x, name="frame")
+
+
+class Block(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = layers.Conv2D(16, 3, **LAST)
+        self.attention = SqueezeExcite(reduction=4, **LAST)
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.attention.build(self.compute_output_shape(input_shape))
+
+    def call(self, inputs):
+        return self.attention(self.conv(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return self.conv.compute_output_shape(input_shape)
+
+
+class ForeignBlock(Block):
+    def call(self, inputs):
+        if isinstance(inputs, keras.KerasTensor):
+            raise TypeError("unexpected")
+        return super().call(inputs)
+
+
+class OwnModel(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.block = Block()
+
+    def call(self, inputs):
+        return self.block(inputs)
+
+
+class Around(layers.Wrapper):
+    """A wrapper of a user, which calls what it wraps twice."""
+
+    def call(self, inputs):
+        return self.layer(inputs) + self.layer(inputs[:, ::-1])
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+
+def in_time(layer):
+    return layers.TimeDistributed(layer, name="closed")
+
+
+IMAGE, CLIP = (8, 8, 3), (5, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "times"),
+    [
+        (lambda: in_time(frame()), CLIP, 5),
+        (lambda: in_time(Block()), CLIP, 5),
+        (lambda: in_time(layers.TimeDistributed(frame())), (2, *CLIP), 10),
+        (lambda: Block(name="closed"), IMAGE, 1),
+        (lambda: OwnModel(name="closed"), IMAGE, 1),
+        (lambda: Around(frame(), name="closed"), IMAGE, 2),
+        (lambda: Around(Block(), name="closed"), IMAGE, 2),
+    ],
+)
+def test_attention_inside_other_layers(build, shape, times):
+    inputs = keras.Input(shape)
+    costs = model_costs(keras.Model(inputs, build()(inputs)))
+    closed = row(costs, "closed")
+    assert closed.macs == costs.macs == times * (36 * 27 * 16 + 2 * 16 * 4)
+    assert closed.attention_macs == costs.attention_macs == times * 2 * 16 * 4
+    assert closed.attention_parameters == 2 * 16 * 4
+    assert costs.attention_parameters == 2 * 16 * 4
+    assert not closed.is_attention
+
+
+def test_attention_in_an_unknown_layer():
+    inputs = keras.Input(IMAGE)
+    model = keras.Model(inputs, ForeignBlock(name="own")(inputs))
+    with pytest.warns(UserWarning, match="own"):
+        costs = model_costs(model)
+    assert costs.attention_parameters == 2 * 16 * 4
+    assert row(costs, "own").attention_macs is None
+    assert str(costs).endswith("0 MACs (incomplete)")
+
+
+@pytest.mark.parametrize("build", [Block, OwnModel])
+def test_layers_that_are_counted_are_not_changed(build):
+    inputs = keras.Input(IMAGE)
+    outer = build()
+    model = keras.Model(inputs, outer(inputs))
+    block = getattr(outer, "block", outer)
+    before = [weight.numpy() for weight in model.weights]
+    model_costs(model)
+    assert not hasattr(block.conv, "output"), "a call was recorded"
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
 
 
 class Own(keras.Model):

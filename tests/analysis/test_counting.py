@@ -250,12 +250,122 @@ OPERATIONS = {
 }
 
 
+class Own(layers.Layer):
+    """A layer of a user without weights."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name):
     function, expected = OPERATIONS[name]
     # Of a fixed batch, one sample is counted.
     inputs = keras.Input((6, 6, 4), batch_size=2)
     assert macs(inputs, function(inputs)) == expected
+
+
+# The operator of torch takes no arrays of NumPy.
+@pytest.mark.parametrize("name", [x for x in OPERATIONS if x != "operator"])
+@pytest.mark.parametrize("layer", [layers.Lambda, Own])
+def test_operation_inside_a_layer(layer, name):
+    function, expected = OPERATIONS[name]
+    inputs = keras.Input((6, 6, 4), batch_size=2)
+    assert macs(inputs, layer(function)(inputs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("valid", 6 * 3), ("same", 8 * 3), ("full", 8 * 3)]
+)
+def test_correlation(mode, expected):
+    inputs = keras.Input(batch_shape=(8,))
+    outputs = ops.correlate(inputs, np.ones(3, "float32"), mode=mode)
+    costs = model_costs(keras.Model(inputs, outputs))
+    # The axis of the signal is taken for that of the batch.
+    assert costs.macs == expected // 8
+
+
+class Projection(layers.Layer):
+    """A dense layer of a user."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 5))
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.kernel)
+
+
+class Scaled(layers.Dense):
+    """A layer of Keras whose computation a user has replaced."""
+
+    def call(self, inputs):
+        return super().call(inputs) * 2
+
+
+class Attending(layers.Layer):
+    """A layer of a user that holds layers of Keras."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.attention = layers.MultiHeadAttention(2, 3)
+
+    def call(self, inputs, training=None):
+        x = ops.reshape(inputs, (-1, 36, 4))
+        return self.attention(x, x)
+
+
+class Scales(layers.Layer):
+    """A layer of a user whose weights are no matrices."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(input_shape[-1],))
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (Projection, 36 * 4 * 5),
+        (lambda: Scaled(5), 36 * 4 * 5),
+        (Attending, 36 * 4 * 6 * 4 + 2 * 36 * 36 * 6),
+        (Scales, 0),
+        (lambda: layers.Pipeline([layers.Rescaling(2), Projection()]), 720),
+        (lambda: layers.Lambda(lambda x: x), 0),
+    ],
+)
+def test_layer_of_a_user(layer, expected):
+    inputs = keras.Input((6, 6, 4))
+    assert macs(inputs, layer()(inputs)) == expected
+
+
+CAPTURED = layers.Dense(5)
+UNKNOWN = {
+    "spectrum": lambda x: ops.rfft(x)[0],
+    "spectrum in a layer": Own(lambda x: ops.rfft(x)[0]),
+    "mel spectrum": lambda x: layers.MelSpectrogram(16)(x[:, 0, :, 0]),
+    "inverse": lambda x: ops.linalg.inv(x[..., :2, :2]),
+    "blur": lambda x: ops.image.gaussian_blur(x),
+    "map": Own(lambda x: ops.vectorized_map(lambda y: y * 2, x)),
+    "condition": Own(
+        lambda x: ops.cond(ops.sum(x) > 0, lambda: x * 3, lambda: x * 2)
+    ),
+    "captured layer": layers.Lambda(lambda x: CAPTURED(x)),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_products_of_unknown_number_are_named(name):
+    inputs = keras.Input((6, 20, 4))
+    outputs = UNKNOWN[name](inputs)
+    with pytest.warns(UserWarning, match="are unknown"):
+        costs = model_costs(keras.Model(inputs, outputs))
+    assert len(costs.uncounted) == 1
 
 
 def test_einsum_of_three_is_not_counted():

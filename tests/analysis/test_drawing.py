@@ -103,6 +103,36 @@ def test_wrong_arguments(scores, options, message):
         plot_attention_scores(scores, **options)
 
 
+@pytest.mark.parametrize(
+    ("scores", "options", "message"),
+    [
+        ([1], {}, "`scores` must be a dictionary"),
+        ({"se": np.ones((2, 8))}, {"class_names": 3}, "`class_names` must be"),
+        ({"se": np.ones((2, 8))}, {"class_names": "ab"}, "`class_names` must"),
+    ],
+)
+def test_arguments_of_a_wrong_type(scores, options, message):
+    with pytest.raises(TypeError, match=message):
+        plot_attention_scores(scores, **options)
+
+
+def test_classes_as_numbers_of_other_types(rng, pyplot):
+    scores, names = scores_of(1, rng), np.array(["cat", "dog"])
+    labels = np.arange(40) % 2.0
+    figure = plot_attention_scores(scores, labels, class_names=names)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["cat", "dog"]
+
+
+def test_steps_are_averaged(pyplot):
+    steps = np.arange(24.0).reshape(2, 3, 4)
+    figure = plot_attention_scores({"se": steps})
+    panel, _ = figure.axes
+    np.testing.assert_allclose(
+        panel.get_lines()[0].get_ydata(), steps.mean(axis=(0, 1))
+    )
+
+
 def test_without_matplotlib(rng, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)

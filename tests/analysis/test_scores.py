@@ -4,6 +4,8 @@ The truth: layers that keep their scores while the model is called on arrays,
 without any function that walks through a model.
 """
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from support import networks
 from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
+    attention_layers,
     attention_scores,
     fuse_squeeze_excite,
     insert_attention,
@@ -373,6 +376,144 @@ def test_attention_that_the_graph_does_not_show(rng):
     with pytest.warns(UserWarning, match=message):
         scores = attention_scores(model, data_for(model, rng), verbose=0)
     assert list(scores) == ["se"]
+
+
+# Attention inside `TimeDistributed`.
+
+
+def steps_of_one_layer(inputs):
+    layer = Observed(reduction=2, name="se", data_format="channels_last")
+    return layers.TimeDistributed(layer, name="steps")(inputs)
+
+
+def steps_of_a_model(inputs):
+    frame = keras.Input((6, 8))
+    x = layers.Conv1D(8, 3, data_format="channels_last")(frame)
+    x = Observed(reduction=2, name="se", data_format="channels_last")(x)
+    x = keras.Model(frame, layers.Flatten()(x), name="frame")
+    return layers.TimeDistributed(x, name="steps")(inputs)
+
+
+def steps_within_steps(inputs):
+    x = layers.Reshape((3, 2, 3, 8))(inputs)
+    layer = Observed(reduction=2, name="se", data_format="channels_last")
+    layer = layers.TimeDistributed(layer, name="inner")
+    return layers.TimeDistributed(layer, name="steps")(x)
+
+
+def steps_of_two_layers(inputs):
+    x = steps_of_one_layer(inputs)
+    return Observed(reduction=2, name="last", data_format="channels_last")(x)
+
+
+@pytest.mark.parametrize(
+    ("build", "shapes"),
+    [
+        (steps_of_one_layer, {"steps/se": (5, 3, 8)}),
+        (steps_of_a_model, {"steps/frame/se": (5, 3, 8)}),
+        (steps_within_steps, {"steps/inner/se": (5, 3, 2, 8)}),
+        (steps_of_two_layers, {"steps/se": (5, 3, 8), "last": (5, 8)}),
+    ],
+)
+def test_attention_in_time(build, shapes, rng):
+    inputs = keras.Input((3, 6, 8))
+    model = keras.Model(inputs, build(inputs))
+    x = data_for(model, rng)
+    scores = attention_scores(model, x, batch_size=2, verbose=0)
+    assert {path: array.shape for path, array in scores.items()} == shapes
+    assert list(scores) == list(attention_layers(model))
+    frames = x.reshape(-1, 6, 8)
+    if build is steps_within_steps:
+        frames = x.reshape(-1, 3, 8)
+    first, *_ = scores
+    if build is steps_of_a_model:
+        inner = model.get_layer("steps").layer
+        frames = inner.layers[1](frames)
+    layer = attention_layers(model)[first]
+    _, expected = layer(frames, return_attention_scores=True)
+    np.testing.assert_allclose(
+        scores[first].reshape(-1, 8),
+        keras.ops.convert_to_numpy(expected),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_outputs_in_time_are_those_of_the_model(rng):
+    """A layer after the steps has the scores that it has in the model."""
+    inputs = keras.Input((None, 6, 8))
+    model = keras.Model(inputs, steps_of_two_layers(inputs))
+    x = rng.normal(size=(4, 3, 6, 8)).astype("float32")
+    (scores,) = attention_scores(
+        model, x, layers=np.array(["last"]), verbose=0
+    ).values()
+    middle = keras.Model(inputs, model.get_layer("steps").output)
+    layer = model.get_layer("last")
+    _, expected = layer(
+        middle.predict(x, verbose=0), return_attention_scores=True
+    )
+    np.testing.assert_allclose(
+        scores, keras.ops.convert_to_numpy(expected), rtol=1e-4
+    )
+
+
+def test_mask_of_steps(rng):
+    """Positions that are excluded in each step, and passed on."""
+    inputs = keras.Input((3, 6, 8))
+    x = layers.Masking()(inputs)
+    x = steps_of_two_layers(x)
+    model = keras.Model(inputs, x)
+    short = rng.normal(size=(2, 3, 4, 8)).astype("float32")
+    padded = np.pad(short, ((0, 0), (0, 0), (0, 2), (0, 0)))
+    scores = attention_scores(model, padded, verbose=0)
+    layer = attention_layers(model)["steps/se"]
+    _, expected = layer(short.reshape(-1, 4, 8), return_attention_scores=True)
+    np.testing.assert_allclose(
+        scores["steps/se"].reshape(-1, 8),
+        keras.ops.convert_to_numpy(expected),
+        rtol=1e-4,
+    )
+    seen = scores_seen(model, padded)
+    np.testing.assert_allclose(scores["last"], seen[-1], rtol=1e-4)
+
+
+class Wrapped(layers.Wrapper):
+    """A wrapper of a user."""
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+
+def test_models_that_other_wrappers_hold_are_named(rng):
+    frame = keras.Input((6, 8))
+    x = SqueezeExcite(reduction=2, name="se")(frame)
+    inputs = keras.Input((6, 8))
+    outputs = Wrapped(keras.Model(frame, x), name="wrapped")(inputs)
+    model = keras.Model(inputs, outputs)
+    x = data_for(model, rng)
+    code = "model.get_layer('wrapped').layer"
+    with pytest.raises(ValueError, match=re.escape(code)):
+        attention_scores(model, x)
+    inner = model.get_layer("wrapped").layer
+    assert list(attention_scores(inner, x, verbose=0)) == ["se"]
+
+
+@pytest.mark.parametrize("name", ["batch_size", "steps"])
+@pytest.mark.parametrize("value", [0, 2.5, "2"])
+def test_what_is_no_number_of_batches(name, value, rng):
+    model, x = small(rng)
+    with pytest.raises((TypeError, ValueError), match=f"`{name}` must be"):
+        attention_scores(model, x, verbose=0, **{name: value})
+
+
+def test_integers_of_numpy(rng):
+    model, x = small(rng)
+    options = {"batch_size": np.int64(3), "steps": np.int32(2)}
+    scores = attention_scores(model, x, verbose=0, **options)
+    assert scores["se"].shape == (6, 8)
 
 
 class Own(keras.Model):

@@ -17,6 +17,7 @@ from support.copies import (
 
 from keras_channel_attn import (
     SqueezeExcite,
+    expand_attention,
     fuse_squeeze_excite,
     insert_attention,
     remove_attention,
@@ -273,3 +274,51 @@ def test_the_block_without_them_is_fused():
     x = image()
     model = keras.Model(x, block(x))
     assert_same_outputs(model, fuse_squeeze_excite(model))
+
+
+# Attention that the graph does not show.
+
+
+class Block(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.attention = SqueezeExcite(2, **LAST)
+
+    def build(self, shape):
+        self.attention.build(shape)
+
+    def call(self, x):
+        return self.attention(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+CHANGES = {
+    "remove_attention": remove_attention,
+    "expand_attention": expand_attention,
+    "replace_attention": lambda x: replace_attention(x, SqueezeExcite(2)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_blocks_that_hold_attention_are_named(name):
+    x = image()
+    model = keras.Model(x, Block(name="block")(x))
+    with pytest.raises(ValueError, match=r"inside the layers \['block'\]"):
+        CHANGES[name](model)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_models_in_wrappers_are_named(name):
+    """The line of the message works."""
+    a, x = image(), keras.Input((3, 6, 6, 8))
+    frame = keras.Model(a, SqueezeExcite(2, **LAST)(a))
+    model = keras.Model(x, layers.TimeDistributed(frame, name="frames")(x))
+    with pytest.raises(ValueError, match="Change the model") as error:
+        CHANGES[name](model)
+    line = str(error.value).split("`")[-2]
+    assert line.startswith(f"keras.layers.TimeDistributed({name}(")
+    names = {"keras": keras, "model": model, "attention": SqueezeExcite(2)}
+    names |= {name: globals()[name]}
+    assert eval(line, names)(x).shape == model.output.shape

@@ -360,6 +360,195 @@ def test_other_branches_are_reached_by_name():
     assert_same_outputs(model, copy, array((2, 6, 8)))
 
 
+# Additions that end no block.
+
+
+def end(x, name="end", channels=8):
+    return layers.ReLU(name=name)(conv(name + "_conv", channels)(x))
+
+
+def res2net(x, parts):
+    """The parts of a tensor are added to each other's convolutions."""
+    y, last = [], None
+    for number, part in enumerate(parts(conv("in")(x))):
+        last = part if last is None else layers.add([part, last])
+        last = end(last, f"scale{number}", 2)
+        y.append(last)
+    return layers.Add()([end(layers.Concatenate()(y)), x])
+
+
+def split_parts(x):
+    return ops.split(x, 4, axis=-1)
+
+
+def slices(x):
+    return [x[..., start : start + 2] for start in range(0, 8, 2)]
+
+
+def lambdas(x):
+    return [
+        layers.Lambda(lambda y, n=n: y[..., n : n + 2])(x)
+        for n in range(0, 8, 2)
+    ]
+
+
+def activated_parts(x):
+    return [ops.relu(part) for part in split_parts(x)]
+
+
+def res2net_of(parts):
+    return lambda x: res2net(x, parts)
+
+
+def csp(x):
+    """As the C2f of YOLOv8: the blocks inside have shortcuts."""
+    first, second = ops.split(conv("in", 16)(x), 2, axis=-1)
+    third = layers.Add()([second, end(second)])
+    return conv("out")(layers.Concatenate()([first, second, third]))
+
+
+def csp_of_convolutions(x):
+    first, second = conv("left")(x), conv("right")(x)
+    third = layers.Add()([second, end(second)])
+    return conv("out")(layers.Concatenate()([first, third]))
+
+
+def shuffled(x):
+    """As ShuffleNetV2, with a shortcut around it."""
+    left, right = ops.split(x, 2, axis=-1)
+    y = layers.Concatenate()([left, end(right, "inner", 4)])
+    y = layers.Reshape((6, 6, 2, 4))(y)
+    y = layers.Reshape((6, 6, 8), name="end")(ops.swapaxes(y, -1, -2))
+    return layers.Add()([x, y])
+
+
+def gated(x):
+    value, gate = ops.split(conv("c", 16)(x), 2, axis=-1)
+    y = layers.Multiply(name="end")([value, ops.sigmoid(gate)])
+    return layers.Add()([x, y])
+
+
+def dual_path(x):
+    """As the first block of DPN: a part of a projection is the shortcut."""
+    y = conv("s", 12)(x)
+    z = conv("c", 12)(end(x, "inner"))
+    z = layers.Lambda(lambda t: t[..., :8], name="end")(z)
+    return layers.Add()([y[..., :8], z])
+
+
+def narrowed(x):
+    """The shortcut leaves channels out, the branch is computed from all."""
+    return layers.Add()([x[..., :4], end(x, channels=4)])
+
+
+def block(x, name):
+    return layers.ReLU()(layers.Add()([x, end(x, name)]))
+
+
+def smaller(x, name):
+    return layers.Conv2D(8, 3, 2, padding="same", name=name, **LAST)(x)
+
+
+def larger(x, name):
+    return layers.UpSampling2D(2, **LAST)(conv(name)(x))
+
+
+def high_resolution(x):
+    """As HRNet: two scales, which are added to each other three times."""
+    high, low = x, smaller(x, "transition")
+    for stage in "abc":
+        high, low = block(high, f"{stage}_high"), block(low, f"{stage}_low")
+        high, low = (
+            layers.ReLU()(layers.add([high, larger(low, f"{stage}_up")])),
+            layers.ReLU()(layers.add([low, smaller(high, f"{stage}_down")])),
+        )
+    return layers.Concatenate()([high, larger(low, "last")])
+
+
+HIGH_RESOLUTION = [f"{s}_{scale}" for s in "abc" for scale in ("high", "low")]
+
+
+def pyramid(x):
+    """As a feature pyramid: lateral convolutions, and enlarged maps."""
+    low = block(smaller(block(x, "first"), "s"), "second")
+    return layers.Add()([conv("lateral")(x), larger(low, "top")])
+
+
+def skips(x):
+    """As LinkNet and the aggregation of DLA: no lateral convolutions."""
+    low = smaller(x, "s")
+    up = layers.Conv2DTranspose(8, 2, 2, padding="same", **LAST)
+    return layers.Add()([x, up(low)])
+
+
+def enlarging_block(x):
+    """As the generators of BigGAN: both sides are enlarged."""
+    y = end(end(layers.UpSampling2D(2, **LAST)(x), "inner"))
+    return layers.Add()([y, larger(x, "s")])
+
+
+TRUE_SITES = {
+    "Res2Net, split": (res2net_of(split_parts), ["end"]),
+    "Res2Net, slices": (res2net_of(slices), ["end"]),
+    "Res2Net, Lambda": (res2net_of(lambdas), ["end"]),
+    "Res2Net, activations": (res2net_of(activated_parts), ["end"]),
+    "CSP": (csp, ["end"]),
+    "CSP of convolutions": (csp_of_convolutions, ["end"]),
+    "ShuffleNet": (shuffled, ["end"]),
+    "GLU": (gated, ["end"]),
+    "DPN": (dual_path, ["end"]),
+    "fewer channels": (narrowed, ["end"]),
+    "HRNet": (high_resolution, HIGH_RESOLUTION),
+    "FPN": (pyramid, ["first", "second"]),
+    "BigGAN": (enlarging_block, ["end"]),
+}
+
+
+@pytest.mark.parametrize("name", TRUE_SITES)
+def test_only_the_ends_of_blocks_are_sites(name):
+    network, expected = TRUE_SITES[name]
+    x = image()
+    sites = attention_sites(keras.Model(x, network(x)))
+    assert sorted(sites) == sorted(expected)
+
+
+def parts_added(x):
+    first, second = ops.split(conv("c", 16)(x), 2, axis=-1)
+    return first + conv("d")(second)
+
+
+@pytest.mark.parametrize("network", [skips, parts_added])
+def test_additions_that_are_no_ends_of_blocks(network):
+    x = image()
+    with pytest.raises(ValueError, match="no residual branches"):
+        attention_sites(keras.Model(x, network(x)))
+
+
+def test_parts_in_channels_first():
+    x = keras.Input((8, 6, 6))
+    y = layers.Conv2D(8, 1, **FIRST)(x)
+    first, second = y[:, :4], y[:, 4:]
+    y = layers.add([first, layers.Conv2D(4, 1, **FIRST)(second)])
+    with pytest.raises(ValueError, match="no residual branches"):
+        attention_sites(keras.Model(x, y))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("a", "b"),
+        {"a", "b"},
+        {"a": 1, "b": 2}.keys(),
+        np.array(["a", "b"]),
+        frozenset({"a", "b"}),
+    ],
+)
+def test_collections_of_names(where):
+    x = image()
+    model = keras.Model(x, conv("b")(conv("a")(x)))
+    assert attention_sites(model, where) == ["a", "b"]
+
+
 # Layers that are called several times.
 
 
