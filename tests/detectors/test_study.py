@@ -95,9 +95,9 @@ def test_tables_and_picture():
 
 
 def test_tables_of_the_page_are_the_printed_ones():
-    docs = Path(__file__).parents[2] / "docs"
-    page = (docs / "detection.md").read_text(encoding="utf-8")
-    runs = pd.read_csv(docs / "detection" / "detection_digits.csv")
+    studies = Path(__file__).parents[2] / "docs" / "studies"
+    page = (studies / "detection_digits.md").read_text(encoding="utf-8")
+    runs = pd.read_csv(studies / "detection_digits.csv")
     runs["row"] = pd.Categorical(runs["row"], detection.ROWS, ordered=True)
     assert set(runs.groupby("row", observed=True).size()) == {5}
     parts = detection.table(PLAN, runs).split("\n\n")

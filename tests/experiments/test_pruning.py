@@ -15,7 +15,7 @@ PLAN = replace(
     Plan(), widths=(8,), epochs=1, fine_tuning_epochs=1, probe_epochs=1
 )
 ROWS = (pruning.UNPRUNED, *(f"{name} 0.5" for name in pruning.CRITERIA))
-DOCS = Path(__file__).parents[2] / "docs"
+STUDIES = Path(__file__).parents[2] / "docs" / "studies"
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +76,10 @@ def test_table_and_picture(results):
 def test_tables_of_the_page_are_the_printed_ones(
     name, test_images, monkeypatch
 ):
-    runs = pd.read_csv(DOCS / "pruning" / f"pruning_{name}.csv")
+    runs = pd.read_csv(STUDIES / f"pruning_{name}.csv")
     runs["row"] = pd.Categorical(runs["row"], pruning.ROWS, ordered=True)
     assert set(runs.groupby("row", observed=True).size()) == {5}
-    page = (DOCS / "pruning.md").read_text(encoding="utf-8")
+    page = (STUDIES / f"pruning_{name}.md").read_text(encoding="utf-8")
     # Without the data, which may not be here.
     measures = [
         Measure(column, label, test_images)
