@@ -277,7 +277,8 @@ def set_state(draw, model):
             weight.regularizer = draw(
                 st.sampled_from([None, keras.regularizers.L2(0.01)])
             )
-            weight.constraint = keras.constraints.MaxNorm(2.0)
+            # Of the whole weight: one may be a scalar.
+            weight.constraint = keras.constraints.MaxNorm(2.0, axis=None)
             if BACKEND == "torch":
                 weight.value.requires_grad = True
 
