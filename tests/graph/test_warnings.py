@@ -5,7 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from keras_channel_attn import (
     SqueezeExcite,
@@ -29,7 +29,8 @@ class Block(layers.Layer):
         self.attention.build(shape)
 
     def call(self, x):
-        return self.attention(x) + self.own
+        spectrum, _ = ops.rfft(x)  # Whose multiply-adds are not counted.
+        return self.attention(x) + self.own + ops.mean(spectrum)
 
     def compute_output_shape(self, shape):
         return shape
