@@ -5,9 +5,9 @@ or `ValueError`. The message names the argument, the value that was received and
 the values that are allowed.
 """
 
-import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,7 +70,8 @@ def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
         value = operator.index(value)
     else:
         value = float(value)
-    if not math.isfinite(value) or (positive and value <= 0):
+    # Not `isfinite`, which raises an error for integers beyond `float`.
+    if not abs(value) <= sys.float_info.max or (positive and value <= 0):
         raise _error(ValueError, name, value, f"must be {allowed}.")
     return value
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.layers.torch_arrays import (
+    Arrange,
     TorchWeights,
     matrix_from_torch,
     vector_from_torch,
@@ -165,7 +166,9 @@ def _targets(model: Any) -> TorchWeights:
 
 def _targets_of_layer(layer: Any) -> TorchWeights:
     if _has_torch_weights(layer):
-        targets = layer.torch_weights()
+        targets = _divided(
+            layer.torch_weights(), layer.learning_rate_multiplier
+        )
     elif isinstance(layer, keras.layers.BatchNormalization):
         targets = {
             "weight": (layer.gamma, vector_from_torch),
@@ -198,6 +201,26 @@ def _has_torch_weights(layer: Any) -> bool:
     return isinstance(layer, ChannelAttention) and layer.is_described(
         "build_excitation", by="torch_weights"
     )
+
+
+def _divided(targets: TorchWeights, multiplier: float) -> TorchWeights:
+    """The same, with functions to the values that a layer stores."""
+
+    def stored(arrange: Arrange) -> Arrange:
+        def arrange_and_divide(array: np.ndarray) -> np.ndarray | None:
+            value = arrange(array)
+            if value is None:
+                return None
+            return np.asarray(value, "float32") / multiplier
+
+        return arrange_and_divide
+
+    if multiplier == 1:
+        return targets
+    return {
+        name: (weight, stored(arrange))
+        for name, (weight, arrange) in targets.items()
+    }
 
 
 def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:

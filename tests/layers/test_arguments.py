@@ -22,6 +22,12 @@ REFUSED = [
     (ALL, "gate_activation", [], ["gate", 3]),
     (ALL, "identity_start", [1, None, "yes"], []),
     (ALL, "data_format", [1, NAN], ["NCHW"]),
+    (
+        ALL,
+        "learning_rate_multiplier",
+        ["3", True, None, [3]],
+        [0, -1, NAN, float("inf"), 10**400],
+    ),
     (WITH_KERNELS, "kernel_initializer", [], ["glorot", 1.5, None]),
     (WITH_KERNELS, "kernel_regularizer", [], ["l3"]),
     (WITH_KERNELS, "kernel_constraint", [], ["positive"]),
