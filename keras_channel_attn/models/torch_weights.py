@@ -15,7 +15,6 @@ from keras_channel_attn.arguments import boolean
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.layers.torch_arrays import (
     Arrange,
-    TorchWeights,
     matrix_from_torch,
     vector_from_torch,
 )
@@ -32,6 +31,8 @@ from keras_channel_attn.models.layer_names import (
 
 # The path of a file, or a mapping from names to arrays.
 Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
+# As `TorchWeights`, and the number that the stored weight is divided by.
+_Targets = dict[str, tuple[Any, Arrange, float]]
 
 
 def load_torch_weights(
@@ -98,7 +99,7 @@ def load_torch_weights(
 
 
 def _match(
-    targets: TorchWeights,
+    targets: _Targets,
     arrays: dict[str, np.ndarray],
     originals: dict[str, str],
 ) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
@@ -114,7 +115,7 @@ def _match(
         if array.dtype.kind not in "fiu":
             problems.append(f"dtype: {label} is {array.dtype}, not numbers")
             continue
-        weight, arrange = targets[name]
+        weight, arrange, multiplier = targets[name]
         value, shape = arrange(array), tuple(weight.shape)
         if value is None or value.shape != shape:
             problems.append(
@@ -122,8 +123,8 @@ def _match(
                 f"weight {weight.path} of shape {shape}"
             )
             continue
-        # A copy, because JAX would share the memory of the checkpoint.
-        values.append((weight, np.array(value, dtype="float32")))
+        # A new array: JAX would share the memory of the checkpoint.
+        values.append((weight, np.asarray(value, "float32") / multiplier))
     return values, problems
 
 
@@ -140,7 +141,7 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
         )
 
 
-def _targets(model: Any) -> TorchWeights:
+def _targets(model: Any) -> _Targets:
     if isinstance(model, keras.Model):
         return {
             f"{torch_module_name(layer.name)}.{name}": target
@@ -164,11 +165,9 @@ def _targets(model: Any) -> TorchWeights:
     return _targets_of_layer(model)
 
 
-def _targets_of_layer(layer: Any) -> TorchWeights:
+def _targets_of_layer(layer: Any) -> _Targets:
     if _has_torch_weights(layer):
-        targets = _divided(
-            layer.torch_weights(), layer.learning_rate_multiplier
-        )
+        targets = layer.torch_weights()
     elif isinstance(layer, keras.layers.BatchNormalization):
         targets = {
             "weight": (layer.gamma, vector_from_torch),
@@ -190,8 +189,9 @@ def _targets_of_layer(layer: Any) -> TorchWeights:
             "`keras_channel_attn.models`, and channel attention whose class "
             "implements `torch_weights` for its `build_excitation`."
         )
+    multiplier = getattr(layer, "learning_rate_multiplier", 1)
     return {
-        name: (weight, arrange)
+        name: (weight, arrange, multiplier)
         for name, (weight, arrange) in targets.items()
         if weight is not None
     }
@@ -201,26 +201,6 @@ def _has_torch_weights(layer: Any) -> bool:
     return isinstance(layer, ChannelAttention) and layer.is_described(
         "build_excitation", by="torch_weights"
     )
-
-
-def _divided(targets: TorchWeights, multiplier: float) -> TorchWeights:
-    """The same, with functions to the values that a layer stores."""
-
-    def stored(arrange: Arrange) -> Arrange:
-        def arrange_and_divide(array: np.ndarray) -> np.ndarray | None:
-            value = arrange(array)
-            if value is None:
-                return None
-            return np.asarray(value, "float32") / multiplier
-
-        return arrange_and_divide
-
-    if multiplier == 1:
-        return targets
-    return {
-        name: (weight, stored(arrange))
-        for name, (weight, arrange) in targets.items()
-    }
 
 
 def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
