@@ -63,9 +63,9 @@ class ChannelAttention(EffectiveWeights):
         learning_rate_multiplier: Number above zero, for a class that creates
             all of its weights with `add_effective_weight` and reads them with
             `effective_weight`. The layer stores each weight divided by it and
-            computes with the product, the effective weight, as the equalized
-            learning rate of [StyleGAN](https://arxiv.org/abs/1812.04948)
-            (section 2) does. Outputs before training are the same for every
+            computes with the product, the effective weight, as
+            [StyleGAN](https://arxiv.org/abs/1812.04948) does with its equalized
+            learning rate. Outputs before training are the same for every
             value. In a step of Adam the change of an effective weight is
             multiplied by it, in a step of SGD by its square. Initializers,
             regularizers, constraints and saved files use effective weights. The

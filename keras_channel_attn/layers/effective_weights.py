@@ -161,12 +161,14 @@ class EffectiveWeights(keras.layers.Layer):
 
     def _check_effective_weights(self) -> None:
         """Raise an error if the multiplier would silently have no effect."""
+        if self.learning_rate_multiplier == 1:
+            return
         names = [
             weight.name
             for weight in self.weights
             if id(weight) not in self._stored_divided
         ]
-        if self.learning_rate_multiplier != 1 and (names or not self.weights):
+        if names or not self.weights:
             has = f"the weights {names} without it" if names else "no weights"
             raise ValueError(
                 "`learning_rate_multiplier` must be 1 for a layer that does "
