@@ -5,9 +5,9 @@ or `ValueError`. The message names the argument, the value that was received and
 the values that are allowed.
 """
 
-import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,17 +16,21 @@ import numpy as np
 
 
 def positive_integer(name: str, value: Any, or_all: bool = False) -> int:
-    """`value` as a positive `int`. NumPy integers are allowed, not booleans.
+    """`value` as a positive `int`: not a boolean, but one of NumPy's integers.
 
-    With `or_all`, -1 is allowed as well: as many as there are.
+    Arrays without axes are allowed, as in shapes of Keras. With `or_all`, -1 is
+    allowed as well: as many as there are.
     """
     allowed = "a positive integer" + (" or -1" if or_all else "")
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    try:
+        integer = operator.index(value)
+    except TypeError:
+        integer = None
+    if integer is None or isinstance(value, bool):
         raise _error(TypeError, name, value, f"must be {allowed}.")
-    value = operator.index(value)
-    if value < 1 and not (or_all and value == -1):
+    if integer < 1 and not (or_all and integer == -1):
         raise _error(ValueError, name, value, f"must be {allowed}.")
-    return value
+    return integer
 
 
 def odd_integer(name: str, value: Any) -> int:
@@ -70,7 +74,8 @@ def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
         value = operator.index(value)
     else:
         value = float(value)
-    if not math.isfinite(value) or (positive and value <= 0):
+    # Not `isfinite`, which raises an error for integers beyond `float`.
+    if not abs(value) <= sys.float_info.max or (positive and value <= 0):
         raise _error(ValueError, name, value, f"must be {allowed}.")
     return value
 
@@ -116,7 +121,9 @@ def keras_object(name: str, value: Any, get: Callable[[Any], Any]) -> Any:
 
 def _check_length(name: str, value: Any, length: int, rule: str) -> None:
     is_text = isinstance(value, (str, bytes))
-    if is_text or not hasattr(value, "__len__"):
+    # An array without axes has the attribute, and no length.
+    has_length = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+    if is_text or not has_length:
         raise _error(TypeError, name, value, rule)
     if len(value) != length:
         raise _error(ValueError, name, value, rule)

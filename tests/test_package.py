@@ -52,21 +52,22 @@ RESULTS = {
 LAYERS = {
     "ChannelAttention": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
-        "data_format=None, **kwargs"
+        "data_format=None, learning_rate_multiplier=1, **kwargs"
     ),
     "EfficientChannelAttention": (
         "kernel_size=None, gamma=2, b=1, padding='zeros', "
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, kernel_initializer='lecun_uniform', "
         "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
-        "**kwargs"
+        "learning_rate_multiplier=1, **kwargs"
     ),
     "LinearSqueezeExcite": (
         "groups=1, use_bias=False, gate_activation='sigmoid', pooling='avg', "
         "identity_start=False, data_format=None, "
         "kernel_initializer='lecun_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
-        "kernel_constraint=None, bias_constraint=None, **kwargs"
+        "kernel_constraint=None, bias_constraint=None, "
+        "learning_rate_multiplier=1, **kwargs"
     ),
     "SqueezeExcite": (
         "reduction=16, bottleneck_units=None, divisor=1, activation='relu', "
@@ -74,7 +75,8 @@ LAYERS = {
         "identity_start=False, data_format=None, "
         "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
-        "kernel_constraint=None, bias_constraint=None, **kwargs"
+        "kernel_constraint=None, bias_constraint=None, "
+        "learning_rate_multiplier=1, **kwargs"
     ),
     "SqueezeGate": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "

@@ -15,6 +15,7 @@ from keras_channel_attn.arguments import (
     one_of,
 )
 from keras_channel_attn.backend import activate, attend
+from keras_channel_attn.layers.effective_weights import EffectiveWeights
 from keras_channel_attn.layers.torch_arrays import TorchWeights
 from keras_channel_attn.ops import squeeze
 
@@ -28,7 +29,7 @@ _GATES_HALF_AT_ZERO = [
 ]
 
 
-class ChannelAttention(keras.layers.Layer):
+class ChannelAttention(EffectiveWeights):
     """Base class of the channel attention layers.
 
         y = x * gate(excite(squeeze(x)))
@@ -59,6 +60,17 @@ class ChannelAttention(keras.layers.Layer):
             dtype, if no number overflows. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
+        learning_rate_multiplier: Number above zero, for a class that creates
+            all of its weights with `add_effective_weight` and reads them with
+            `effective_weight`. The layer stores each weight divided by it and
+            computes with the product, the effective weight, as
+            [StyleGAN](https://arxiv.org/abs/1812.04948) does with its equalized
+            learning rate. Outputs before training are the same for every
+            value. In a step of Adam the change of an effective weight is
+            multiplied by it, in a step of SGD by its square. Initializers,
+            regularizers, constraints and saved files use effective weights. The
+            weight decay of an optimizer, `get_weights` and `set_weights` use
+            stored weights. Defaults to `1`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -87,9 +99,11 @@ class ChannelAttention(keras.layers.Layer):
         TypeError, ValueError: If an argument has a wrong type or value, or if
             `identity_start=True` and `gate_activation` is zero at zero
             (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if
-            `excite` is not zero at an identity start, if the rank of the input
-            is below 3, if its number of channels is unknown or has changed
-            since the layer was built, or if the mask has a wrong shape.
+            `excite` is not zero at an identity start, if
+            `learning_rate_multiplier` is not 1 and the layer has no weights or
+            others than those of `add_effective_weight`, if the rank of the
+            input is below 3, if its number of channels is unknown or has
+            changed since the layer was built, or if the mask has a wrong shape.
 
     Examples:
 
@@ -108,9 +122,10 @@ class ChannelAttention(keras.layers.Layer):
         pooling: str = "avg",
         identity_start: bool = False,
         data_format: str | None = None,
+        learning_rate_multiplier: float = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(learning_rate_multiplier, **kwargs)
         self.supports_masking = True
         self.gate_activation = keras_object(
             "gate_activation", gate_activation, keras.activations.get
@@ -147,6 +162,7 @@ class ChannelAttention(keras.layers.Layer):
             )
         self._channels = channels
         self.build_excitation(channels)
+        self._check_effective_weights()
         # Those of the package start at zero. Running them here would make JAX
         # compile functions that nothing else needs.
         if self.identity_start and not self.__module__.startswith(_PACKAGE):

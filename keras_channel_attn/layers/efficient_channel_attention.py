@@ -65,6 +65,15 @@ class EfficientChannelAttention(WeightedAttention):
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         shared_kernel: Boolean, whether all channels share one kernel. Defaults
             to `True`.
+        learning_rate_multiplier: Number above zero. The layer stores each
+            weight divided by it and computes with the product, the effective
+            weight, as [StyleGAN](https://arxiv.org/abs/1812.04948) does with
+            its equalized learning rate. Outputs before training are the same
+            for every value. In a step of Adam the change of an effective weight
+            is multiplied by it, in a step of SGD by its square. Initializers,
+            regularizers, constraints and saved files use effective weights. The
+            weight decay of an optimizer, `get_weights` and `set_weights` use
+            stored weights. Defaults to `1`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -122,6 +131,7 @@ class EfficientChannelAttention(WeightedAttention):
         kernel_regularizer: Any = None,
         kernel_constraint: Any = None,
         shared_kernel: bool = True,
+        learning_rate_multiplier: float = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -134,6 +144,7 @@ class EfficientChannelAttention(WeightedAttention):
                 "kernel_regularizer": kernel_regularizer,
                 "kernel_constraint": kernel_constraint,
             },
+            learning_rate_multiplier=learning_rate_multiplier,
             **kwargs,
         )
         self.kernel_size = kernel_size
@@ -155,7 +166,8 @@ class EfficientChannelAttention(WeightedAttention):
         )
 
     def excite(self, descriptor: Tensor) -> Tensor:
-        return channel_convolution(descriptor, self.kernel, self.padding)
+        kernel = self.effective_weight(self.kernel)
+        return channel_convolution(descriptor, kernel, self.padding)
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
         return {"kernel": () if self.shared_kernel else (1,)}

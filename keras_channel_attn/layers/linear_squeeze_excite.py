@@ -59,6 +59,15 @@ class LinearSqueezeExcite(WeightedAttention):
         bias_regularizer: Regularizer of the bias. Defaults to `None`.
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         bias_constraint: Constraint on the bias. Defaults to `None`.
+        learning_rate_multiplier: Number above zero. The layer stores each
+            weight divided by it and computes with the product, the effective
+            weight, as [StyleGAN](https://arxiv.org/abs/1812.04948) does with
+            its equalized learning rate. Outputs before training are the same
+            for every value. In a step of Adam the change of an effective weight
+            is multiplied by it, in a step of SGD by its square. Initializers,
+            regularizers, constraints and saved files use effective weights. The
+            weight decay of an optimizer, `get_weights` and `set_weights` use
+            stored weights. Defaults to `1`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -118,6 +127,7 @@ class LinearSqueezeExcite(WeightedAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        learning_rate_multiplier: float = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -133,6 +143,7 @@ class LinearSqueezeExcite(WeightedAttention):
                 "kernel_constraint": kernel_constraint,
                 "bias_constraint": bias_constraint,
             },
+            learning_rate_multiplier=learning_rate_multiplier,
             **kwargs,
         )
         self.use_bias = boolean("use_bias", use_bias)
@@ -153,7 +164,11 @@ class LinearSqueezeExcite(WeightedAttention):
         self.bias = self._add_bias("bias", channels, bias)
 
     def excite(self, descriptor: Tensor) -> Tensor:
-        return grouped_linear(descriptor, self.kernel, self.bias)
+        return grouped_linear(
+            descriptor,
+            self.effective_weight(self.kernel),
+            self.effective_weight(self.bias),
+        )
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
         # With several blocks, axis 0 is the channels of one block, which stay.

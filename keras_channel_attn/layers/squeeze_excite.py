@@ -74,6 +74,15 @@ class SqueezeExcite(WeightedAttention):
         bias_regularizer: Regularizer of both biases. Defaults to `None`.
         kernel_constraint: Constraint on both kernels. Defaults to `None`.
         bias_constraint: Constraint on both biases. Defaults to `None`.
+        learning_rate_multiplier: Number above zero. The layer stores each
+            weight divided by it and computes with the product, the effective
+            weight, as [StyleGAN](https://arxiv.org/abs/1812.04948) does with
+            its equalized learning rate. Outputs before training are the same
+            for every value. In a step of Adam the change of an effective weight
+            is multiplied by it, in a step of SGD by its square. Initializers,
+            regularizers, constraints and saved files use effective weights. The
+            weight decay of an optimizer, `get_weights` and `set_weights` use
+            stored weights. Defaults to `1`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -135,6 +144,7 @@ class SqueezeExcite(WeightedAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        learning_rate_multiplier: float = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -150,6 +160,7 @@ class SqueezeExcite(WeightedAttention):
                 "kernel_constraint": kernel_constraint,
                 "bias_constraint": bias_constraint,
             },
+            learning_rate_multiplier=learning_rate_multiplier,
             **kwargs,
         )
         self.use_bias = boolean("use_bias", use_bias)
@@ -199,10 +210,10 @@ class SqueezeExcite(WeightedAttention):
     def excite(self, descriptor: Tensor) -> Tensor:
         return bottleneck(
             descriptor,
-            self.reduce_kernel,
-            self.reduce_bias,
-            self.expand_kernel,
-            self.expand_bias,
+            self.effective_weight(self.reduce_kernel),
+            self.effective_weight(self.reduce_bias),
+            self.effective_weight(self.expand_kernel),
+            self.effective_weight(self.expand_bias),
             self.activation,
         )
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+# From torch's array to the array of a weight.
+Arrange = Callable[[np.ndarray], np.ndarray | None]
 # From torch's name of each weight to the weight, which is `None` if the layer
 # does not have it, and the function that arranges torch's array for it.
-TorchWeights = dict[str, tuple[Any, Callable[[np.ndarray], np.ndarray | None]]]
+TorchWeights = dict[str, tuple[Any, Arrange]]
 
 
 def vector_from_torch(array: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ class WeightedAttention(ChannelAttention):
             `ChannelAttention`.
         functions: Dictionary from the name of each argument that is a function
             of weights, such as `"kernel_initializer"`, to its value.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: `learning_rate_multiplier`, and arguments of
+            `keras.layers.Layer`.
     """
 
     kernel_initializer: Any
@@ -79,7 +80,7 @@ class WeightedAttention(ChannelAttention):
     def _add_weight(
         self, kind: str, name: str, shape: tuple[int, ...], initializer: Any
     ) -> Tensor:
-        return self.add_weight(
+        return self.add_effective_weight(
             name=name,
             shape=shape,
             initializer=initializer,

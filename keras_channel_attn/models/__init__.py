@@ -1,18 +1,14 @@
 """Published networks with channel attention, and their checkpoints."""
 
 from keras_channel_attn.models.checkpoints import preprocessing
-from keras_channel_attn.models.eca_resnet import (
+from keras_channel_attn.models.image_preprocessing import ImagePreprocessing
+from keras_channel_attn.models.listing import list_models
+from keras_channel_attn.models.named_resnets import (
     ECAResNet18,
     ECAResNet34,
     ECAResNet50,
     ECAResNet101,
     ECAResNet152,
-)
-from keras_channel_attn.models.image_preprocessing import ImagePreprocessing
-from keras_channel_attn.models.listing import list_models
-from keras_channel_attn.models.resnet import ResNet
-from keras_channel_attn.models.se_inception import SEInceptionV3
-from keras_channel_attn.models.se_resnet import (
     SENet154,
     SEResNet18,
     SEResNet34,
@@ -22,6 +18,8 @@ from keras_channel_attn.models.se_resnet import (
     SEResNeXt50,
     SEResNeXt101,
 )
+from keras_channel_attn.models.resnet import ResNet
+from keras_channel_attn.models.se_inception import SEInceptionV3
 from keras_channel_attn.models.timm import from_timm
 from keras_channel_attn.models.torch_weights import load_torch_weights
 

@@ -1,7 +1,8 @@
 """What distinguishes one ResNet from another."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from keras_channel_attn.arguments import (
@@ -12,12 +13,27 @@ from keras_channel_attn.arguments import (
     positive_integer,
 )
 
-# Arguments of `ResNet` that several published networks share.
-RESNET18: dict[str, Any] = {"depths": (2, 2, 2, 2), "block": "basic"}
-RESNET34: dict[str, Any] = {"depths": (3, 4, 6, 3), "block": "basic"}
-RESNET50: dict[str, Any] = {"depths": (3, 4, 6, 3)}
-RESNET101: dict[str, Any] = {"depths": (3, 4, 23, 3)}
-RESNET152: dict[str, Any] = {"depths": (3, 8, 36, 3)}
+# Arguments of `ResNet` that published networks share, by numbers of layers.
+RESNETS: dict[str, dict[str, Any]] = {
+    "18": {"depths": (2, 2, 2, 2), "block": "basic"},
+    "26": {"depths": (2, 2, 2, 2)},
+    "34": {"depths": (3, 4, 6, 3), "block": "basic"},
+    "50": {"depths": (3, 4, 6, 3)},
+    "101": {"depths": (3, 4, 23, 3)},
+    "152": {"depths": (3, 8, 36, 3)},
+    "154": {"depths": (3, 8, 36, 3)},  # SENet-154 has a deeper stem.
+    "200": {"depths": (3, 24, 36, 3)},
+    "201": {"depths": (3, 24, 36, 4)},
+    "269": {"depths": (3, 30, 48, 8)},
+    "270": {"depths": (4, 29, 53, 4)},
+    "350": {"depths": (4, 36, 72, 4)},
+    "420": {"depths": (4, 44, 87, 4)},
+    "light": {
+        "depths": (1, 1, 11, 3),
+        "stem_width": 32,
+        "average_shortcut": True,
+    },
+}
 RESNEXT_32X4D: dict[str, Any] = {"cardinality": 32, "base_width": 4}
 SENET: dict[str, Any] = {
     "cardinality": 64,
@@ -26,56 +42,36 @@ SENET: dict[str, Any] = {
     "shortcut_kernel_size": 3,
     "first_reduction": 2,
 }
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "depths": four_integers,
+    "block": partial(one_of, allowed=("basic", "bottleneck")),
+    "stem": partial(one_of, allowed=("plain", "deep", "tiered")),
+    "stem_width": positive_integer,
+    "stem_pool": partial(one_of, allowed=("max", "max_ceil", "convolution")),
+    "average_shortcut": boolean,
+    "shortcut_kernel_size": odd_integer,
+    "cardinality": positive_integer,
+    "base_width": positive_integer,
+    "first_reduction": positive_integer,
+    "antialias": boolean,
+    "stride_first": boolean,
+    "activation_before_attention": boolean,
+}
+# A basic block would ignore these.
+_BOTTLENECK_ONLY = {"cardinality": 1, "base_width": 64, "stride_first": False}
 
 
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """The arguments of `ResNet` of the same names, checked."""
+class Architecture(types.SimpleNamespace):
+    """The arguments of `ResNet` with the names in `_CHECKS`, checked.
 
-    depths: Sequence[int]
-    block: str
-    stem: str
-    stem_width: int
-    stem_pool: str
-    average_shortcut: bool
-    shortcut_kernel_size: int
-    cardinality: int
-    base_width: int
-    first_reduction: int
-    antialias: bool
-    stride_first: bool
-    activation_before_attention: bool
+    Args:
+        arguments: Dictionary, all arguments of a call of `ResNet`.
+    """
 
-    @classmethod
-    def from_arguments(cls, arguments: dict[str, Any]) -> "Architecture":
-        """That of a call of `ResNet`, whose other arguments are ignored."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: arguments[name] for name in names})
-
-    def __post_init__(self) -> None:
-        checks: dict[Callable[[str, Any], Any], str] = {
-            four_integers: "depths",
-            odd_integer: "shortcut_kernel_size",
-            positive_integer: "stem_width cardinality base_width "
-            "first_reduction",
-            boolean: "average_shortcut antialias stride_first "
-            "activation_before_attention",
-        }
-        for check, names in checks.items():
-            for name in names.split():
-                # Integers of NumPy become those of Python.
-                value = check(name, getattr(self, name))
-                object.__setattr__(self, name, value)
-        one_of("block", self.block, ("basic", "bottleneck"))
-        one_of("stem", self.stem, ("plain", "deep", "tiered"))
-        one_of("stem_pool", self.stem_pool, ("max", "max_ceil", "convolution"))
-        # A basic block would ignore these.
-        bottleneck_only = {
-            "cardinality": 1,
-            "base_width": 64,
-            "stride_first": False,
-        }
-        for name, default in bottleneck_only.items():
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        for name, check in _CHECKS.items():
+            setattr(self, name, check(name, arguments[name]))
+        for name, default in _BOTTLENECK_ONLY.items():
             value = getattr(self, name)
             if self.block == "basic" and value != default:
                 raise ValueError(

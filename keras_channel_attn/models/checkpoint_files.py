@@ -22,10 +22,7 @@ _TORCH = (
 _PACKAGES = {
     ".safetensors": "the package safetensors: "
     'pip install "keras-channel-attn[pretrained]"',
-    ".pth": _TORCH,
-    ".pt": _TORCH,
-    ".bin": _TORCH,
-    ".tar": _TORCH,
+    **dict.fromkeys((".pth", ".pt", ".bin", ".tar"), _TORCH),
 }
 
 

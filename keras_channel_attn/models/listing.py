@@ -3,7 +3,9 @@
 import fnmatch
 import re
 from collections.abc import Iterable
+from typing import Any
 
+from keras_channel_attn.arguments import boolean
 from keras_channel_attn.models.checkpoints import checkpoint_rows
 from keras_channel_attn.models.timm import timm_networks
 
@@ -25,7 +27,8 @@ def list_models(
         List of strings. Numbers in names are sorted by value.
 
     Raises:
-        TypeError: If `pattern` is neither a string nor a list of strings.
+        TypeError: If `pattern` is neither a string nor a list of strings, or
+            `pretrained` is no boolean.
 
     Examples:
 
@@ -35,14 +38,17 @@ def list_models(
     >>> list_models("ecaresnet101d", pretrained=True)
     ['ecaresnet101d.miil_in1k']
     """
+    if pretrained is not None:
+        pretrained = boolean("pretrained", pretrained)
     names = list(checkpoint_rows() if pretrained else timm_networks())
     if pattern is not None:
         names = _names_like(names, pattern)
     return sorted(names, key=_natural_order)
 
 
-def _names_like(names: list[str], pattern: str | Iterable[str]) -> list[str]:
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+def _names_like(names: list[str], pattern: Any) -> list[str]:
+    is_list = isinstance(pattern, Iterable) and not isinstance(pattern, str)
+    patterns = list(pattern) if is_list else [pattern]
     if not all(isinstance(item, str) for item in patterns):
         raise TypeError(
             "`pattern` must be a string, such as 'seresnet*', or a list of "

@@ -124,7 +124,7 @@ def ResNet(
     >>> network.output_shape
     (None, 10)
     """
-    architecture = Architecture.from_arguments(locals())
+    architecture = Architecture(locals())
     check_attention(attention)
     boolean("include_top", include_top)
     if pooling is not None:
@@ -164,14 +164,13 @@ def _inputs(
     input_shape: Sequence[int | None] | None,
     data_format: str,
 ) -> Any:
+    if keras.utils.is_keras_tensor(input_tensor):
+        return input_tensor
     if input_tensor is not None:
-        if keras.utils.is_keras_tensor(input_tensor):
-            return input_tensor
         return keras.Input(tensor=input_tensor)
     if input_shape is None:
-        input_shape = (None, None, 3)
-        if data_format == "channels_first":
-            input_shape = (3, None, None)
+        is_first = data_format == "channels_first"
+        input_shape = (3, None, None) if is_first else (None, None, 3)
     return keras.Input(image_shape("input_shape", input_shape))
 
 

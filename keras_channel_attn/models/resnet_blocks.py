@@ -19,7 +19,6 @@ from keras_channel_attn.models.layer_names import (
 from keras_channel_attn.models.resnet_layers import Convolution, Layers
 
 _STAGE_CHANNELS = (64, 128, 256, 512)
-_BOTTLENECK_EXPANSION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +31,8 @@ class Block:
 
     @property
     def channels(self) -> int:
-        channels = _STAGE_CHANNELS[self.stage]
-        if self.architecture.block == "basic":
-            return channels
-        return channels * _BOTTLENECK_EXPANSION
+        is_basic = self.architecture.block == "basic"
+        return _STAGE_CHANNELS[self.stage] * (1 if is_basic else 4)
 
     @property
     def stride(self) -> int:
@@ -55,9 +52,9 @@ class Block:
         reduced = width // architecture.first_reduction
         if architecture.block == "basic":
             return [Convolution(reduced, 3, stride), Convolution(channels, 3)]
-        first, second = 1, stride
-        if architecture.stride_first:
-            first, second = stride, 1
+        first, second = (
+            (stride, 1) if architecture.stride_first else (1, stride)
+        )
         return [
             Convolution(reduced, 1, first),
             Convolution(width, 3, second, groups),

@@ -6,14 +6,6 @@ from typing import Any
 
 from keras import layers
 
-# These layers have no argument `data_format`.
-_WITHOUT_DATA_FORMAT = (
-    layers.Activation,
-    layers.Add,
-    layers.BatchNormalization,
-    layers.Dense,
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
@@ -41,7 +33,8 @@ class Layers:
         self, kind: type[layers.Layer], x: Any, name: str, **arguments: Any
     ) -> Any:
         """What a new layer of the class `kind` computes from `x`."""
-        if kind not in _WITHOUT_DATA_FORMAT:
+        # The layers of Keras that have spatial axes name them.
+        if kind.__name__.endswith("2D"):
             arguments["data_format"] = self.data_format
         return kind(**arguments, dtype=self.dtype, name=name)(x)
 

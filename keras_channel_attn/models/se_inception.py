@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import image_shape
+from keras_channel_attn.arguments import image_shape, positive_integer
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.surgery.insertion import insert_attention
 
@@ -50,25 +50,18 @@ def SEInceptionV3(
     >>> sum(isinstance(layer, SqueezeExcite) for layer in network.layers)
     11
     """
+    arguments = locals()
+    del arguments["use_bias"]
+    settings = {name: arguments.pop(name) for name in ("data_format", "dtype")}
+    arguments["classes"] = positive_integer("classes", classes)
     if input_shape is not None:
-        input_shape = image_shape("input_shape", input_shape)
-    with _global_settings(data_format, dtype):
-        plain = keras.applications.InceptionV3(
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name,
-        )
+        arguments["input_shape"] = image_shape("input_shape", input_shape)
+    with _global_settings(**settings):
+        plain = keras.applications.InceptionV3(**arguments)
     # The names end the blocks. Other concatenations, such as `mixed9_0`, are
     # inside of blocks.
     sites = [f"mixed{block}" for block in range(11)]
-    attention = SqueezeExcite(
-        use_bias=use_bias, data_format=data_format, dtype=dtype
-    )
+    attention = SqueezeExcite(use_bias=use_bias, **settings)
     return insert_attention(plain, attention, sites)
 
 

@@ -16,19 +16,13 @@ the SENet paper, which were trained in Caffe.
 """
 
 import difflib
+import functools
+import re
 from typing import Any
 
 import keras
 
-from keras_channel_attn.models.architecture import (
-    RESNET18,
-    RESNET34,
-    RESNET50,
-    RESNET101,
-    RESNET152,
-    RESNEXT_32X4D,
-    SENET,
-)
+from keras_channel_attn.models.architecture import RESNETS, SENET
 from keras_channel_attn.models.attention import (
     efficient_channel_attention,
     squeeze_excite,
@@ -37,113 +31,73 @@ from keras_channel_attn.models.checkpoints import download, find_checkpoint
 from keras_channel_attn.models.resnet import ResNet
 from keras_channel_attn.models.torch_weights import Checkpoint
 
-# Everything below consists of arguments of `ResNet`. Depths:
-_RESNET26: dict[str, Any] = {"depths": (2, 2, 2, 2)}
-_RESNET200: dict[str, Any] = {"depths": (3, 24, 36, 3)}
-_RESNET269: dict[str, Any] = {"depths": (3, 30, 48, 8)}
-# Groups and the width of each group in a ResNeXt.
-_RESNEXT_32X8D = {"cardinality": 32, "base_width": 8}
-_RESNEXT_64X4D = {"cardinality": 64, "base_width": 4}
-# The variants that letters in a name stand for.
+# timm rounds the width of the excitation to a multiple of eight.
+_TIMM = {"use_bias": True, "divisor": 8}
+# The function that makes the attention, its arguments, and names of networks.
+_FAMILIES: tuple[tuple[Any, dict[str, Any], str], ...] = (
+    (
+        squeeze_excite,
+        _TIMM,
+        "seresnet18 seresnet34 seresnet50 seresnet50t seresnet101 seresnet152 "
+        "seresnet152d seresnet200d seresnet269d seresnetaa50d "
+        "seresnext26d_32x4d seresnext26t_32x4d seresnext50_32x4d "
+        "seresnext101_32x4d seresnext101_32x8d seresnext101d_32x8d "
+        "seresnext101_64x4d seresnextaa101d_32x8d seresnextaa201d_32x8d "
+        "senet154",
+    ),
+    (
+        squeeze_excite,
+        {**_TIMM, "reduction": 4},
+        "resnetrs50 resnetrs101 resnetrs152 resnetrs200 resnetrs270 "
+        "resnetrs350 resnetrs420",
+    ),
+    (
+        squeeze_excite,
+        {"use_bias": True},
+        "legacy_seresnet18 legacy_seresnet34 legacy_seresnet50 "
+        "legacy_seresnet101 legacy_seresnet152 legacy_seresnext26_32x4d "
+        "legacy_seresnext50_32x4d legacy_seresnext101_32x4d legacy_senet154",
+    ),
+    (
+        # timm's rule differs from the paper's only below 8 channels.
+        efficient_channel_attention,
+        {},
+        "ecaresnet26t ecaresnet50d ecaresnet50t ecaresnet101d ecaresnet200d "
+        "ecaresnet269d ecaresnetlight ecaresnext26t_32x4d ecaresnext50t_32x4d",
+    ),
+    (
+        # For comparison and for `insert_attention`.
+        None,
+        {},
+        "resnet18 resnet18d resnet34 resnet34d resnet26 resnet26d resnet26t "
+        "resnet50 resnet50d resnet50t resnet101 resnet101d resnet152 "
+        "resnet152d resnet200d resnext50_32x4d resnext50d_32x4d "
+        "resnext101_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2 "
+        "wide_resnet101_2 resnetaa50 resnetaa50d resnetaa101d",
+    ),
+)
+# Start, letters, number of layers, a letter, and groups and their width.
+_NAME = re.compile(r"^(\D*?)(aa|rs|)(\d+|light)([dt]?)(?:_(\d+)x(\d+)d|_2|)$")
 _D = {"stem": "deep", "stem_width": 32, "average_shortcut": True}
-_T = {**_D, "stem": "tiered"}
-_AA = {"antialias": True}
-_RS = {**_D, "stem_pool": "convolution"}
-# What the networks trained in Caffe do differently.
-_CAFFE_POOL = {"stem_pool": "max_ceil"}
-_CAFFE_BASIC = {**_CAFFE_POOL, "activation_before_attention": True}
-_CAFFE_BOTTLENECK = {**_CAFFE_POOL, "stride_first": True}
-
-_SE: dict[str, dict[str, Any]] = {
-    "seresnet18": RESNET18,
-    "seresnet34": RESNET34,
-    "seresnet50": RESNET50,
-    "seresnet50t": RESNET50 | _T,
-    "seresnet101": RESNET101,
-    "seresnet152": RESNET152,
-    "seresnet152d": RESNET152 | _D,
-    "seresnet200d": _RESNET200 | _D,
-    "seresnet269d": _RESNET269 | _D,
-    "seresnetaa50d": RESNET50 | _D | _AA,
-    "seresnext26d_32x4d": _RESNET26 | _D | RESNEXT_32X4D,
-    "seresnext26t_32x4d": _RESNET26 | _T | RESNEXT_32X4D,
-    "seresnext50_32x4d": RESNET50 | RESNEXT_32X4D,
-    "seresnext101_32x4d": RESNET101 | RESNEXT_32X4D,
-    "seresnext101_32x8d": RESNET101 | _RESNEXT_32X8D,
-    "seresnext101d_32x8d": RESNET101 | _D | _RESNEXT_32X8D,
-    "seresnext101_64x4d": RESNET101 | _RESNEXT_64X4D,
-    "seresnextaa101d_32x8d": RESNET101 | _D | _AA | _RESNEXT_32X8D,
-    "seresnextaa201d_32x8d": {
-        "depths": (3, 24, 36, 4),
-        **_D,
-        **_AA,
-        **_RESNEXT_32X8D,
-        "stem_width": 64,
-    },
-    "senet154": RESNET152 | SENET,
+_LETTERS: dict[str, dict[str, Any]] = {
+    "": {},
+    "d": _D,
+    "t": {**_D, "stem": "tiered"},
+    "aa": {"antialias": True},
+    "rs": {**_D, "stem_pool": "convolution"},
 }
-_RESNETRS: dict[str, dict[str, Any]] = {
-    "resnetrs50": RESNET50 | _RS,
-    "resnetrs101": RESNET101 | _RS,
-    "resnetrs152": RESNET152 | _RS,
-    "resnetrs200": _RESNET200 | _RS,
-    "resnetrs270": {"depths": (4, 29, 53, 4)} | _RS,
-    "resnetrs350": {"depths": (4, 36, 72, 4)} | _RS,
-    "resnetrs420": {"depths": (4, 44, 87, 4)} | _RS,
-}
-_LEGACY: dict[str, dict[str, Any]] = {
-    "legacy_seresnet18": RESNET18 | _CAFFE_BASIC,
-    "legacy_seresnet34": RESNET34 | _CAFFE_BASIC,
-    "legacy_seresnet50": RESNET50 | _CAFFE_BOTTLENECK,
-    "legacy_seresnet101": RESNET101 | _CAFFE_BOTTLENECK,
-    "legacy_seresnet152": RESNET152 | _CAFFE_BOTTLENECK,
-    "legacy_seresnext26_32x4d": _RESNET26 | _CAFFE_POOL | RESNEXT_32X4D,
-    "legacy_seresnext50_32x4d": RESNET50 | _CAFFE_POOL | RESNEXT_32X4D,
-    "legacy_seresnext101_32x4d": RESNET101 | _CAFFE_POOL | RESNEXT_32X4D,
-    "legacy_senet154": RESNET152 | _CAFFE_POOL | SENET,
-}
-_ECA: dict[str, dict[str, Any]] = {
-    "ecaresnet26t": _RESNET26 | _T,
-    "ecaresnet50d": RESNET50 | _D,
-    "ecaresnet50t": RESNET50 | _T,
-    "ecaresnet101d": RESNET101 | _D,
-    "ecaresnet200d": _RESNET200 | _D,
-    "ecaresnet269d": _RESNET269 | _D,
-    "ecaresnetlight": {
-        "depths": (1, 1, 11, 3),
-        "stem_width": 32,
-        "average_shortcut": True,
-    },
-    "ecaresnext26t_32x4d": _RESNET26 | _T | RESNEXT_32X4D,
-    "ecaresnext50t_32x4d": RESNET50 | _T | RESNEXT_32X4D,
-}
-# Without attention, for comparison and for `insert_attention`.
-_PLAIN: dict[str, dict[str, Any]] = {
-    "resnet18": RESNET18,
-    "resnet18d": RESNET18 | _D,
-    "resnet34": RESNET34,
-    "resnet34d": RESNET34 | _D,
-    "resnet26": _RESNET26,
-    "resnet26d": _RESNET26 | _D,
-    "resnet26t": _RESNET26 | _T,
-    "resnet50": RESNET50,
-    "resnet50d": RESNET50 | _D,
-    "resnet50t": RESNET50 | _T,
-    "resnet101": RESNET101,
-    "resnet101d": RESNET101 | _D,
-    "resnet152": RESNET152,
-    "resnet152d": RESNET152 | _D,
-    "resnet200d": _RESNET200 | _D,
-    "resnext50_32x4d": RESNET50 | RESNEXT_32X4D,
-    "resnext50d_32x4d": RESNET50 | _D | RESNEXT_32X4D,
-    "resnext101_32x4d": RESNET101 | RESNEXT_32X4D,
-    "resnext101_32x8d": RESNET101 | _RESNEXT_32X8D,
-    "resnext101_64x4d": RESNET101 | _RESNEXT_64X4D,
-    "wide_resnet50_2": RESNET50 | {"base_width": 128},
-    "wide_resnet101_2": RESNET101 | {"base_width": 128},
-    "resnetaa50": RESNET50 | _AA,
-    "resnetaa50d": RESNET50 | _D | _AA,
-    "resnetaa101d": RESNET101 | _D | _AA,
+_CAFFE = {"stem_pool": "max_ceil"}
+_CAFFE_BASIC = {"stride_first": False, "activation_before_attention": True}
+# What the start of a name stands for, and what else a whole name does.
+_OTHERS: dict[str, dict[str, Any]] = {
+    "senet": SENET,
+    "wide_resnet": {"base_width": 128},
+    "legacy_senet": SENET | _CAFFE,
+    "legacy_seresnext": _CAFFE,
+    "legacy_seresnet": {**_CAFFE, "stride_first": True},
+    "legacy_seresnet18": _CAFFE_BASIC,
+    "legacy_seresnet34": _CAFFE_BASIC,
+    "seresnextaa201d_32x8d": {"stem_width": 64},
 }
 
 
@@ -152,23 +106,25 @@ _PLAIN: dict[str, dict[str, Any]] = {
 _Network = tuple[dict[str, Any], Any, dict[str, Any]]
 
 
+@functools.cache
 def timm_networks() -> dict[str, _Network]:
     """Dictionary from each name to (architecture, attention, arguments)."""
-    # timm rounds the width of the excitation to a multiple of eight.
-    timm = {"use_bias": True, "divisor": 8}
-    families: tuple[tuple[dict[str, Any], Any, dict[str, Any]], ...] = (
-        (_SE, squeeze_excite, timm),
-        (_RESNETRS, squeeze_excite, {**timm, "reduction": 4}),
-        (_LEGACY, squeeze_excite, {"use_bias": True}),
-        # timm's rule differs from the paper's only below 8 channels.
-        (_ECA, efficient_channel_attention, {}),
-        (_PLAIN, None, {}),
-    )
     return {
-        name: (architecture, attention, options)
-        for family, attention, options in families
-        for name, architecture in family.items()
+        name: (_architecture(name), attention, options)
+        for attention, options, names in _FAMILIES
+        for name in names.split()
     }
+
+
+def _architecture(name: str) -> dict[str, Any]:
+    """The arguments of `ResNet` that a name of timm stands for."""
+    [(start, letters, layers, letter, groups, width)] = _NAME.findall(name)
+    architecture = {**RESNETS[layers], **_OTHERS.get(start, {})}
+    for part in (letters, letter):
+        architecture |= _LETTERS[part]
+    if groups:
+        architecture |= {"cardinality": int(groups), "base_width": int(width)}
+    return architecture | _OTHERS.get(name, {})
 
 
 def from_timm(

@@ -14,7 +14,7 @@ import numpy as np
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.layers.torch_arrays import (
-    TorchWeights,
+    Arrange,
     matrix_from_torch,
     vector_from_torch,
 )
@@ -31,6 +31,8 @@ from keras_channel_attn.models.layer_names import (
 
 # The path of a file, or a mapping from names to arrays.
 Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
+# As `TorchWeights`, and the number that the stored weight is divided by.
+_Targets = dict[str, tuple[Any, Arrange, float]]
 
 
 def load_torch_weights(
@@ -97,7 +99,7 @@ def load_torch_weights(
 
 
 def _match(
-    targets: TorchWeights,
+    targets: _Targets,
     arrays: dict[str, np.ndarray],
     originals: dict[str, str],
 ) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
@@ -113,7 +115,7 @@ def _match(
         if array.dtype.kind not in "fiu":
             problems.append(f"dtype: {label} is {array.dtype}, not numbers")
             continue
-        weight, arrange = targets[name]
+        weight, arrange, multiplier = targets[name]
         value, shape = arrange(array), tuple(weight.shape)
         if value is None or value.shape != shape:
             problems.append(
@@ -121,8 +123,8 @@ def _match(
                 f"weight {weight.path} of shape {shape}"
             )
             continue
-        # A copy, because JAX would share the memory of the checkpoint.
-        values.append((weight, np.array(value, dtype="float32")))
+        # A new array: JAX would share the memory of the checkpoint.
+        values.append((weight, np.asarray(value, "float32") / multiplier))
     return values, problems
 
 
@@ -139,7 +141,7 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
         )
 
 
-def _targets(model: Any) -> TorchWeights:
+def _targets(model: Any) -> _Targets:
     if isinstance(model, keras.Model):
         return {
             f"{torch_module_name(layer.name)}.{name}": target
@@ -163,7 +165,7 @@ def _targets(model: Any) -> TorchWeights:
     return _targets_of_layer(model)
 
 
-def _targets_of_layer(layer: Any) -> TorchWeights:
+def _targets_of_layer(layer: Any) -> _Targets:
     if _has_torch_weights(layer):
         targets = layer.torch_weights()
     elif isinstance(layer, keras.layers.BatchNormalization):
@@ -187,8 +189,9 @@ def _targets_of_layer(layer: Any) -> TorchWeights:
             "`keras_channel_attn.models`, and channel attention whose class "
             "implements `torch_weights` for its `build_excitation`."
         )
+    multiplier = getattr(layer, "learning_rate_multiplier", 1)
     return {
-        name: (weight, arrange)
+        name: (weight, arrange, multiplier)
         for name, (weight, arrange) in targets.items()
         if weight is not None
     }

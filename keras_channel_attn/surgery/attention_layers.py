@@ -146,7 +146,9 @@ def _factory(attention: Any) -> Callable[[Any, str], Any]:
 
 def _copy_for_site(template: Any, site: Any, base: str) -> Any:
     config = template.get_config()
-    _check_arguments_are_in(config, type(template))
+    # It is in the configuration only where it is not 1.
+    multiplier = {"learning_rate_multiplier": template.learning_rate_multiplier}
+    _check_arguments_are_in({**multiplier, **config}, type(template))
     config["name"] = f"{base}_{snake_name(template)}"
     policy = getattr(site, "dtype_policy", None)
     if (

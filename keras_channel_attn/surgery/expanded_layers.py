@@ -7,6 +7,10 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
+from keras_channel_attn.layers.effective_weights import (
+    function_of_effective,
+    scale,
+)
 from keras_channel_attn.surgery.attention_layers import free_name
 
 # Of the inputs of Keras' pooling layers. Those of others are reshaped.
@@ -143,8 +147,10 @@ class ExpandedAttention:
             kind, weight = keras.layers.DepthwiseConv2D, "depthwise"
         for name, variable in ((weight, kernel), ("bias", bias)):
             if variable is not None:
-                arguments[f"{name}_regularizer"] = variable.regularizer
-                arguments[f"{name}_constraint"] = variable.constraint
+                for function in ("regularizer", "constraint"):
+                    arguments[f"{name}_{function}"] = function_of_effective(
+                        variable, function
+                    )
         self._originals[role] = [kernel] if bias is None else [kernel, bias]
         return self.apply(
             kind,
@@ -189,7 +195,10 @@ class ExpandedAttention:
             new = layer.kernel, layer.bias
             for variable, original in zip(new, originals, strict=False):
                 self._check_functions(original, variable)
-                values = keras.ops.convert_to_numpy(original)
+                effective = scale(
+                    original, self.attention.learning_rate_multiplier
+                )
+                values = keras.ops.convert_to_numpy(effective)
                 variable.assign(values.reshape(variable.shape))
                 if variable.trainable != original.trainable:
                     variable.trainable = original.trainable
@@ -198,7 +207,8 @@ class ExpandedAttention:
         shapes = tuple(original.shape), tuple(variable.shape)
         for kind in ("regularizer", "constraint"):
             name = f"{'kernel' if len(variable.shape) > 1 else 'bias'}_{kind}"
-            reason = shape_dependence(name, getattr(original, kind), *shapes)
+            function = function_of_effective(original, kind)
+            reason = shape_dependence(name, function, *shapes)
             if reason is not None:
                 raise ValueError(cannot_expand(self._path, reason))
 

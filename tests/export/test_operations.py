@@ -1,12 +1,14 @@
 """The operations in exported files, where some runtimes lack others."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
 from export.files import Row
 from support.configurations import built
 
-from keras_channel_attn import SqueezeExcite
+from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 # The converters warn about much that is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -20,13 +22,35 @@ OPERATIONS = {
 
 
 @pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize("multiplier", [1, 30])
 @pytest.mark.parametrize("pooling", OPERATIONS)
-def test_operations_of_litert(pooling, tmp_path):
+def test_operations_of_litert(pooling, multiplier, tmp_path):
+    """The product of a weight and its multiplier is a constant."""
     inputs = keras.Input((4, 5, 8))
-    layer = SqueezeExcite(4, use_bias=True, pooling=pooling)
+    layer = SqueezeExcite(
+        4,
+        use_bias=True,
+        pooling=pooling,
+        learning_rate_multiplier=multiplier,
+    )
     row = Row("tensorflow", "litert", "free")
     path = row.write(keras.Model(inputs, layer(inputs)), tmp_path)
     assert operations_of_litert(path) == OPERATIONS[pooling].split()
+
+
+@pytest.mark.backend("tensorflow", "torch")
+def test_a_multiplier_is_no_operation_in_openvino(tmp_path):
+    counts = []
+    for multiplier in (1, 30):
+        inputs = keras.Input((4, 5, 8))
+        x = EfficientChannelAttention(learning_rate_multiplier=multiplier)(
+            inputs
+        )
+        x = SqueezeExcite(4, learning_rate_multiplier=multiplier)(x)
+        row = Row(keras.config.backend(), "openvino", "free")
+        path = row.write(keras.Model(inputs, x), tmp_path)
+        counts.append(operations_of_openvino(path))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.backend("tensorflow")
@@ -61,3 +85,11 @@ def operations_of_litert(path):
     # No public function lists them.
     details = Interpreter(path)._get_ops_details()
     return [operation["op_name"] for operation in details]
+
+
+def operations_of_openvino(path):
+    """How many operations of each kind an OpenVINO file has."""
+    import openvino
+
+    operations = openvino.Core().read_model(path).get_ops()
+    return collections.Counter(x.get_type_name() for x in operations)

@@ -22,6 +22,12 @@ REFUSED = [
     (ALL, "gate_activation", [], ["gate", 3]),
     (ALL, "identity_start", [1, None, "yes"], []),
     (ALL, "data_format", [1, NAN], ["NCHW"]),
+    (
+        ALL,
+        "learning_rate_multiplier",
+        ["3", True, None, [3]],
+        [0, -1, NAN, float("inf"), 10**400],
+    ),
     (WITH_KERNELS, "kernel_initializer", [], ["glorot", 1.5, None]),
     (WITH_KERNELS, "kernel_regularizer", [], ["l3"]),
     (WITH_KERNELS, "kernel_constraint", [], ["positive"]),
@@ -38,7 +44,7 @@ REFUSED = [
     (
         [SqueezeExcite],
         "bottleneck_units",
-        [16.0, NAN, "16", True, [16]],
+        [16.0, NAN, "16", True, [16], np.array([16]), np.array(True)],
         [0, -1],
     ),
     ([SqueezeExcite], "divisor", [16.0, NAN, "16", True, [16], None], [0, -1]),
@@ -98,17 +104,18 @@ def test_refuses_an_unknown_argument(layer_class, argument):
         layer_class(**{argument: 16})
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array])
 @pytest.mark.parametrize(
     ("layer_class", "argument", "value"),
     [
-        (SqueezeExcite, "reduction", np.int64(4)),
-        (SqueezeExcite, "bottleneck_units", np.int64(6)),
-        (SqueezeExcite, "divisor", np.int32(2)),
-        (LinearSqueezeExcite, "groups", np.int64(2)),
-        (EfficientChannelAttention, "kernel_size", np.int32(3)),
+        (SqueezeExcite, "reduction", 4),
+        (SqueezeExcite, "bottleneck_units", 6),
+        (SqueezeExcite, "divisor", 2),
+        (LinearSqueezeExcite, "groups", 2),
+        (EfficientChannelAttention, "kernel_size", 3),
     ],
 )
-def test_numpy_integers_are_integers(layer_class, argument, value):
-    layer = layer_class(**{argument: value})
+def test_integers_of_numpy_are_integers(layer_class, argument, value, kind):
+    layer = layer_class(**{argument: kind(value)})
     assert getattr(layer, argument) == value
     assert type(layer.get_config()[argument]) is int

@@ -35,6 +35,7 @@ ALL_ARGUMENTS = {
         "data_format": "channels_first",
         **KERNELS,
         **BIASES,
+        "learning_rate_multiplier": 3,
         **KERAS,
     },
     LinearSqueezeExcite: {
@@ -45,6 +46,7 @@ ALL_ARGUMENTS = {
         "data_format": "channels_first",
         **KERNELS,
         **BIASES,
+        "learning_rate_multiplier": 3,
         **KERAS,
     },
     EfficientChannelAttention: {
@@ -58,6 +60,7 @@ ALL_ARGUMENTS = {
         "data_format": "channels_first",
         **KERNELS,
         "shared_kernel": False,
+        "learning_rate_multiplier": 0.5,
         **KERAS,
     },
     SqueezeGate: {

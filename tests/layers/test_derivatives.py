@@ -24,6 +24,7 @@ pytestmark = pytest.mark.training
 
 def reference_output(layer, x, weights, mask):
     """The layer's formula in NumPy, from its own attributes."""
+    weights = [layer.learning_rate_multiplier * weight for weight in weights]
 
     def excite(z):
         if isinstance(layer, SqueezeExcite):

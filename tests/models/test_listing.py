@@ -44,7 +44,12 @@ def test_pattern_without_a_tag_fits_all_tags():
     assert list_models("*.miil_in1k", pretrained=True)
 
 
-@pytest.mark.parametrize("pattern", [[1], [None, "senet154"]])
+@pytest.mark.parametrize("pattern", [3, [1], [None, "senet154"]])
 def test_pattern_of_another_type(pattern):
     with pytest.raises(TypeError, match="`pattern` must be a string"):
         list_models(pattern)
+
+
+def test_pretrained_of_another_type():
+    with pytest.raises(TypeError, match=r"`pretrained`.*'no'"):
+        list_models(pretrained="no")

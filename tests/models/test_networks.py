@@ -341,6 +341,13 @@ def test_inception_in_a_file(inception, tmp_path):
         np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("classes", [2.5, 0, None])
+def test_inception_names_the_number_of_classes(classes):
+    """Keras takes no integers of NumPy, and says that `units` are wrong."""
+    with pytest.raises((TypeError, ValueError), match="`classes`"):
+        models.SEInceptionV3(classes=classes)
+
+
 def test_inception_restores_the_settings_after_an_error():
     before = global_settings()
     with pytest.raises(ValueError, match="`weights`"):

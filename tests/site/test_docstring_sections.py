@@ -63,22 +63,19 @@ def test_docstring_without_sections_is_kept():
 def test_the_site_shows_every_argument_of_the_named_networks():
     """A decorator completes their docstrings: griffe alone cannot see that."""
     extensions = griffe.load_extensions(docstring_sections.KerasSections)
-    for file in ("se_resnet", "eca_resnet"):
-        module = griffe.load(
-            f"keras_channel_attn.models.{file}",
-            search_paths=[pathlib.Path(models.__file__).parents[2]],
-            extensions=extensions,
-        )
-        names = [name for name in models.__all__ if name in module.functions]
-        assert len(names) >= 5
-        for name in names:
-            shown = {
-                section.kind.value: section.value
-                for section in module[name].docstring.parse("google")
-            }
-            arguments = inspect.signature(getattr(models, name)).parameters
-            assert [entry.name for entry in shown["parameters"]] == list(
-                arguments
-            )
-            assert shown["returns"]
-            assert shown["raises"]
+    module = griffe.load(
+        "keras_channel_attn.models.named_resnets",
+        search_paths=[pathlib.Path(models.__file__).parents[2]],
+        extensions=extensions,
+    )
+    names = [name for name in models.__all__ if name in module.functions]
+    assert len(names) == 13
+    for name in names:
+        shown = {
+            section.kind.value: section.value
+            for section in module[name].docstring.parse("google")
+        }
+        arguments = inspect.signature(getattr(models, name)).parameters
+        assert [entry.name for entry in shown["parameters"]] == list(arguments)
+        assert shown["returns"]
+        assert shown["raises"]

@@ -76,6 +76,14 @@ CONFIGURATIONS = {
         LinearSqueezeExcite,
         {"groups": 8, "use_bias": True, "pooling": "avg_max_separate"},
     ),
+    "se_multiplier": (
+        SqueezeExcite,
+        {"reduction": 2, "use_bias": True, "learning_rate_multiplier": 30},
+    ),
+    "eca_multiplier": (
+        EfficientChannelAttention,
+        {"learning_rate_multiplier": 0.3},
+    ),
     "gate": (SqueezeGate, {}),
     "gate_hard_cbam": (
         SqueezeGate,
@@ -130,10 +138,18 @@ def built(layer_class, arguments, channels=8, **more):
 
 
 def randomize(layer, seed=1):
-    """Replace every weight by random numbers, so that none is zero."""
+    """Give every weight random numbers, so that none is zero.
+
+    They are the effective weights: with a `learning_rate_multiplier` the layer
+    stores them divided by it.
+    """
     rng = np.random.default_rng(seed)
+    multiplier = getattr(layer, "learning_rate_multiplier", 1)
     layer.set_weights(
-        [rng.normal(0, 0.5, size=w.shape) for w in layer.get_weights()]
+        [
+            rng.normal(0, 0.5, size=weight.shape) / multiplier
+            for weight in layer.get_weights()
+        ]
     )
 
 

@@ -1,20 +1,16 @@
-"""ResNets, ResNeXts and SENet-154 with Squeeze-and-Excitation."""
+"""ResNets, ResNeXts and SENet-154 of the papers on SE and ECA."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.models.architecture import (
-    RESNET18,
-    RESNET34,
-    RESNET50,
-    RESNET101,
-    RESNET152,
-    RESNEXT_32X4D,
-    SENET,
+from keras_channel_attn.models.architecture import RESNETS, RESNEXT_32X4D, SENET
+from keras_channel_attn.models.attention import (
+    Attention,
+    efficient_channel_attention,
+    squeeze_excite,
 )
-from keras_channel_attn.models.attention import squeeze_excite
 from keras_channel_attn.models.docstrings import document_arguments
 from keras_channel_attn.models.resnet import ResNet
 from keras_channel_attn.models.torch_weights import Checkpoint
@@ -45,7 +41,7 @@ def SEResNet18(
     >>> network.output_shape
     (None, 10)
     """
-    return _network(RESNET18, **locals())
+    return _network(RESNETS["18"], **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -67,7 +63,7 @@ def SEResNet34(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET34, **locals())
+    return _network(RESNETS["34"], **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -89,7 +85,7 @@ def SEResNet50(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET50, **locals())
+    return _network(RESNETS["50"], **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -111,7 +107,7 @@ def SEResNet101(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET101, **locals())
+    return _network(RESNETS["101"], **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -133,7 +129,7 @@ def SEResNet152(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET152, **locals())
+    return _network(RESNETS["152"], **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -155,7 +151,7 @@ def SEResNeXt50(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET50 | RESNEXT_32X4D, **locals())
+    return _network(RESNETS["50"] | RESNEXT_32X4D, **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -177,7 +173,7 @@ def SEResNeXt101(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET101 | RESNEXT_32X4D, **locals())
+    return _network(RESNETS["101"] | RESNEXT_32X4D, **locals())
 
 
 @document_arguments(ResNet, squeeze_excite)
@@ -199,13 +195,137 @@ def SENet154(
 
     [Squeeze-and-Excitation Networks](https://arxiv.org/abs/1709.01507).
     """
-    return _network(RESNET152 | SENET, **locals())
+    return _network(RESNETS["154"] | SENET, **locals())
 
 
-def _network(
-    architecture: dict[str, Any], use_bias: bool, **arguments: Any
+@document_arguments(ResNet, efficient_channel_attention)
+def ECAResNet18(
+    include_top: bool = True,
+    weights: Checkpoint | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str = "ecaresnet18",
+    data_format: str | None = None,
+    dtype: Any = None,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
 ) -> keras.Model:
+    """ResNet-18 with Efficient Channel Attention.
+
+    [ECA-Net](https://arxiv.org/abs/1910.03151).
+
+    Examples:
+
+    >>> network = ECAResNet18(input_shape=(64, 64, 3), classes=10)
+    >>> network.output_shape
+    (None, 10)
+    """
+    return _network(RESNETS["18"], **locals())
+
+
+@document_arguments(ResNet, efficient_channel_attention)
+def ECAResNet34(
+    include_top: bool = True,
+    weights: Checkpoint | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str = "ecaresnet34",
+    data_format: str | None = None,
+    dtype: Any = None,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+) -> keras.Model:
+    """ResNet-34 with Efficient Channel Attention.
+
+    [ECA-Net](https://arxiv.org/abs/1910.03151).
+    """
+    return _network(RESNETS["34"], **locals())
+
+
+@document_arguments(ResNet, efficient_channel_attention)
+def ECAResNet50(
+    include_top: bool = True,
+    weights: Checkpoint | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str = "ecaresnet50",
+    data_format: str | None = None,
+    dtype: Any = None,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+) -> keras.Model:
+    """ResNet-50 with Efficient Channel Attention.
+
+    [ECA-Net](https://arxiv.org/abs/1910.03151).
+    """
+    return _network(RESNETS["50"], **locals())
+
+
+@document_arguments(ResNet, efficient_channel_attention)
+def ECAResNet101(
+    include_top: bool = True,
+    weights: Checkpoint | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str = "ecaresnet101",
+    data_format: str | None = None,
+    dtype: Any = None,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+) -> keras.Model:
+    """ResNet-101 with Efficient Channel Attention.
+
+    [ECA-Net](https://arxiv.org/abs/1910.03151).
+    """
+    return _network(RESNETS["101"], **locals())
+
+
+@document_arguments(ResNet, efficient_channel_attention)
+def ECAResNet152(
+    include_top: bool = True,
+    weights: Checkpoint | None = None,
+    input_tensor: Any = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[[Any], Any] | None = "softmax",
+    name: str = "ecaresnet152",
+    data_format: str | None = None,
+    dtype: Any = None,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+) -> keras.Model:
+    """ResNet-152 with Efficient Channel Attention.
+
+    [ECA-Net](https://arxiv.org/abs/1910.03151).
+    """
+    return _network(RESNETS["152"], **locals())
+
+
+# By the argument that a function above has beside those of `ResNet`.
+_ATTENTION: dict[str, Callable[..., Attention]] = {
+    "use_bias": squeeze_excite,
+    "kernel_sizes": efficient_channel_attention,
+}
+
+
+def _network(architecture: dict[str, Any], **arguments: Any) -> keras.Model:
     """The network for all arguments of a function above: its `locals()`."""
-    settings = {name: arguments[name] for name in ("data_format", "dtype")}
-    attention = squeeze_excite(use_bias, **settings)
+    (option,) = _ATTENTION.keys() & arguments.keys()
+    settings = {option: arguments.pop(option)}
+    for name in ("data_format", "dtype"):
+        settings[name] = arguments[name]
+    attention = _ATTENTION[option](**settings)
     return ResNet(attention=attention, **architecture, **arguments)

@@ -1,0 +1,211 @@
+"""Weights that are stored divided by a number, and multiplied by it when used.
+
+The product is the effective weight. Initializers, regularizers and constraints
+speak of effective weights; the classes here apply them to stored ones.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_channel_attn._tensors import Tensor
+from keras_channel_attn.arguments import finite_number
+
+
+def scale(tensor: Tensor, factor: float) -> Tensor:
+    """The product with a number, in the same dtype."""
+    tensor = ops.convert_to_tensor(tensor)
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype in ("float16", "bfloat16"):
+        # In 16 bits the factor itself may be rounded, or infinite.
+        return ops.cast(ops.cast(tensor, "float32") * factor, dtype)
+    return tensor * factor
+
+
+class StoredInitializer(keras.initializers.Initializer):
+    """The stored values of the effective weights that an initializer makes."""
+
+    def __init__(self, initializer: Any, multiplier: float) -> None:
+        self.initializer = initializer
+        self.multiplier = multiplier
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        effective = self.initializer(shape, dtype=dtype)
+        return scale(effective, 1 / self.multiplier)
+
+
+class EffectiveRegularizer(keras.regularizers.Regularizer):
+    """The penalty that a regularizer gives the effective weights."""
+
+    def __init__(self, function: Any, multiplier: float) -> None:
+        self.function = function
+        self.multiplier = multiplier
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(scale(x, self.multiplier))
+
+
+class EffectiveConstraint(keras.constraints.Constraint):
+    """Stored weights whose effective weights a constraint has changed."""
+
+    def __init__(self, function: Any, multiplier: float) -> None:
+        self.function = function
+        self.multiplier = multiplier
+
+    def __call__(self, w: Tensor) -> Tensor:
+        effective = self.function(scale(w, self.multiplier))
+        return scale(effective, 1 / self.multiplier)
+
+
+def functions_of_stored(
+    initializer: Any, regularizer: Any, constraint: Any, multiplier: float
+) -> tuple[Any, Any, Any]:
+    """The arguments of `add_weight` for functions of the effective weight."""
+    if initializer is None:
+        initializer = keras.initializers.GlorotUniform()
+    initializer = keras.initializers.get(initializer)
+    regularizer = keras.regularizers.get(regularizer)
+    constraint = keras.constraints.get(constraint)
+    return (
+        StoredInitializer(initializer, multiplier),
+        regularizer and EffectiveRegularizer(regularizer, multiplier),
+        constraint and EffectiveConstraint(constraint, multiplier),
+    )
+
+
+def function_of_effective(weight: Any, kind: str) -> Any:
+    """The regularizer or constraint of a weight that acts on its product.
+
+    Args:
+        weight: Variable of an attention layer.
+        kind: `"regularizer"` or `"constraint"`.
+    """
+    function = getattr(weight, kind)
+    if isinstance(function, (EffectiveRegularizer, EffectiveConstraint)):
+        return function.function
+    return function
+
+
+class EffectiveWeights(keras.layers.Layer):
+    """A layer that stores its weights divided by a number.
+
+    Args:
+        learning_rate_multiplier: Number above zero, see `ChannelAttention`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, learning_rate_multiplier: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.learning_rate_multiplier = finite_number(
+            "learning_rate_multiplier", learning_rate_multiplier, positive=True
+        )
+        # `id` of each weight that is stored divided.
+        self._stored_divided: set[int] = set()
+
+    def add_effective_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Create a weight that `excite` reads with `effective_weight`.
+
+        Args:
+            shape: Tuple of integers.
+            initializer, regularizer, constraint: As in `add_weight`. They are
+                applied to the effective weight.
+            **kwargs: Other arguments of `keras.layers.Layer.add_weight`, such
+                as `name`.
+
+        Returns:
+            `keras.Variable`. Its value is the effective weight divided by
+            `learning_rate_multiplier`.
+        """
+        functions = (initializer, regularizer, constraint)
+        if self.learning_rate_multiplier != 1:
+            functions = functions_of_stored(
+                *functions, self.learning_rate_multiplier
+            )
+            # Small numbers in float16 have fewer digits, so that the product
+            # is computed before the weight is cast.
+            kwargs["autocast"] = False
+        weight = self.add_weight(
+            shape=shape,
+            initializer=functions[0],
+            regularizer=functions[1],
+            constraint=functions[2],
+            **kwargs,
+        )
+        self._stored_divided.add(id(weight))
+        return weight
+
+    def effective_weight(self, weight: Any) -> Any:
+        """The values of a weight that `excite` computes with.
+
+        Args:
+            weight: `keras.Variable` that `add_effective_weight` has created, or
+                `None`.
+
+        Returns:
+            With `learning_rate_multiplier=1` the argument; else a tensor of the
+            compute dtype, the product; `None` for `None`.
+        """
+        if self.learning_rate_multiplier == 1 or weight is None:
+            return weight
+        product = scale(weight, self.learning_rate_multiplier)
+        return ops.cast(product, self.compute_dtype)
+
+    def _check_effective_weights(self) -> None:
+        """Raise an error if the multiplier would silently have no effect."""
+        if self.learning_rate_multiplier == 1:
+            return
+        names = [
+            weight.name
+            for weight in self.weights
+            if id(weight) not in self._stored_divided
+        ]
+        if names or not self.weights:
+            has = f"the weights {names} without it" if names else "no weights"
+            raise ValueError(
+                "`learning_rate_multiplier` must be 1 for a layer that does "
+                "not create all of its weights with `add_effective_weight`. "
+                "Received: learning_rate_multiplier="
+                f"{self.learning_rate_multiplier} for the layer '{self.name}' "
+                f"(of type {type(self).__name__}), which has {has}. Leave it "
+                "out, or create the weights in `build_excitation` with "
+                "`self.add_effective_weight`, and read them in `excite` with "
+                "`self.effective_weight`."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        # Earlier versions can load the files of layers that do not use it.
+        if self.learning_rate_multiplier != 1:
+            config["learning_rate_multiplier"] = self.learning_rate_multiplier
+        return config
+
+    # Files have effective weights, so that a file fits every multiplier. In
+    # float64 the products lose nothing, so that loading restores every digit.
+
+    def save_own_variables(self, store: Any) -> None:
+        if self.learning_rate_multiplier == 1:
+            super().save_own_variables(store)
+            return
+        stored: dict[str, Any] = {}
+        super().save_own_variables(stored)
+        for key, variable in stored.items():
+            array = ops.convert_to_numpy(variable).astype("float64")
+            store[key] = array * self.learning_rate_multiplier
+
+    def load_own_variables(self, store: Any) -> None:
+        if self.learning_rate_multiplier != 1:
+            store = {
+                key: np.asarray(store[key], "float64")
+                / self.learning_rate_multiplier
+                for key in store.keys()  # noqa: SIM118
+            }
+        super().load_own_variables(store)
