@@ -8,6 +8,7 @@ from keras_channel_attn.graph import (
     check_classes,
     graph_of,
     rebuild,
+    warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
@@ -17,7 +18,6 @@ from keras_channel_attn.surgery.attention_calls import (
     is_time_distributed,
 )
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
-from keras_channel_attn.warnings_to_user import warn
 
 
 def remove_attention(model: Any) -> Any:
