@@ -80,7 +80,9 @@ try:
         seed=0,
         format="grain",
     )
-except (OSError, ValueError, ImportError) as error:
+except ImportError as error:
+    parser.error(f"the package grain is missing: pip install grain ({error})")
+except (OSError, ValueError) as error:
     parser.error(f"{folder}: {error}")
 names = training.class_names
 print(f"Classes: {', '.join(names)}")

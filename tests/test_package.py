@@ -25,7 +25,7 @@ FUNCTIONS = {
         "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
     ),
     "attention_sites": "(model, where='residual')",
-    "expand_attention": "(model)",
+    "expand_attention": "(model, ignore_masks=False)",
     "fuse_squeeze_excite": "(model)",
     "insert_attention": "(model, attention, where='residual')",
     "mask_after_convolution": (
@@ -114,7 +114,7 @@ MODELS = {
     ),
     "list_models": "(pattern=None, pretrained=None)",
     "load_torch_weights": "(model, weights, include_top=True)",
-    "preprocessing": "(name, data_format=None, dtype=None)",
+    "preprocessing": "(name, data_format=None, dtype=None, size=None)",
 }
 
 PRUNING = {

@@ -15,6 +15,7 @@ outputs of `_Squeeze`. The extra outputs have no other use and take no memory:
 each is a single number, expanded to the shape that it needs.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -249,11 +250,12 @@ def _shared_convolution(
     padded = _pad_for_kernel(descriptor, kernel, padding)
     # `conv2d` is used only where it works and is exact: it rejects an empty
     # batch, a traced function must accept every batch size, and on a GPU it
-    # computes float32 in 19 bits by default.
+    # computes float32 in 19 bits by default. A trace warns about a size that
+    # is compared.
     if (
         torch.compiler.is_compiling()
         or not descriptor.is_cpu
-        or descriptor.shape[0] == 0
+        or (not torch.jit.is_tracing() and descriptor.shape[0] == 0)
     ):
         return shifted_sum(padded, kernel, descriptor.shape[1])
     # One image of one channel with (batch, channels) pixels: a convolution of
@@ -396,6 +398,11 @@ def _materialize(tensor: Tensor) -> Tensor:
 
 def _pad_for_kernel(descriptor: Tensor, kernel: Tensor, padding: str) -> Tensor:
     width = kernel.shape[0] // 2
+    if padding == "circular" and torch.jit.is_tracing():
+        with warnings.catch_warnings():
+            # Only sizes that the weights determine become constants.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            return pad_channels(descriptor, width, padding)
     if padding == "circular":
         return pad_channels(descriptor, width, padding)
     # `keras.ops.pad` counts its calls, so torch would recompile at each call.

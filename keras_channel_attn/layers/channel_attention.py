@@ -322,6 +322,10 @@ class ChannelAttention(EffectiveWeights):
         if self._channels is None:  # Shapes are inferred before `build`.
             return
         shape = inputs.shape
+        if len(shape) > 2 and hasattr(shape[1], "shape"):
+            # `torch.jit.trace` makes tensors of sizes, and warns about each
+            # one that is compared.
+            return
         if 0 in tuple(shape)[1:]:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} needs at least one "

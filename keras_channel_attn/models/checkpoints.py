@@ -19,7 +19,10 @@ _STATISTICS = {
 
 
 def preprocessing(
-    name: str, data_format: str | None = None, dtype: Any = None
+    name: str,
+    data_format: str | None = None,
+    dtype: Any = None,
+    size: int | None = None,
 ) -> ImagePreprocessing:
     """The layer that prepares images as for the evaluation of a checkpoint.
 
@@ -34,13 +37,16 @@ def preprocessing(
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layer. Defaults to the global policy.
+        size: Integer, height and width of the output in pixels. Defaults to
+            `None`, those of the evaluation.
 
     Returns:
         An `ImagePreprocessing`.
 
     Raises:
-        ValueError: If no such checkpoint is published. The message has similar
-            names.
+        ValueError: If no such checkpoint is published (the message has similar
+            names), or if `size` is not positive.
+        TypeError: If `size` is not an integer.
 
     Examples:
 
@@ -50,7 +56,7 @@ def preprocessing(
     row = find_checkpoint(name)
     mean, standard_deviation = _STATISTICS[row["statistics"]]
     return ImagePreprocessing(
-        size=int(row["size"]),
+        size=int(row["size"]) if size is None else size,
         crop=float(row["crop"]),
         interpolation=row["interpolation"],
         mean=mean,

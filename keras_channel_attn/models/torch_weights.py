@@ -34,6 +34,12 @@ Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 # As `TorchWeights`, and the number that the stored weight is divided by.
 _Targets = dict[str, tuple[Any, Arrange, float]]
 
+_TOP = f"{CLASSIFIER}."
+_ALL_BUT_TOP = (
+    "\nTo load all but the dense layer, build the network without `weights` "
+    "and call `load_torch_weights(network, weights, include_top=False)`."
+)
+
 
 def load_torch_weights(
     model: keras.layers.Layer,
@@ -60,7 +66,8 @@ def load_torch_weights(
             `.pt`, `.bin` or `.tar`, which need torch. No code in a file is
             executed.
         include_top: Boolean, whether to load the dense layer of a network. If
-            `False`, the one in the checkpoint is ignored. Defaults to `True`.
+            `False`, that of the network keeps its weights, and one in the
+            checkpoint is ignored. Defaults to `True`.
 
     Raises:
         TypeError: If an argument has a wrong type.
@@ -83,16 +90,16 @@ def load_torch_weights(
         _check_pooling(model, arrays)
         if not include_top:
             # In a single layer, `fc` is the linear map of timm's eSE.
-            originals = {
-                name: original
-                for name, original in originals.items()
-                if not name.startswith(f"{CLASSIFIER}.")
-            }
+            targets = _without_top(targets)
+            originals = _without_top(originals)
     values, problems = _match(targets, arrays, originals)
     if problems:
+        is_of_top = all(name.startswith(_TOP) for name in problems)
         raise ValueError(
             f"The checkpoint does not fit '{model.name}', which was not "
-            f"changed. {len(problems)} problems:\n  " + "\n  ".join(problems)
+            f"changed. {len(problems)} problems:\n  "
+            + "\n  ".join(problems.values())
+            + (_ALL_BUT_TOP if is_of_top else "")
         )
     for weight, value in values:
         weight.assign(value)
@@ -102,23 +109,25 @@ def _match(
     targets: _Targets,
     arrays: dict[str, np.ndarray],
     originals: dict[str, str],
-) -> tuple[list[tuple[Any, np.ndarray]], list[str]]:
-    """Pairs of a weight and its value, and a list of what does not fit."""
-    problems = [f"missing: {name}" for name in targets if name not in originals]
+) -> tuple[list[tuple[Any, np.ndarray]], dict[str, str]]:
+    """Pairs of a weight and its value, and by name what does not fit."""
+    problems = {
+        name: f"missing: {name}" for name in targets if name not in originals
+    }
     values = []
     for name, original in originals.items():
         array = arrays[original]
         label = original if original == name else f"{original} (as {name})"
         if name not in targets:
-            problems.append(f"left over: {label}")
+            problems[name] = f"left over: {label}"
             continue
         if array.dtype.kind not in "fiu":
-            problems.append(f"dtype: {label} is {array.dtype}, not numbers")
+            problems[name] = f"dtype: {label} is {array.dtype}, not numbers"
             continue
         weight, arrange, multiplier = targets[name]
         value, shape = arrange(array), tuple(weight.shape)
         if value is None or value.shape != shape:
-            problems.append(
+            problems[name] = (
                 f"shape: {label} is {array.shape}, which does not fit the "
                 f"weight {weight.path} of shape {shape}"
             )
@@ -126,6 +135,14 @@ def _match(
         # A new array: JAX would share the memory of the checkpoint.
         values.append((weight, np.asarray(value, "float32") / multiplier))
     return values, problems
+
+
+def _without_top(by_name: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in by_name.items()
+        if not name.startswith(_TOP)
+    }
 
 
 def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers.effective_weights import (
     function_of_effective,
     scale,
@@ -44,6 +45,10 @@ class ExpandedAttention:
         channels = inputs.shape[1 if first else -1]
         ones = (1,) * (len(inputs.shape) - 2)
         gates_shape = (channels, *ones) if first else (*ones, channels)
+        if mask_of(inputs) is not None:
+            # `Multiply` and a pooling layer would apply the mask. The others
+            # warn of it.
+            inputs = keras.ops.copy(inputs)
         logits, *others = (
             attention.expand_excitation(self, descriptor)
             for descriptor in self._descriptors(inputs)

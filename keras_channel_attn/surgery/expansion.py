@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from keras_channel_attn.arguments import boolean
 from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
@@ -19,7 +20,7 @@ from keras_channel_attn.surgery.expanded_layers import (
 )
 
 
-def expand_attention(model: Any) -> Any:
+def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     """A copy of a network in which attention consists of layers of Keras.
 
     The copy computes the same outputs with the same weights, and needs this
@@ -59,21 +60,26 @@ def expand_attention(model: Any) -> Any:
     Args:
         model: Functional or sequential model of Keras, built. Attention inside
             layers that a user wrote stays.
+        ignore_masks: Boolean, whether attention that is called with a mask
+            becomes layers that pool over all positions. For inputs of full
+            length the outputs are the same; for padded ones they are not.
+            Other layers that take a mask keep it. Defaults to `False`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
         is not constructed from inputs and outputs.
 
     Raises:
-        TypeError: If `model` is not a model of Keras.
-        ValueError: If it has no graph, is not built or has no attention; if an
-            attention layer is called with a mask, with integers or with inputs
-            of several ranks, returns its scores, is wrapped in
-            `keras.layers.TimeDistributed`, is of a class of your own without
-            `expand_excitation` or with a `squeeze` or `call` of its own, or has
-            an activation, a regularizer or a constraint that depends on the
-            rank of its input; if the model cannot be copied: see
-            `insert_attention`.
+        TypeError: If `model` is not a model of Keras, or `ignore_masks` not a
+            boolean.
+        ValueError: If the model has no graph, is not built or has no attention;
+            if an attention layer is called with a mask and `ignore_masks` is
+            `False`, is called with integers or with inputs of several ranks,
+            returns its scores, is wrapped in `keras.layers.TimeDistributed`, is
+            of a class of your own without `expand_excitation` or with a
+            `squeeze` or `call` of its own, or has an activation, a regularizer
+            or a constraint that depends on the rank of its input; if the model
+            cannot be copied: see `insert_attention`.
 
     Warns:
         UserWarning: If an attribute of the model is not carried over.
@@ -91,6 +97,7 @@ def expand_attention(model: Any) -> Any:
     Activation attention_gate
     Multiply attention
     """
+    boolean("ignore_masks", ignore_masks)
     graph, changes = graph_of(model), Changes()
     expanded: dict[Any, ExpandedAttention] = {}
     taken = set(graph.operations())
@@ -99,7 +106,7 @@ def expand_attention(model: Any) -> Any:
         layers = expanded.setdefault(
             call.operation, ExpandedAttention(call, taken)
         )
-        reason = next(_obstacles(call, layers.rank), None)
+        reason = next(_obstacles(call, layers.rank, ignore_masks), None)
         if reason is not None:
             raise ValueError(cannot_expand(call.path, reason))
         changes.replace(call, layers, inputs=call.inputs[:1], extends=False)
@@ -109,7 +116,7 @@ def expand_attention(model: Any) -> Any:
     return copy
 
 
-def _obstacles(call: Call, rank: int) -> Iterator[str]:
+def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
     """Why an attention layer cannot be expanded, sentence by sentence.
 
     Its first call has an input of the given rank.
@@ -135,10 +142,11 @@ def _obstacles(call: Call, rank: int) -> Iterator[str]:
                     f"its class {type(layer).__name__} has a method `{name}` "
                     "of its own. Only layers that pool can be expanded."
                 )
-    if _has_mask(call):
+    if not ignore_masks and _has_mask(call):
         yield (
             "it is called with a mask, which the pooling layers of Keras do "
-            "not take. Pass a model without masks, for inputs of full length."
+            "not take. If all inputs have their full length, pass "
+            "`ignore_masks=True`."
         )
     dtype = call.inputs[0].dtype
     if "float" not in dtype:

@@ -8,6 +8,7 @@ from keras_channel_attn.graph import (
     check_classes,
     graph_of,
     rebuild,
+    warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
@@ -64,6 +65,11 @@ def replace_attention(model: Any, attention: Any) -> Any:
     Everything else is kept as `insert_attention` keeps it. The result is not
     compiled.
 
+    The other layers were trained with the gates that are replaced. In place of
+    attention without `identity_start` choose attention without it too, whose
+    gates start near one half. With `identity_start=True` they would start at 1,
+    and the next layers would get inputs about twice as large as in training.
+
     Args:
         model: Functional or sequential model of Keras, built.
         attention: As in `insert_attention`. A callable takes the layer that is
@@ -83,7 +89,9 @@ def replace_attention(model: Any, attention: Any) -> Any:
             model cannot be copied: see `insert_attention`.
 
     Warns:
-        UserWarning: If an attribute of the model is not carried over.
+        UserWarning: If an attribute of the model is not carried over; if
+            attention with `identity_start=True` replaces attention without it,
+            or the reverse.
 
     Examples:
 
@@ -98,6 +106,7 @@ def replace_attention(model: Any, attention: Any) -> Any:
     layers = AttentionLayers(attention, graph)
     calls = attention_calls(graph, "replace_attention")
     check_classes(graph, calls)
+    other_starts = {}
     for call in calls:
         if is_time_distributed(call):
             raise ValueError(
@@ -108,11 +117,36 @@ def replace_attention(model: Any, attention: Any) -> Any:
         layer = layers.instead_of(call)
         if isinstance(layer, ChannelAttention):
             changes.replace(call, layer)
+            if layer.identity_start != call.operation.identity_start:
+                other_starts[call.path] = layer.identity_start
         elif layer is not None:
             check_scores_unused(call, "replace")
             _check_mask(call, layer)
             changes.replace(call, layer, inputs=call.inputs[:1])
-    return rebuild(graph, changes)
+    copy = rebuild(graph, changes)
+    _warn_of_other_starts(other_starts)
+    return copy
+
+
+def _warn_of_other_starts(starts: dict[str, bool]) -> None:
+    """Warn of new gates at 1 where the network expects one half, or reversed.
+
+    Args:
+        starts: Dictionary from the paths of attention layers to the
+            `identity_start` of the layer in their place, if it is another.
+    """
+    if not starts:
+        return
+    path, start = next(iter(starts.items()))
+    gates, factor = ("at 1", "twice") if start else ("near 0.5", "half")
+    warn(
+        f"`replace_attention`: {len(starts)} layers, such as '{path}', have "
+        f"identity_start={not start}, and those in their place "
+        f"identity_start={start}. The new gates start {gates}: for layers that "
+        f"were trained with the old gates, the outputs are about {factor} as "
+        f"large. Pass attention with identity_start={not start}, or train the "
+        "network long enough."
+    )
 
 
 def _check_mask(call: Call, layer: Any) -> None:

@@ -1,11 +1,15 @@
 """What the torch backend promises beyond equal outputs."""
 
+import pathlib
+import warnings
+
 import pytest
 from keras import ops
 from support.configurations import (
     built,
     over,
     over_configurations,
+    over_configurations_and_formats,
     over_data_formats,
     shape_of,
 )
@@ -274,3 +278,27 @@ def test_exported_programs_of_layers_that_are_trained(
         for node in program.graph.nodes
     )
     torch.testing.assert_close(program.module()(x), layer(x))
+
+
+@over_configurations_and_formats
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_a_trace_warns_of_no_line_of_this_package(
+    rng, layer_class, arguments, data_format, with_mask
+):
+    """OpenVINO and ONNX files are made of traces, where sizes are tensors.
+
+    Keras has such lines of its own.
+    """
+    import torch
+
+    layer = built(layer_class, arguments, data_format=data_format)
+    x = rng.normal(size=shape_of(2, (4, 5), 8, data_format))
+    arguments = [torch.tensor(x, dtype=torch.float32)]
+    if with_mask:
+        arguments.append(torch.ones((2, 4, 5), dtype=torch.bool))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.jit.trace(layer, tuple(arguments), check_trace=False)
+    folder = str(pathlib.Path(backend.__file__).parents[1])
+    places = {(warning.filename, warning.lineno) for warning in caught}
+    assert not [place for place in places if place[0].startswith(folder)]

@@ -1,6 +1,7 @@
 """A folder of the script's own, a folder of the user's, and errors."""
 
 import importlib.util
+import os
 import re
 
 import numpy as np
@@ -56,3 +57,20 @@ def test_errors(run_example, arguments, message):
     assert "Traceback" not in done.stderr
     assert f"{SCRIPT}: error: " in done.stderr
     assert message in done.stderr
+
+
+def test_without_grain(run_example, tmp_path):
+    (tmp_path / "grain.py").write_text("raise ImportError('No grain')")
+    done = run_example(SCRIPT, PYTHONPATH=search_path(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert "error: the package grain is missing: pip install grain" in (
+        done.stderr
+    )
+
+
+def search_path(folder):
+    """The folder, before those where the package may be found."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(
+        [str(folder), *(os.path.abspath(path) for path in others if path)]
+    )

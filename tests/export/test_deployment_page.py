@@ -83,6 +83,28 @@ def test_phones(tmp_path, monkeypatch):
     assert_near(interpreter.get_tensor(outputs["index"]), names, 0.1)
 
 
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize("with_names", [True, False])
+def test_several_inputs_on_phones(with_names, tmp_path, monkeypatch):
+    names = run(
+        ["LiteRT", "Phones", "Several inputs on phones"], tmp_path, monkeypatch
+    )
+    x = [names["images"][:1], names["sizes"][:1]]
+    outputs, network = names["outputs"], names["two_inputs"]
+    if not with_names:
+        options = names["options"]
+        options["input_signature"] = [
+            [keras.InputSpec("float32", part.shape) for part in x]
+        ]
+        options["representative_dataset"] = lambda: iter([x])
+        path = "lists.tflite"
+        names["expand_attention"](network).export(path, "litert", **options)
+        runner = names["Interpreter"](path).get_signature_runner()
+        outputs = runner(args_0=x[0], args_0_1=x[1])["output_0"]
+    expected = keras.ops.convert_to_numpy(network(x))
+    assert np.abs(outputs - expected).max() < 0.1
+
+
 @pytest.mark.backend("tensorflow", "torch")
 def test_integers_in_onnxruntime(tmp_path, monkeypatch):
     headings = [

@@ -54,6 +54,9 @@ CALLS = {
     "attributes, replaced": lambda model: replace_attention(
         model, SqueezeExcite(4)
     ),
+    "attributes and another start": lambda model: replace_attention(
+        model, SqueezeExcite(4, identity_start=True)
+    ),
     "attributes and outputs": lambda model: insert_attention(
         model, SqueezeExcite(2), ["second"]
     ),
@@ -62,7 +65,8 @@ CALLS = {
     ),
 }
 MESSAGES = (
-    "attributes|multiply-adds|scores are missing|name of the output|one unit"
+    "attributes|start at 1|multiply-adds|scores are missing|"
+    "name of the output|one unit"
 )
 DATA = np.ones((1, 6, 8), "float32")
 

@@ -51,6 +51,13 @@ def expected(checkpoint):
     ).get_weights()
 
 
+TOP = "fc.weight", "fc.bias"
+
+
+def without(arrays, *names):
+    return {key: value for key, value in arrays.items() if key not in names}
+
+
 def assert_has(model, expected):
     for actual, wanted in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_array_equal(actual, wanted)
@@ -221,9 +228,38 @@ def test_the_dense_layer_is_left_out_only_if_said_so(checkpoint):
     models.load_torch_weights(model, checkpoint, include_top=False)
 
 
+@pytest.mark.parametrize("has_top", [True, False])
+def test_the_dense_layer_of_the_network_is_kept(checkpoint, expected, has_top):
+    """Of another number of classes, whether the checkpoint has one or not."""
+    model = models.from_timm("resnet18", classes=7, **SMALL)
+    top = model.get_weights()[-2:]
+    arrays = checkpoint if has_top else without(checkpoint, *TOP)
+    models.load_torch_weights(model, arrays, include_top=False)
+    assert_has(model, [*expected[:-2], *top])
+
+
+ALL_BUT_THE_TOP = r"load_torch_weights\(network, weights, include_top=False\)"
+
+
 def test_other_classes(checkpoint):
-    with pytest.raises(ValueError, match=r"shape: fc\.weight is \(5, 512\)"):
+    message = rf"shape: fc\.weight is \(5, 512\)(.|\n)*{ALL_BUT_THE_TOP}"
+    with pytest.raises(ValueError, match=message):
         models.from_timm("resnet18", checkpoint, classes=7, **SMALL)
+
+
+def test_no_dense_layer_in_the_checkpoint(checkpoint):
+    message = rf"missing: fc\.weight(.|\n)*{ALL_BUT_THE_TOP}"
+    arrays = without(checkpoint, *TOP)
+    with pytest.raises(ValueError, match=message):
+        models.from_timm("resnet18", arrays, classes=5, **SMALL)
+
+
+def test_other_problems_than_the_dense_layer(checkpoint):
+    """Leaving it out would not be enough."""
+    arrays = without(checkpoint, "fc.bias", "conv1.weight")
+    with pytest.raises(ValueError, match="2 problems") as error:
+        models.from_timm("resnet18", arrays, classes=5, **SMALL)
+    assert "include_top" not in str(error.value)
 
 
 def test_weights_of_keras(tmp_path, checkpoint, expected):

@@ -183,6 +183,13 @@ def test_of_a_published_checkpoint(name, expected):
     )
 
 
+def test_of_a_published_checkpoint_in_another_size():
+    layer = models.preprocessing("seresnet50.ra2_in1k", size=96)
+    assert (layer.size, layer.crop, layer.mean[0]) == (96, 0.95, 0.485)
+    with pytest.raises(ValueError, match=r"`size` must be .*Received: size=0"):
+        models.preprocessing("seresnet50", size=0)
+
+
 @pytest.mark.parametrize("name", ["seresnet18", "seresnet50.ra9", None])
 def test_of_no_published_checkpoint(name):
     with pytest.raises(ValueError, match="No checkpoint is published"):

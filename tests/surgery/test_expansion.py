@@ -549,7 +549,7 @@ def two_ranks(x):
 
 
 REFUSED = {
-    masked: "is called with a mask",
+    masked: "is called with a mask.*`ignore_masks=True`",
     masked_by_position: "is called with a mask",
     mask_of_the_input: "is called with a mask",
     scores: "uses its attention scores",
@@ -583,3 +583,78 @@ def test_nothing_to_expand():
 def test_what_is_no_network():
     with pytest.raises(TypeError, match="must be a Keras model"):
         expand_attention(ChannelAttention())
+
+
+# Masks that are left out
+
+
+def computed_mask(attention, x):
+    return attention(x, mask=keras.ops.any(keras.ops.not_equal(x, 0), -1))
+
+
+def mask_by_position(attention, x):
+    return attention(x, keras.ops.any(keras.ops.not_equal(x, 0), -1))
+
+
+def mask_that_comes_with_the_input(attention, x):
+    return attention(layers.Masking()(x))
+
+
+def both(attention, x):
+    return computed_mask(attention, layers.Masking()(x))
+
+
+@pytest.mark.parametrize("pooling", ["avg", "avg_max_separate"])
+@pytest.mark.parametrize(
+    "apply",
+    [computed_mask, mask_by_position, mask_that_comes_with_the_input, both],
+)
+def test_ignored_masks(apply, pooling, rng, tmp_path):
+    """As without a mask, also where the signals are padded."""
+    attention = SqueezeExcite(
+        2, pooling=pooling, data_format="channels_last", name="attention"
+    )
+    x = keras.Input((6, 8))
+    model = randomize(keras.Model(x, apply(attention, x)))
+    signals = rng.normal(size=(2, 6, 8)).astype("float32")
+    signals[:, 4:] = 0
+    expected = predictions(keras.Model(x, attention(x)), signals)
+    assert distance(predictions(model, signals), expected) > 0.01
+    expanded = expand_attention(model, ignore_masks=True)
+    assert distance(predictions(expanded, signals), expected) < TOLERANCE
+    expanded.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert distance(predictions(loaded, signals), expected) < TOLERANCE
+
+
+def test_an_ignored_mask_that_is_an_input_stays_one():
+    """It has no effect: a model of the other input needs no mask."""
+    x, mask = keras.Input((6, 8)), keras.Input((6,), dtype="bool")
+    layer = SqueezeExcite(2, data_format="channels_last")
+    model = randomize(keras.Model([x, mask], layer(x, mask=mask)))
+    expanded = expand_attention(model, ignore_masks=True)
+    assert len(expanded.inputs) == 2
+    alone = keras.Model(expanded.inputs[0], expanded.output)
+    signals, full = sample(model)[0], np.ones((2, 6), "bool")
+    expected = predictions(model, [signals, full])
+    assert distance(predictions(alone, signals), expected) < TOLERANCE
+
+
+def test_layers_after_an_ignored_mask_keep_theirs(rng):
+    x = keras.Input((6, 8))
+    y = SqueezeExcite(2, data_format="channels_last")(layers.Masking()(x))
+    model = keras.Model(x, layers.GlobalAveragePooling1D()(y))
+    expanded = expand_attention(model, ignore_masks=True)
+    signals = rng.normal(size=(2, 6, 8)).astype("float32")
+    signals[:, 4:] = 0
+    # The gates differ. With zeros for weights, they are one half.
+    for network in (model, expanded):
+        network.set_weights([0 * w for w in network.get_weights()])
+    expected = signals[:, :4].mean(1) / 2
+    assert distance(predictions(expanded, signals), expected) < TOLERANCE
+
+
+def test_ignore_masks_must_be_a_boolean():
+    model = one_layer(SqueezeExcite(2))
+    with pytest.raises(TypeError, match="`ignore_masks` must be True or False"):
+        expand_attention(model, ignore_masks=1)

@@ -913,11 +913,32 @@ def test_replacement_equals_insertion(build):
 
 @over_configurations
 def test_every_configuration_can_replace_another(layer_class, arguments):
-    model = attended(residual, "residual")
+    old = SqueezeExcite(2, identity_start="identity_start" in arguments)
+    model = insert_attention(residual(), old)
     copy = replace_attention(model, layer_class(**arguments))
     assert [type(new) for new in attention_of(copy).values()] == [
         layer_class
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (True, "'a_2_squeeze.*=False, .*=True.* at 1: .* twice as large"),
+        (False, "'a_2_squeeze.*=True, .*=False.* near 0.5: .* half as large"),
+    ],
+)
+def test_replacement_with_another_start_warns(start, message):
+    """The other layers were trained with the gates that are replaced."""
+    old = SqueezeExcite(2, identity_start=not start)
+    model = insert_attention(residual(), old)
+    with pytest.warns(UserWarning, match=message):
+        replace_attention(model, SqueezeExcite(4, identity_start=start))
+
+
+def test_replacement_by_another_class_does_not_warn_of_its_start():
+    model = insert_attention(residual(), identity())
+    replace_attention(model, lambda old: layers.Identity())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""The code of docs/pruning.md for what follows the pruning."""
+
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_channel_attn.pruning import magnitude, prune_channels
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "pruning.md"
+
+
+def network():
+    x = keras.Input((6, 6, 3))
+    y = layers.Conv2D(8, 3, data_format="channels_last")(x)
+    y = layers.ReLU()(layers.BatchNormalization(axis=-1)(y))
+    y = layers.Flatten()(y)
+    return keras.Model(x, layers.Dense(2)(y))
+
+
+@pytest.mark.parametrize(
+    ("with_the_lines", "left"), [(False, 0.99**40), (True, 0.9**40)]
+)
+def test_moving_averages_after_forty_steps(rng, with_the_lines, left):
+    """The share of the old ones that is left."""
+    pruned = prune_channels(network(), magnitude)
+    if with_the_lines:
+        (lines,) = re.findall(
+            r"```python\n([^`]*momentum[^`]*)```", PAGE.read_text("utf-8")
+        )
+        exec(lines, {"pruned": pruned, "keras": keras})
+    (norm,) = [
+        layer
+        for layer in pruned.layers
+        if isinstance(layer, layers.BatchNormalization)
+    ]
+    x = rng.normal(size=(4, 6, 6, 3)).astype("float32")
+    convolved = keras.ops.convert_to_numpy(pruned.layers[1](x))
+    old = np.full(norm.moving_mean.shape, 100.0)
+    norm.moving_mean.assign(old)
+    for _ in range(40):
+        pruned(x, training=True)
+    moving = keras.ops.convert_to_numpy(norm.moving_mean)
+    mean = convolved.mean((0, 1, 2))
+    np.testing.assert_allclose((moving - mean) / (old - mean), left, rtol=1e-3)
