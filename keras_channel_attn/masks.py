@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_channel_attn._tensors import Tensor
@@ -87,7 +88,9 @@ def mask_after_convolution(
     steps = _one_for_each_axis("strides", strides, rank)
     rates = _one_for_each_axis("dilation_rate", dilation_rate, rank)
     pads = _one_for_each_axis("padding", padding, rank, _standardize_padding)
-    mask = ops.cast(mask, "bool")
+    mask = ops.convert_to_tensor(mask)
+    if keras.backend.standardize_dtype(mask.dtype) != "bool":
+        mask = ops.cast(mask, "bool")
     for axis in range(rank):
         mask = _after_axis(
             mask, axis + 1, sizes[axis], steps[axis], pads[axis], rates[axis]
