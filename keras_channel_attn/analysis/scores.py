@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from keras_channel_attn.analysis.attention_layers import (
     attention_inside,
@@ -14,7 +13,7 @@ from keras_channel_attn.analysis.attention_layers import (
     wrapped_models,
 )
 from keras_channel_attn.analysis.keys import unique_keys
-from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.arguments import boolean, positive_integer
 from keras_channel_attn.graph import (
     Call,
     Graph,
@@ -41,7 +40,8 @@ def attention_scores(
     batch_size: int | None = None,
     steps: int | None = None,
     verbose: Any = "auto",
-) -> dict[str, np.ndarray]:
+    return_labels: bool = False,
+) -> Any:
     """The scores of the attention layers of a model, for each sample.
 
     The model computes as in `model.predict`: with dropout off and the moving
@@ -52,7 +52,8 @@ def attention_scores(
             searched too, at any depth.
         x: What `model.predict` takes: arrays, a structure of arrays, a
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`,
-            or a generator. Labels in a dataset are ignored.
+            a grain dataset, or a generator. Labels in it are ignored, unless
+            `return_labels=True`.
         layers: List of names of attention layers, such as
             `["backbone/conv1_se"]` or `["conv1_se"]`, or a callable from an
             attention layer to a boolean. Defaults to `None`: all of them.
@@ -62,6 +63,9 @@ def attention_scores(
             dataset without an end needs it.
         verbose: `"auto"`, 0, 1 or 2: the progress bar, as in `model.predict`.
             Defaults to `"auto"`.
+        return_labels: Boolean, whether the labels in `x` are returned as well.
+            They come from the same pass over the data, so that they belong to
+            the scores if the data is shuffled. Defaults to `False`.
 
     Returns:
         Dictionary from the path of each attention layer to a NumPy array of
@@ -72,12 +76,17 @@ def attention_scores(
         several times has the keys `"conv1_se"`, `"conv1_se:1"`, `"conv1_se:2"`
         and so on. Scores of half precision are returned as float32.
 
+        With `return_labels=True`, a pair of this dictionary and the labels: the
+        `y` of all batches `(x, y)` or `(x, y, sample_weight)`, a NumPy array or
+        the structure of arrays that `y` is.
+
     Raises:
         TypeError: If `model` is not a model of Keras, or `layers` is neither a
             list of names nor a callable.
         ValueError: If the model has a `call` method of its own, is not built,
             or calls no attention layer; if a name in `layers` is unknown, or
-            `layers` selects nothing; on the openvino backend.
+            `layers` selects nothing; if `return_labels=True` and the batches
+            of `x` have no labels; on the openvino backend.
 
     Examples:
 
@@ -98,6 +107,7 @@ def attention_scores(
         batch_size = positive_integer("batch_size", batch_size)
     if steps is not None:
         steps = positive_integer("steps", steps)
+    boolean("return_labels", return_labels)
     _check_has_graph(model)
     graph = graph_of(model)
     _nest_wrapped_models(graph)
@@ -106,33 +116,48 @@ def attention_scores(
     chosen = _selected_layers(graph, calls, layers)
     calls = [call for call in calls if call.layer in chosen]
     with keep_names():
-        predictor = _Predictor(graph, chosen)
+        predictor = _Predictor(graph, chosen, return_labels)
     with _keep_state(model, predictor), keep_names():
-        scores = predictor.predict(
+        arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
     keys = unique_keys(call.path for call in calls)
-    return dict(zip(keys, scores, strict=True))
+    scores = dict(zip(keys, arrays, strict=True))
+    return (scores, *labels) if labels else scores
 
 
 class _Predictor(keras.Model):
     """A model with the layers of another, whose outputs are the scores.
 
-    It calls the layers on arrays only. A symbolic call would be recorded in the
+    It predicts a tuple: the list of the scores, and the labels if wanted. It
+    calls the layers on arrays only. A symbolic call would be recorded in the
     layer, and its `output` would become ambiguous.
     """
 
-    def __init__(self, graph: Graph, chosen: set[Any]) -> None:
+    def __init__(
+        self, graph: Graph, chosen: set[Any], returns_labels: bool
+    ) -> None:
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
         self.observed = graph.model
         self._entries = {model: _entry(model) for model in graph.nested}
         self._graph = graph
         self._chosen = chosen
+        self._returns_labels = returns_labels
         if graph.model.compiled:
             self.run_eagerly = graph.model.run_eagerly
             self.jit_compile = graph.model.jit_compile
         self.built = True
+
+    def predict_step(self, *arguments: Any) -> Any:
+        # On JAX a state comes before the batch, and is returned.
+        results = super().predict_step(*arguments)
+        is_pair = keras.config.backend() == "jax"
+        scores, state = results if is_pair else (results, None)
+        outputs = (scores,)
+        if self._returns_labels:
+            outputs += (_labels(arguments[-1]),)
+        return (outputs, state) if is_pair else outputs
 
     def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
         scores: list[Any] = []
@@ -184,6 +209,18 @@ class _Predictor(keras.Model):
         args, kwargs = _arguments(call, arrays)
         entry = self._entries[call.operation]
         return keras.tree.flatten(entry(*args, **kwargs))
+
+
+def _labels(batch: Any) -> Any:
+    _, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if labels is None:
+        raise ValueError(
+            "`return_labels=True` needs labels in `x`: a dataset, a loader or "
+            "a generator with batches `(x, y)` or `(x, y, sample_weight)`. "
+            "Received: batches without labels. The scores of arrays have the "
+            "order of the arrays, so that labels of that order belong to them."
+        )
+    return labels
 
 
 def _without_time(tensor: Any) -> Any:

@@ -163,6 +163,112 @@ def test_data(data, rng):
     np.testing.assert_allclose(scores["se"], expected, rtol=1e-4)
 
 
+# Labels of the same pass.
+
+
+class Shuffled(keras.utils.PyDataset):
+    """Other batches in each pass."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+        self.rng = np.random.default_rng(0)
+        self.order = self.rng.permutation(len(x))
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = self.order[3 * index : 3 * index + 3]
+        return self.x[part], self.y[part]
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.x))
+
+
+def shuffled_generator(x, y):
+    order = np.random.default_rng(0).permutation(len(x))
+    for part in np.split(order, [3, 6]):
+        yield x[part], y[part]
+
+
+def weighted_generator(x, y):
+    for images, labels in shuffled_generator(x, y):
+        yield images, labels, np.ones(len(labels), "float32")
+
+
+def shuffled_tf_dataset(x, y):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(7).batch(3)
+
+
+def shuffled_torch_loader(x, y):
+    torch = pytest.importorskip("torch")
+    pairs = torch.utils.data.TensorDataset(
+        torch.from_numpy(x), torch.from_numpy(y)
+    )
+    return torch.utils.data.DataLoader(pairs, batch_size=3, shuffle=True)
+
+
+def shuffled_grain_dataset(x, y):
+    grain = pytest.importorskip("grain")
+    source = grain.MapDataset.source(list(zip(x, y, strict=True)))
+    return source.seed(0).shuffle().to_iter_dataset().batch(3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Shuffled,
+        shuffled_generator,
+        weighted_generator,
+        shuffled_tf_dataset,
+        shuffled_torch_loader,
+        shuffled_grain_dataset,
+    ],
+)
+def test_labels_belong_to_the_scores(data, rng):
+    """The label of a sample is its number."""
+    model, x = small(rng)
+    (expected,) = scores_seen(model, x)
+    # Keras warns of a generator whose length it is not told.
+    scores, labels = attention_scores(
+        model, data(x, np.arange(7)), steps=3, verbose=0, return_labels=True
+    )
+    assert sorted(labels) == list(range(7))
+    np.testing.assert_allclose(scores["se"], expected[labels], rtol=1e-4)
+
+
+def test_structure_of_labels(rng):
+    model, x = small(rng)
+    y = {"class": np.arange(7), "box": {"size": np.ones((7, 4))}}
+
+    def batches():
+        for start in range(0, 7, 3):
+            yield keras.tree.map_structure(
+                lambda array, part=slice(start, start + 3): array[part], (x, y)
+            )
+
+    _, labels = attention_scores(
+        model, batches(), steps=3, verbose=0, return_labels=True
+    )
+    keras.tree.map_structure(np.testing.assert_array_equal, labels, y)
+
+
+def batches_without_labels(x):
+    yield (x,)
+
+
+@pytest.mark.parametrize("data", [lambda x: x, batches_without_labels])
+def test_no_labels(data, rng):
+    model, x = small(rng)
+    before = [weight.numpy() for weight in model.weights]
+    with pytest.raises(ValueError, match=r"needs labels in `x`: a dataset"):
+        attention_scores(model, data(x), verbose=0, return_labels=True)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
+
+
 def test_steps(rng):
     model, x = small(rng)
     endless = ((x[:2],) for _ in iter(int, 1))
