@@ -22,7 +22,8 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 FUNCTIONS = {
     "attention_layers": "(model)",
     "attention_scores": (
-        "(model, x, layers=None, batch_size=None, steps=None, verbose='auto')"
+        "(model, x, layers=None, batch_size=None, steps=None, "
+        "verbose='auto', return_labels=False)"
     ),
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model, ignore_masks=False)",

@@ -15,6 +15,9 @@ from keras_channel_attn.graph import (
 from keras_channel_attn.graph.keras_internals import functional_model
 from keras_channel_attn.layers import ChannelAttention
 
+# They call the layers inside them step by step.
+_LOOPS = (keras.layers.RNN, keras.layers.Bidirectional)
+
 
 def attention_layers(model: Any) -> dict[str, ChannelAttention]:
     """The channel attention layers of a model, those of models in it included.
@@ -45,13 +48,47 @@ def attention_layers(model: Any) -> dict[str, ChannelAttention]:
     ...     print(path, layer.count_params())
     se 128
     """
+    places = attention_places(model)
+    keys = unique_keys(map(path_of, places.values()))
+    return dict(zip(keys, places, strict=True))
+
+
+def attention_places(model: Any) -> dict[ChannelAttention, list[Any]]:
+    """Where the attention layers of a model are.
+
+    Returns:
+        Dictionary from each attention layer to the model, the layers inside it
+        that the attention is in, and the attention layer itself.
+    """
     if not isinstance(model, keras.Model) or is_model(model):
         graph_of(model)  # It raises the errors.
-    paths: dict[ChannelAttention, str] = {}
-    for path, layer in _attention_in(model, ""):
-        paths.setdefault(layer, path)
-    keys = unique_keys(paths.values())
-    return dict(zip(keys, paths, strict=True))
+    found: dict[ChannelAttention, list[Any]] = {}
+    for place in _places_in([model]):
+        found.setdefault(place[-1], place)
+    return found
+
+
+def path_of(place: list[Any]) -> str:
+    """The names of the layers of a place, without that of the model."""
+    return "/".join(layer.name for layer in place[1:])
+
+
+def loop_around(place: list[Any]) -> str:
+    """The path of the layer at a place that calls it step by step.
+
+    A `TimeDistributed` that the graph of the model shows is none: all its steps
+    can be computed at once.
+
+    Returns:
+        String, empty if there is none.
+    """
+    is_shown = True
+    for depth, layer in enumerate(place, start=1):
+        is_in_time = isinstance(layer, keras.layers.TimeDistributed)
+        if isinstance(layer, _LOOPS) or (is_in_time and not is_shown):
+            return path_of(place[:depth])
+        is_shown = is_shown and (is_in_time or is_model(layer))
+    return ""
 
 
 def attention_inside(operation: Any) -> list[ChannelAttention]:
@@ -98,13 +135,13 @@ def wrapped_models(layers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _attention_in(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Pairs of path and layer, one for each place where attention is."""
-    if isinstance(layer, ChannelAttention):
-        yield prefix.removesuffix("/"), layer
+def _places_in(place: list[Any]) -> Iterator[list[Any]]:
+    """The places of attention inside the last layer of a place."""
+    if isinstance(place[-1], ChannelAttention):
+        yield place
         return
-    for inner in _layers_in(layer):
-        yield from _attention_in(inner, f"{prefix}{inner.name}/")
+    for inner in _layers_in(place[-1]):
+        yield from _places_in([*place, inner])
 
 
 def _layers_in(layer: Any) -> list[Any]:

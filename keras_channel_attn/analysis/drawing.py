@@ -38,8 +38,9 @@ def plot_attention_scores(
         scores: Dictionary from names to arrays `(samples, channels)`, as
             `attention_scores` returns it. The mean over the steps is drawn of
             arrays `(samples, steps, channels)`.
-        labels: Integers `(samples,)`, the class of each sample. Defaults to
-            `None`: all samples are of one class.
+        labels: Integers `(samples,)`, the class of each sample, or one-hot
+            vectors `(samples, classes)`. Defaults to `None`: all samples are of
+            one class.
         class_names: List of strings, names of the classes. The label is the
             index. Defaults to `None`: the labels themselves.
         to_file: Path of a file that the picture is written to, such as
@@ -58,7 +59,7 @@ def plot_attention_scores(
     Examples:
 
     ```python
-    scores = attention_scores(model, images)
+    scores, labels = attention_scores(model, dataset, return_labels=True)
     figure = plot_attention_scores(scores, labels, to_file="scores.png")
     ```
     """
@@ -130,12 +131,20 @@ def _labels(labels: Any, samples: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape == (samples, 1):
         labels = labels[:, 0]
+    elif labels.ndim == 2 and _is_one_hot(labels):
+        labels = labels.argmax(1)
     if labels.shape != (samples,):
         raise ValueError(
             "`labels` must have one label for each sample: the shape "
-            f"{(samples,)}. Received: labels of shape {labels.shape}."
+            f"{(samples,)}, or one-hot vectors. Received: labels of shape "
+            f"{labels.shape}."
         )
     return labels
+
+
+def _is_one_hot(vectors: np.ndarray) -> bool:
+    ones = (vectors == 1).sum(1) == 1
+    return bool(ones.all() and ((vectors == 0) | (vectors == 1)).all())
 
 
 def _names(

@@ -2,36 +2,23 @@
 
 import contextlib
 import difflib
-from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import keras
-import numpy as np
 
 from keras_channel_attn.analysis.attention_layers import (
-    attention_inside,
-    layers_with_hidden_attention,
-    wrapped_models,
+    attention_places,
+    loop_around,
+    path_of,
 )
+from keras_channel_attn.analysis.computation import Computation
 from keras_channel_attn.analysis.keys import unique_keys
-from keras_channel_attn.arguments import positive_integer
-from keras_channel_attn.graph import (
-    Call,
-    Graph,
-    IdentityMap,
-    graph_of,
-    interpret,
-    is_model,
-    new_input,
-    warn,
-)
-from keras_channel_attn.graph.keras_internals import (
-    functional_model,
-    keep_names,
-    mask_of,
-    sync_jax_state,
-)
+from keras_channel_attn.arguments import boolean, positive_integer
+from keras_channel_attn.graph import graph_of, is_model, warn
+from keras_channel_attn.graph.keras_internals import keep_names, sync_jax_state
 from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers.observation import observe_scores
 
 
 def attention_scores(
@@ -41,18 +28,20 @@ def attention_scores(
     batch_size: int | None = None,
     steps: int | None = None,
     verbose: Any = "auto",
-) -> dict[str, np.ndarray]:
+    return_labels: bool = False,
+) -> Any:
     """The scores of the attention layers of a model, for each sample.
 
     The model computes as in `model.predict`: with dropout off and the moving
     statistics of batch normalization. It is not changed.
 
     Args:
-        model: Functional or sequential model of Keras, built. Models in it are
-            searched too, at any depth.
+        model: Model of Keras, built, also with a `call` method of its own.
+            Models and layers in it are searched too, at any depth.
         x: What `model.predict` takes: arrays, a structure of arrays, a
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`,
-            or a generator. Labels in a dataset are ignored.
+            a grain dataset, or a generator. Labels in it are ignored, unless
+            `return_labels=True`.
         layers: List of names of attention layers, such as
             `["backbone/conv1_se"]` or `["conv1_se"]`, or a callable from an
             attention layer to a boolean. Defaults to `None`: all of them.
@@ -62,6 +51,9 @@ def attention_scores(
             dataset without an end needs it.
         verbose: `"auto"`, 0, 1 or 2: the progress bar, as in `model.predict`.
             Defaults to `"auto"`.
+        return_labels: Boolean, whether the labels in `x` are returned as well.
+            They come from the same pass over the data, so that they belong to
+            the scores if the data is shuffled. Defaults to `False`.
 
     Returns:
         Dictionary from the path of each attention layer to a NumPy array of
@@ -70,14 +62,22 @@ def attention_scores(
         The path is the name of the layer, preceded by the names of the models
         and wrappers around it: `"backbone/conv1_se"`. A layer that is called
         several times has the keys `"conv1_se"`, `"conv1_se:1"`, `"conv1_se:2"`
-        and so on. Scores of half precision are returned as float32.
+        and so on. Scores of half precision are returned as float32. Attention
+        inside a layer of yours has the scores of each call that the layer
+        makes, except in loops of the backend, such as
+        `keras.ops.vectorized_map` and `keras.ops.scan`.
+
+        With `return_labels=True`, a pair of this dictionary and the labels: the
+        `y` of all batches `(x, y)` or `(x, y, sample_weight)`, a NumPy array or
+        the structure of arrays that `y` is.
 
     Raises:
         TypeError: If `model` is not a model of Keras, or `layers` is neither a
             list of names nor a callable.
-        ValueError: If the model has a `call` method of its own, is not built,
-            or calls no attention layer; if a name in `layers` is unknown, or
-            `layers` selects nothing; on the openvino backend.
+        ValueError: If the model is not built, or calls no attention layer; if a
+            name in `layers` is unknown, or `layers` selects nothing; if
+            `return_labels=True` and the batches of `x` have no labels; on the
+            openvino backend.
 
     Examples:
 
@@ -98,124 +98,90 @@ def attention_scores(
         batch_size = positive_integer("batch_size", batch_size)
     if steps is not None:
         steps = positive_integer("steps", steps)
-    _check_has_graph(model)
-    graph = graph_of(model)
-    _nest_wrapped_models(graph)
-    calls = _attention_calls(graph)
-    _check_any(graph, calls)
-    chosen = _selected_layers(graph, calls, layers)
-    calls = [call for call in calls if call.layer in chosen]
+    boolean("return_labels", return_labels)
+    paths = _observable_paths(model)
+    chosen = _selected_layers(model, paths, layers)
     with keep_names():
-        predictor = _Predictor(graph, chosen)
+        predictor = _Predictor(model, chosen, return_labels)
     with _keep_state(model, predictor), keep_names():
-        scores = predictor.predict(
+        arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
-    keys = unique_keys(call.path for call in calls)
-    return dict(zip(keys, scores, strict=True))
+    scores = dict(zip(predictor.keys, arrays, strict=True))
+    return (scores, *labels) if labels else scores
 
 
 class _Predictor(keras.Model):
     """A model with the layers of another, whose outputs are the scores.
 
-    It calls the layers on arrays only. A symbolic call would be recorded in the
-    layer, and its `output` would become ambiguous.
+    It predicts a tuple: the list of the scores, and the labels if wanted.
+
+    Attributes:
+        keys: List of strings, one for each array of scores, known after the
+            first batch.
     """
 
-    def __init__(self, graph: Graph, chosen: set[Any]) -> None:
+    def __init__(
+        self, model: Any, paths: dict[Any, str], returns_labels: bool
+    ) -> None:
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
-        self.observed = graph.model
-        self._entries = {model: _entry(model) for model in graph.nested}
-        self._graph = graph
-        self._chosen = chosen
-        if graph.model.compiled:
-            self.run_eagerly = graph.model.run_eagerly
-            self.jit_compile = graph.model.jit_compile
+        self.observed = model
+        self.keys: list[str] = []
+        self._compute = _computation(model)
+        self._paths = paths
+        self._returns_labels = returns_labels
+        if model.compiled:
+            self.run_eagerly = model.run_eagerly
+            self.jit_compile = model.jit_compile
         self.built = True
 
+    def predict_step(self, *arguments: Any) -> Any:
+        # On JAX a state comes before the batch, and is returned.
+        results = super().predict_step(*arguments)
+        is_pair = keras.config.backend() == "jax"
+        scores, state = results if is_pair else (results, None)
+        labels = [_labels(arguments[-1])] if self._returns_labels else []
+        outputs = (scores, *labels)
+        return (outputs, state) if is_pair else outputs
+
     def call(self, inputs: Any, training: bool | None = None) -> list[Any]:
-        scores: list[Any] = []
+        paths: list[str] = []
+        arrays: list[Any] = []
 
-        def apply(call: Call, arrays: IdentityMap) -> Any:
-            args, kwargs = _arguments(call, arrays)
-            outputs = outputs_of(call.operation, *args, **kwargs)
-            # A call without scores among its outputs has one tensor.
-            return keras.tree.flatten(outputs)[: len(call.outputs)]
+        def observe(layer: Any, scores: Any) -> None:
+            if layer in self._paths:
+                paths.append(self._paths[layer])
+                arrays.append(_single_precision(scores))
 
-        def outputs_of(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            if layer in self._chosen:
-                kwargs["return_attention_scores"] = True
-                outputs = layer(*args, **kwargs)
-                scores.append(_single_precision(outputs[1]))
-                return outputs
-            if isinstance(
-                layer, keras.layers.TimeDistributed
-            ) and self._chosen.intersection(attention_inside(layer)):
-                return outputs_in_time(layer, *args, **kwargs)
-            return layer(*args, **kwargs)
-
-        def outputs_in_time(layer: Any, inputs: Any, mask: Any = None) -> Any:
-            """All steps are computed as one batch."""
-            count, steps = len(scores), keras.ops.shape(inputs)[1]
-            mask = mask_of(inputs) if mask is None else mask
-            options = {} if mask is None else {"mask": _without_time(mask)}
-            inner, folded = layer.layer, _without_time(inputs)
-            if inner in self._graph.nested:
-                values = keras.tree.flatten(
-                    self._entries[inner](folded, **options)
-                )
-                graph = self._graph.nested[inner]
-                outputs = interpret(graph, values, apply, self._enter)[0]
-            else:
-                outputs = outputs_of(inner, folded, **options)
-            scores[count:] = [_with_time(x, steps) for x in scores[count:]]
-            if mask is not None:
-                # Keras gives the outputs a mask.
-                return layer(inputs, mask=mask)
-            return _with_time(keras.tree.flatten(outputs)[0], steps)
-
-        entry = self._entries[self._graph.model]
-        inputs = keras.tree.flatten(entry(inputs))
-        interpret(self._graph, inputs, apply, self._enter)
-        return scores
-
-    def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
-        args, kwargs = _arguments(call, arrays)
-        entry = self._entries[call.operation]
-        return keras.tree.flatten(entry(*args, **kwargs))
+        with observe_scores(observe):
+            self._compute(inputs)
+        if not arrays:
+            raise ValueError(
+                f"The model '{self.observed.name}' did not call the attention "
+                f"layers {[*self._paths.values()]} that it holds."
+            )
+        self.keys = unique_keys(paths)
+        return arrays
 
 
-def _without_time(tensor: Any) -> Any:
-    return keras.ops.reshape(tensor, (-1, *keras.ops.shape(tensor)[2:]))
+def _computation(model: Any) -> Callable[[Any], Any]:
+    """A function of the inputs of a model that computes it in inference."""
+    if is_model(model):
+        return Computation(graph_of(model))
+    return lambda inputs: model(inputs, training=False)
 
 
-def _with_time(tensor: Any, steps: Any) -> Any:
-    shape = (-1, steps, *keras.ops.shape(tensor)[1:])
-    return keras.ops.reshape(tensor, shape)
-
-
-def _arguments(call: Call, arrays: IdentityMap) -> tuple[Any, dict[str, Any]]:
-    args, kwargs = call.arguments(arrays)
-    if isinstance(call.operation, keras.layers.Layer):
-        # Inference, whatever was recorded: as `predict` does.
-        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
-    return args, kwargs
-
-
-def _entry(model: Any) -> Any:
-    """A model that returns its inputs as another receives them.
-
-    Keras matches names, adjusts ranks and converts dtypes before the first
-    layer is called.
-    """
-    inputs = keras.tree.map_structure(new_input, functional_model(model).input)
-    # In Keras 3.12 the output of a model cannot be its input.
-    outputs = [
-        keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
-        for position, tensor in enumerate(keras.tree.flatten(inputs))
-    ]
-    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+def _labels(batch: Any) -> Any:
+    _, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    if labels is None:
+        raise ValueError(
+            "`return_labels=True` needs labels in `x`: a dataset, a loader or "
+            "a generator with batches `(x, y)` or `(x, y, sample_weight)`. "
+            "Received: batches without labels. The scores of arrays have the "
+            "order of the arrays, so that labels of that order belong to them."
+        )
+    return labels
 
 
 def _single_precision(scores: Any) -> Any:
@@ -226,59 +192,61 @@ def _single_precision(scores: Any) -> Any:
     return scores
 
 
-class _AttentionCall(NamedTuple):
-    """A call of an attention layer, also inside `TimeDistributed`."""
+def _observable_paths(model: Any) -> dict[ChannelAttention, str]:
+    """The paths of the attention layers that can be observed.
 
-    path: str
-    layer: ChannelAttention
-
-
-def _nest_wrapped_models(graph: Graph) -> None:
-    """Add the models inside `TimeDistributed` to those of a graph."""
-    for call in [*graph.all_calls()]:
-        layer, path = call.operation, call.path
-        while isinstance(layer, keras.layers.TimeDistributed):
-            layer = layer.layer
-            path += f"/{layer.name}"
-        if is_model(layer) and layer not in graph.nested:
-            _nest_wrapped_models(Graph(layer, f"{path}/", graph.nested))
-
-
-def _attention_calls(graph: Graph) -> list[_AttentionCall]:
-    """The calls of attention layers as they are computed.
-
-    Unlike in `Graph.all_calls`, those in a nested model come once for each
-    call of that model.
+    Keras calls the layers inside a loop on values of single steps, which exist
+    in the loop only.
     """
-    calls: list[_AttentionCall] = []
-
-    def enter(layer: Any, path: str) -> None:
-        if isinstance(layer, ChannelAttention):
-            calls.append(_AttentionCall(path, layer))
-        elif isinstance(layer, keras.layers.TimeDistributed):
-            enter(layer.layer, f"{path}/{layer.layer.name}")
-        elif layer in graph.nested:
-            interpret(graph.nested[layer], [None] * len(layer.inputs), apply)
-
-    def apply(call: Call, values: IdentityMap) -> list[None]:
-        enter(call.operation, call.path)
-        return [None] * len(call.outputs)
-
-    enter(graph.model, "")
-    return calls
+    places = attention_places(model)
+    loops = {layer: loop_around(place) for layer, place in places.items()}
+    paths = {
+        layer: path_of(place)
+        for layer, place in places.items()
+        if not loops[layer]
+    }
+    hidden = sorted({path for path in loops.values() if path})
+    advice = (
+        f"Attention is called inside the layers {hidden}, one step after "
+        "another, and its scores are not returned. Use "
+        "`keras.layers.TimeDistributed` in a functional model, where they are, "
+        "or let the layers return the scores as a second output, and call "
+        "`keras.Model(inputs, scores).predict(x)`."
+    )
+    if not paths:
+        raise ValueError(
+            f"The model '{model.name}' calls no attention layer of "
+            "`keras_channel_attn`. "
+            + (
+                advice
+                if hidden
+                else "Squeeze-and-Excitation that is written as several "
+                "layers, as in the MobileNetV3 and EfficientNet of "
+                "`keras.applications`, becomes a layer by "
+                "`fuse_squeeze_excite(model)`."
+            )
+        )
+    if hidden:
+        warn(f"Some attention scores are missing. {advice}")
+    if not model.built or not all(layer.built for layer in paths):
+        raise ValueError(
+            f"The model '{model.name}' is not built. Call it on a batch first: "
+            "`model(x[:1])`."
+        )
+    return paths
 
 
 def _selected_layers(
-    graph: Graph, calls: list[_AttentionCall], layers: Any
-) -> set[Any]:
+    model: Any, paths: dict[ChannelAttention, str], layers: Any
+) -> dict[ChannelAttention, str]:
     """The attention layers that the argument `layers` selects."""
     if layers is None:
-        return {call.layer for call in calls}
+        return paths
     if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
-        chosen = {call.layer for call in calls if layers(call.layer)}
+        chosen = {layer for layer in paths if layers(layer)}
     elif isinstance(layers, Collection) and not isinstance(layers, str):
         chosen = {
-            layer for name in layers for layer in _layers_named(calls, name)
+            layer for name in layers for layer in _layers_named(paths, name)
         }
     else:
         raise TypeError(
@@ -288,79 +256,23 @@ def _selected_layers(
     if not chosen:
         raise ValueError(
             "`layers` selects no attention layer of the model "
-            f"'{graph.model.name}'. It has {_paths(calls)}."
+            f"'{model.name}'. It has {[*paths.values()]}."
         )
-    return chosen
+    return {layer: path for layer, path in paths.items() if layer in chosen}
 
 
-def _layers_named(calls: list[_AttentionCall], name: Any) -> set[Any]:
-    found = {
-        call.layer for call in calls if name in (call.path, call.layer.name)
-    }
+def _layers_named(paths: dict[ChannelAttention, str], name: Any) -> list[Any]:
+    found = [
+        layer for layer, path in paths.items() if name in (path, layer.name)
+    ]
     if not found:
-        near = difflib.get_close_matches(str(name), _paths(calls), n=5)
+        known = [*paths.values()]
+        near = difflib.get_close_matches(str(name), known, n=5)
         raise ValueError(
             f"`layers` names '{name}', and the model has no attention layer "
-            f"of that name. Near it: {near or _paths(calls)}."
+            f"of that name. Near it: {near or known}."
         )
     return found
-
-
-def _paths(calls: list[_AttentionCall]) -> list[str]:
-    return list(dict.fromkeys(call.path for call in calls))
-
-
-def _check_has_graph(model: Any) -> None:
-    if isinstance(model, keras.Model) and not is_model(model):
-        raise ValueError(
-            f"The model '{model.name}' computes its outputs in a `call` method "
-            f"of its own ({type(model).__name__}.call), so Keras does not know "
-            "where its attention layers are called. Pass a functional model "
-            "inside it, such as its backbone, or change that method so that it "
-            "returns the scores: `x, scores = self.attention(x, "
-            "return_attention_scores=True)`."
-        )
-
-
-def _check_any(graph: Graph, calls: list[_AttentionCall]) -> None:
-    """Attention may be called where the graph does not show it."""
-    hidden = layers_with_hidden_attention(graph, (call.layer for call in calls))
-    if not calls:
-        raise ValueError(
-            f"The model '{graph.model.name}' calls no attention layer of "
-            "`keras_channel_attn`. "
-            + (
-                _advice(hidden)
-                if hidden
-                else "Squeeze-and-Excitation that is written as several "
-                "layers, as in the MobileNetV3 and EfficientNet of "
-                "`keras.applications`, becomes a layer by "
-                "`fuse_squeeze_excite(model)`."
-            )
-        )
-    if hidden:
-        warn(f"Some attention scores are missing. {_advice(hidden)}")
-
-
-def _advice(hidden: dict[str, Any]) -> str:
-    """What to do with layers that hold attention."""
-    advice = (
-        f"Attention is called inside the layers {sorted(hidden)}, where Keras "
-        "does not record it."
-    )
-    models = wrapped_models(hidden)
-    if models:
-        lines = (f"`attention_scores({code}, x)`" for code in models)
-        advice += (
-            " Pass the models that they wrap, with their inputs: "
-            f"{', '.join(lines)}."
-        )
-    if len(models) < len(hidden):
-        advice += (
-            " Let their `call` methods return the scores: `x, scores = "
-            "self.attention(x, return_attention_scores=True)`."
-        )
-    return advice
 
 
 @contextlib.contextmanager

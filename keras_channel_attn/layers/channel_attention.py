@@ -16,6 +16,7 @@ from keras_channel_attn.arguments import (
 )
 from keras_channel_attn.backend import activate, attend
 from keras_channel_attn.layers.effective_weights import EffectiveWeights
+from keras_channel_attn.layers.observation import score_observer
 from keras_channel_attn.layers.torch_arrays import TorchWeights
 from keras_channel_attn.ops import squeeze
 
@@ -249,6 +250,18 @@ class ChannelAttention(EffectiveWeights):
             weight as it is. By default it is empty.
         """
         return {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        observer = score_observer()
+        if observer is None:
+            return super().__call__(*args, **kwargs)
+        # Whoever calls the layer gets what it has asked for.
+        is_asked = kwargs.pop("return_attention_scores", False)
+        outputs, scores = super().__call__(
+            *args, **kwargs, return_attention_scores=True
+        )
+        observer(self, scores)
+        return (outputs, scores) if is_asked else outputs
 
     def call(
         self,

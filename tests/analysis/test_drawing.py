@@ -50,6 +50,20 @@ def test_means_by_class(rng, pyplot):
     assert names == ["cat", "dog", "owl"]
 
 
+def test_one_hot_labels(rng, pyplot):
+    """They are drawn as the integers are."""
+    scores = {"se": rng.uniform(size=(40, 16))}
+    labels = np.arange(40) % 3
+    expected, actual = (
+        plot_attention_scores(scores, each, ["cat", "dog", "owl"]).axes[0]
+        for each in (labels, np.eye(3, dtype="float32")[labels])
+    )
+    for one, other in zip(
+        expected.get_lines(), actual.get_lines(), strict=True
+    ):
+        np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
+
+
 def test_spread(pyplot):
     """Class means 0.2 and 0.6, and 0.1 to both sides of them."""
     values = np.array([0.1, 0.3, 0.5, 0.7])[:, None] * np.ones((1, 4))
@@ -91,6 +105,11 @@ def test_file(rng, pyplot, tmp_path):
         ({"se": np.ones(4)}, {}, "shapes"),
         ({"a": np.ones((4, 8)), "b": np.ones((5, 8))}, {}, "shapes"),
         ({"se": np.ones((4, 8))}, {"labels": [0, 1]}, "one label for each"),
+        (
+            {"se": np.ones((4, 8))},
+            {"labels": np.full((4, 2), 0.5)},
+            "or one-hot vectors",
+        ),
         (
             {"se": np.ones((2, 8))},
             {"labels": [0, 2], "class_names": ["cat", "dog"]},

@@ -4,8 +4,6 @@ The truth: layers that keep their scores while the model is called on arrays,
 without any function that walks through a model.
 """
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -161,6 +159,112 @@ def test_data(data, rng):
     (expected,) = scores_seen(model, x)
     scores = attention_scores(model, data(x), verbose=0)
     np.testing.assert_allclose(scores["se"], expected, rtol=1e-4)
+
+
+# Labels of the same pass.
+
+
+class Shuffled(keras.utils.PyDataset):
+    """Other batches in each pass."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+        self.rng = np.random.default_rng(0)
+        self.order = self.rng.permutation(len(x))
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = self.order[3 * index : 3 * index + 3]
+        return self.x[part], self.y[part]
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.x))
+
+
+def shuffled_generator(x, y):
+    order = np.random.default_rng(0).permutation(len(x))
+    for part in np.split(order, [3, 6]):
+        yield x[part], y[part]
+
+
+def weighted_generator(x, y):
+    for images, labels in shuffled_generator(x, y):
+        yield images, labels, np.ones(len(labels), "float32")
+
+
+def shuffled_tf_dataset(x, y):
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(7).batch(3)
+
+
+def shuffled_torch_loader(x, y):
+    torch = pytest.importorskip("torch")
+    pairs = torch.utils.data.TensorDataset(
+        torch.from_numpy(x), torch.from_numpy(y)
+    )
+    return torch.utils.data.DataLoader(pairs, batch_size=3, shuffle=True)
+
+
+def shuffled_grain_dataset(x, y):
+    grain = pytest.importorskip("grain")
+    source = grain.MapDataset.source(list(zip(x, y, strict=True)))
+    return source.seed(0).shuffle().to_iter_dataset().batch(3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Shuffled,
+        shuffled_generator,
+        weighted_generator,
+        shuffled_tf_dataset,
+        shuffled_torch_loader,
+        shuffled_grain_dataset,
+    ],
+)
+def test_labels_belong_to_the_scores(data, rng):
+    """The label of a sample is its number."""
+    model, x = small(rng)
+    (expected,) = scores_seen(model, x)
+    # Keras warns of a generator whose length it is not told.
+    scores, labels = attention_scores(
+        model, data(x, np.arange(7)), steps=3, verbose=0, return_labels=True
+    )
+    assert sorted(labels) == list(range(7))
+    np.testing.assert_allclose(scores["se"], expected[labels], rtol=1e-4)
+
+
+def test_structure_of_labels(rng):
+    model, x = small(rng)
+    y = {"class": np.arange(7), "box": {"size": np.ones((7, 4))}}
+
+    def batches():
+        for start in range(0, 7, 3):
+            yield keras.tree.map_structure(
+                lambda array, part=slice(start, start + 3): array[part], (x, y)
+            )
+
+    _, labels = attention_scores(
+        model, batches(), steps=3, verbose=0, return_labels=True
+    )
+    keras.tree.map_structure(np.testing.assert_array_equal, labels, y)
+
+
+def batches_without_labels(x):
+    yield (x,)
+
+
+@pytest.mark.parametrize("data", [lambda x: x, batches_without_labels])
+def test_no_labels(data, rng):
+    model, x = small(rng)
+    before = [weight.numpy() for weight in model.weights]
+    with pytest.raises(ValueError, match=r"needs labels in `x`: a dataset"):
+        attention_scores(model, data(x), verbose=0, return_labels=True)
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), value)
 
 
 def test_steps(rng):
@@ -348,34 +452,228 @@ def test_weights_stay_after_an_error(batches, rng):
         np.testing.assert_array_equal(weight.numpy(), value)
 
 
+# Attention inside layers and models with a `call` method of their own.
+
+
 class Block(layers.Layer):
     """A layer of a user with attention inside."""
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.attention = SqueezeExcite(reduction=2)
+        self.conv = layers.Conv1D(
+            8, 3, padding="same", data_format="channels_last"
+        )
+        self.attention = Observed(
+            reduction=2, name="se", data_format="channels_last"
+        )
 
     def build(self, input_shape):
+        self.conv.build(input_shape)
         self.attention.build(input_shape)
 
     def call(self, inputs):
-        return self.attention(inputs)
+        return inputs + self.attention(self.conv(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
 
-def test_attention_that_the_graph_does_not_show(rng):
+class Twice(Block):
+    """It asks for the scores of one call itself."""
+
+    def call(self, inputs):
+        x = self.attention(self.conv(inputs))
+        x, scores = self.attention(x, return_attention_scores=True)
+        return x * keras.ops.mean(scores)
+
+
+class OwnModel(keras.Model):
+    """Blocks, and a functional model, called in a method."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first = Block(name="first")
+        self.dropout = layers.Dropout(0.5)
+        inputs = keras.Input((6, 8))
+        x = Observed(reduction=2, name="se", data_format="channels_last")
+        self.backbone = keras.Model(inputs, x(inputs), name="backbone")
+
+    def call(self, inputs, training=False):
+        x = self.dropout(self.first(inputs), training=training)
+        return self.backbone(x)
+
+
+def block_in_functional():
     inputs = keras.Input((6, 8))
     x = Block(name="block")(inputs)
+    x = Observed(reduction=2, name="last", data_format="channels_last")(x)
+    return keras.Model(inputs, x)
+
+
+def block_with_two_calls():
+    inputs = keras.Input((6, 8))
+    return keras.Model(inputs, Twice(name="block")(inputs))
+
+
+def own_model():
+    model = OwnModel()
+    model(np.zeros((1, 6, 8)))
+    return model
+
+
+def own_model_in_functional():
+    inputs = keras.Input((6, 8))
+    return keras.Model(inputs, OwnModel(name="own")(inputs))
+
+
+@pytest.mark.parametrize(
+    ("build", "keys"),
+    [
+        (block_in_functional, ["block/se", "last"]),
+        (block_with_two_calls, ["block/se", "block/se:1"]),
+        (own_model, ["first/se", "backbone/se"]),
+        (own_model_in_functional, ["own/first/se", "own/backbone/se"]),
+    ],
+)
+def test_attention_in_methods(build, keys, rng):
+    model = build()
+    x = rng.normal(size=(5, 6, 8)).astype("float32")
+    outputs = keras.ops.convert_to_numpy(model(x, training=False))
+    expected = scores_seen(model, x)
+    scores = attention_scores(model, x, batch_size=2, verbose=0)
+    assert list(scores) == keys
+    for actual, values in zip(scores.values(), expected, strict=True):
+        np.testing.assert_allclose(actual, values, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(model(x, training=False)), outputs
+    )
+
+
+def test_some_layers_in_methods(rng):
+    model = own_model()
+    x = rng.normal(size=(5, 6, 8)).astype("float32")
+    scores = attention_scores(model, x, layers=["first/se"], verbose=0)
+    assert list(scores) == ["first/se"]
+
+
+def test_block_in_time(rng):
+    inputs = keras.Input((3, 6, 8))
+    block = Block(name="block")
+    outputs = layers.TimeDistributed(block, name="steps")(inputs)
+    model = keras.Model(inputs, outputs)
+    x = data_for(model, rng)
+    scores = attention_scores(model, x, verbose=0)
+    (expected,) = scores_seen(block, x.reshape(-1, 6, 8))
+    np.testing.assert_allclose(
+        scores["steps/block/se"], expected.reshape(5, 3, 8), rtol=1e-4
+    )
+
+
+class Steps(layers.Layer):
+    """A layer of a user that runs another in a loop."""
+
+    def __init__(self, layer, **options):
+        super().__init__(**options)
+        self.steps = layers.TimeDistributed(layer, name="steps")
+
+    def build(self, input_shape):
+        self.steps.build(input_shape)
+
+    def call(self, inputs):
+        return self.steps(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_attention_in_a_loop(rng):
+    """Its scores exist inside the loop only."""
+    inputs = keras.Input((3, 6, 8))
+    x = Steps(Block(), name="block")(inputs)
     model = keras.Model(inputs, x)
-    message = r"inside the layers \['block'\]"
+    message = r"inside the layers \['block/steps'\], one step after another"
     with pytest.raises(ValueError, match=message):
         attention_scores(model, data_for(model, rng))
-    model = keras.Model(inputs, SqueezeExcite(reduction=2, name="se")(x))
+    model = keras.Model(inputs, Observed(reduction=2, name="se")(x))
     with pytest.warns(UserWarning, match=message):
         scores = attention_scores(model, data_for(model, rng), verbose=0)
     assert list(scores) == ["se"]
+
+
+class StepsWithScores(Steps):
+    def call(self, inputs):
+        frames = keras.ops.unstack(inputs, axis=1)
+        attention = self.steps.layer
+        pairs = [attention(x, return_attention_scores=True) for x in frames]
+        outputs, scores = zip(*pairs, strict=True)
+        return keras.ops.stack(outputs, axis=1), keras.ops.stack(scores, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape, (*input_shape[:2], input_shape[-1])
+
+
+def test_layer_that_returns_its_scores(rng):
+    """The lines of the message and of docs/analysis.md."""
+    attention = Observed(reduction=2, data_format="channels_last")
+    inputs = keras.Input((3, 6, 8))
+    block = StepsWithScores(attention, name="block")
+    _, scores = block(inputs)
+    x = rng.normal(size=(5, 3, 6, 8)).astype("float32")
+    scores = keras.Model(inputs, scores).predict(x, verbose=0)
+    (expected,) = scores_seen(attention, x.reshape(-1, 6, 8))
+    np.testing.assert_allclose(
+        scores, expected.reshape(5, 3, 8), rtol=1e-4, atol=1e-6
+    )
+
+
+class Cell(layers.Layer):
+    """The cell of a recurrent layer, with attention."""
+
+    state_size = (6, 8)
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.attention = SqueezeExcite(reduction=2, name="se")
+
+    def build(self, input_shape):
+        self.attention.build(input_shape)
+
+    def call(self, inputs, states):
+        outputs = self.attention(inputs)
+        return outputs, [outputs]
+
+
+def test_attention_in_a_recurrent_layer():
+    layer = layers.RNN(Cell(), name="recurrent")
+    layer.built = True
+    model = Holder(layer)
+    with pytest.raises(ValueError, match=r"inside the layers \['recurrent'\]"):
+        attention_scores(model, np.zeros((1, 6, 8)))
+
+
+class Holder(keras.Model):
+    """It holds a layer and does not call it."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_attention_that_is_not_called():
+    block = Block(name="block")
+    block.build((None, 6, 8))
+    model = Holder(block)
+    model.built = True
+    with pytest.raises(ValueError, match=r"did not call .* \['block/se'\]"):
+        attention_scores(model, np.zeros((1, 6, 8), "float32"), verbose=0)
+
+
+def test_own_model_that_is_not_built():
+    with pytest.raises(ValueError, match=r"not built\. Call it on a batch"):
+        attention_scores(OwnModel(), np.zeros((1, 6, 8), "float32"))
 
 
 # Attention inside `TimeDistributed`.
@@ -487,18 +785,17 @@ class Wrapped(layers.Wrapper):
         return self.layer.compute_output_shape(input_shape)
 
 
-def test_models_that_other_wrappers_hold_are_named(rng):
+def test_wrapper_of_a_user(rng):
     frame = keras.Input((6, 8))
     x = SqueezeExcite(reduction=2, name="se")(frame)
+    inner = keras.Model(frame, x, name="frame")
     inputs = keras.Input((6, 8))
-    outputs = Wrapped(keras.Model(frame, x), name="wrapped")(inputs)
-    model = keras.Model(inputs, outputs)
+    model = keras.Model(inputs, Wrapped(inner, name="wrapped")(inputs))
     x = data_for(model, rng)
-    code = "model.get_layer('wrapped').layer"
-    with pytest.raises(ValueError, match=re.escape(code)):
-        attention_scores(model, x)
-    inner = model.get_layer("wrapped").layer
-    assert list(attention_scores(inner, x, verbose=0)) == ["se"]
+    scores = attention_scores(model, x, verbose=0)
+    expected = attention_scores(inner, x, verbose=0)["se"]
+    assert list(scores) == ["wrapped/frame/se"]
+    np.testing.assert_allclose(scores["wrapped/frame/se"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "steps"])
@@ -525,7 +822,7 @@ class Own(keras.Model):
     ("model", "error", "message"),
     [
         (networks.residual, ValueError, "fuse_squeeze_excite"),
-        (Own, ValueError, "change that method so that it returns the scores"),
+        (Own, ValueError, "calls no attention layer"),
         (lambda: keras.Sequential([Block()]), ValueError, "is not built"),
         (lambda: "model.keras", TypeError, "must be a Keras model"),
     ],

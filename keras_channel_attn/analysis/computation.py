@@ -1,0 +1,123 @@
+"""A functional model, computed on arrays without loops over time steps."""
+
+from typing import Any
+
+import keras
+
+from keras_channel_attn.analysis.attention_layers import attention_inside
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    IdentityMap,
+    interpret,
+    is_model,
+    new_input,
+)
+from keras_channel_attn.graph.keras_internals import functional_model, mask_of
+from keras_channel_attn.layers.observation import (
+    observe_scores,
+    score_observer,
+)
+
+
+class Computation:
+    """Computes a functional model in inference, for an observer of scores.
+
+    All steps of a `TimeDistributed` with attention inside are one batch, so
+    that the attention is called once. It calls the layers on arrays only: a
+    symbolic call would be recorded in the layer, and its `output` would become
+    ambiguous.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        _nest_wrapped_models(graph)
+        self._graph = graph
+        self._entries = {model: _entry(model) for model in graph.nested}
+
+    def __call__(self, inputs: Any) -> Any:
+        return self._outputs_of_model(self._graph.model, inputs)
+
+    def _outputs_of_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = keras.tree.flatten(self._entries[model](*args, **kwargs))
+        graph = self._graph.nested[model]
+        return interpret(graph, inputs, self._apply, self._enter)
+
+    def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
+        args, kwargs = _arguments(call, arrays)
+        entry = self._entries[call.operation]
+        return keras.tree.flatten(entry(*args, **kwargs))
+
+    def _apply(self, call: Call, arrays: IdentityMap) -> Any:
+        args, kwargs = _arguments(call, arrays)
+        return self._outputs(call.operation, *args, **kwargs)
+
+    def _outputs(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        is_in_time = isinstance(layer, keras.layers.TimeDistributed)
+        if is_in_time and attention_inside(layer):
+            return self._outputs_in_time(layer, *args, **kwargs)
+        return layer(*args, **kwargs)
+
+    def _outputs_in_time(
+        self, layer: Any, inputs: Any, mask: Any = None
+    ) -> Any:
+        steps = keras.ops.shape(inputs)[1]
+        mask = mask_of(inputs) if mask is None else mask
+        options = {} if mask is None else {"mask": _without_time(mask)}
+        is_nested = layer.layer in self._graph.nested
+        compute = self._outputs_of_model if is_nested else self._outputs
+        observer = score_observer()
+
+        def observe(attention: Any, scores: Any) -> None:
+            if observer is not None:
+                observer(attention, _with_time(scores, steps))
+
+        with observe_scores(observe):
+            outputs = compute(layer.layer, _without_time(inputs), **options)
+        if mask is not None:
+            # Keras gives the outputs a mask.
+            with observe_scores(None):
+                return layer(inputs, mask=mask)
+        return _with_time(keras.tree.flatten(outputs)[0], steps)
+
+
+def _nest_wrapped_models(graph: Graph) -> None:
+    """Add the models inside `TimeDistributed` to those of a graph."""
+    for call in [*graph.all_calls()]:
+        layer, path = call.operation, call.path
+        while isinstance(layer, keras.layers.TimeDistributed):
+            layer = layer.layer
+            path += f"/{layer.name}"
+        if is_model(layer) and layer not in graph.nested:
+            _nest_wrapped_models(Graph(layer, f"{path}/", graph.nested))
+
+
+def _arguments(call: Call, arrays: IdentityMap) -> tuple[Any, dict[str, Any]]:
+    args, kwargs = call.arguments(arrays)
+    if isinstance(call.operation, keras.layers.Layer):
+        # Inference, whatever was recorded: as `predict` does.
+        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    return args, kwargs
+
+
+def _entry(model: Any) -> Any:
+    """A model that returns its inputs as another receives them.
+
+    Keras matches names, adjusts ranks and converts dtypes before the first
+    layer is called.
+    """
+    inputs = keras.tree.map_structure(new_input, functional_model(model).input)
+    # In Keras 3.12 the output of a model cannot be its input.
+    outputs = [
+        keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
+        for position, tensor in enumerate(keras.tree.flatten(inputs))
+    ]
+    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+
+
+def _without_time(tensor: Any) -> Any:
+    return keras.ops.reshape(tensor, (-1, *keras.ops.shape(tensor)[2:]))
+
+
+def _with_time(tensor: Any, steps: Any) -> Any:
+    shape = (-1, steps, *keras.ops.shape(tensor)[1:])
+    return keras.ops.reshape(tensor, shape)
