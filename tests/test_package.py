@@ -27,7 +27,7 @@ FUNCTIONS = {
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model)",
     "fuse_squeeze_excite": "(model)",
-    "insert_attention": "(model, attention, where='residual')",
+    "insert_attention": "(model, attention, where='residual', mask=None)",
     "mask_after_convolution": (
         "(mask, kernel_size, strides=1, padding='valid', dilation_rate=1)"
     ),

@@ -101,6 +101,8 @@ class LayerCopies:
             configuration,
             self.keeps_sizes,
         )
+        if operation in self._changes.names:
+            copy.name = self._changes.names[operation]
         if configuration is not None:
             self._initializers[copy] = _start_with_zeros(copy)
         for inner, other in inner_pairs(operation, copy):
