@@ -37,6 +37,7 @@ FUNCTIONS = {
     ),
     "remove_attention": "(model)",
     "replace_attention": "(model, attention)",
+    "with_dtype_policy": "(model, policy)",
 }
 # What functions return, and its fields.
 RESULTS = {

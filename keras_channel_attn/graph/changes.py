@@ -1,7 +1,7 @@
 """What is to be different in the copy of a model, by calls of its graph."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_channel_attn.graph.calls import Call, Graph
@@ -39,6 +39,8 @@ class Changes:
         self.input_shapes = IdentityMap()
         # From operations to other names for their copies.
         self.names: dict[Any, str] = {}
+        # From a layer to the dtype policy of its copy; `None` keeps its own.
+        self.policy_of: Callable[[Any], Any] | None = None
         self._resized: list[Call] = []
 
     def insert_before(

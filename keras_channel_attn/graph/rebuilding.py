@@ -104,7 +104,9 @@ class _ModelCopies:
         functional = functional_model(graph.model)
         inputs = keras.tree.map_structure(
             lambda tensor: new_input(
-                tensor, self._changes.input_shapes.get(tensor)
+                tensor,
+                self._changes.input_shapes.get(tensor),
+                self._input_dtype(graph.model, tensor),
             ),
             functional.input,
         )
@@ -133,6 +135,21 @@ class _ModelCopies:
         self._made[graph.model] = copy
         return copy
 
+    def _input_dtype(self, model: Any, tensor: Any) -> Any:
+        """The dtype of an input, `None` for the one that it has.
+
+        A sequential model without an input of its own has one of the dtype in
+        which the first layer computes.
+        """
+        policy_of = self._changes.policy_of
+        if policy_of is None or not isinstance(model, keras.Sequential):
+            return None
+        policy = policy_of(model.layers[0])
+        own = keras.backend.standardize_dtype(tensor.dtype)
+        if policy is None or own != model.layers[0].compute_dtype:
+            return None
+        return None if own == "float32" else policy.compute_dtype
+
     def carry_state(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
         self._layers.restore_initializers()
@@ -145,7 +162,9 @@ class _ModelCopies:
         for model, copy in reversed(self._made.items()):
             if model not in self._extended:
                 copy.trainable = model.trainable
-            copy.dtype_policy = model.dtype_policy
+            policy_of = self._changes.policy_of
+            policy = policy_of(model) if policy_of else None
+            copy.dtype_policy = policy or model.dtype_policy
         for pair in counterparts.layer_pairs():
             pair.carry_state()
             _carry_attributes_of(pair, counterparts)
