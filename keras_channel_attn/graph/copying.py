@@ -254,10 +254,13 @@ def _replace_in(value: Any, old: Any, new: Any) -> Any:
         return new
     if isinstance(value, dict):
         for key, entry in value.items():
-            dict.__setitem__(value, key, _replace_in(entry, old, new))
+            # TensorFlow wraps lists that it tracks, and these refuse writing.
+            if (other := _replace_in(entry, old, new)) is not entry:
+                dict.__setitem__(value, key, other)
     elif isinstance(value, list):
         for position, entry in enumerate(value):
-            list.__setitem__(value, position, _replace_in(entry, old, new))
+            if (other := _replace_in(entry, old, new)) is not entry:
+                list.__setitem__(value, position, other)
     elif isinstance(value, tuple) and any(entry is old for entry in value):
         return type(value)([_replace_in(x, old, new) for x in value])
     return value

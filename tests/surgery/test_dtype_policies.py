@@ -165,7 +165,7 @@ def test_layers_that_a_layer_makes_itself():
     x = keras.Input((5, 8))
     y = layers.MultiHeadAttention(2, 4)(x, x)
     y = layers.Bidirectional(layers.GRU(4, return_sequences=True))(y)
-    y = layers.RNN(layers.StackedRNNCells([layers.LSTMCell(4)] * 1))(y)
+    y = layers.RNN(layers.GRUCell(4))(y)
     model = randomize(keras.Model(x, layers.Dense(2)(y)))
     mixed = with_dtype_policy(model, "mixed_bfloat16")
     for layer in mixed._flatten_layers(include_self=False):
