@@ -23,6 +23,7 @@ from keras_channel_attn.layers import (
     SqueezeGate,
 )
 from keras_channel_attn.masks import mask_after_convolution
+from keras_channel_attn.surgery.dtype_policies import with_dtype_policy
 from keras_channel_attn.surgery.expansion import expand_attention
 from keras_channel_attn.surgery.fusion import fuse_squeeze_excite
 from keras_channel_attn.surgery.insertion import (
@@ -53,6 +54,7 @@ __all__ = [
     "plot_attention_scores",
     "remove_attention",
     "replace_attention",
+    "with_dtype_policy",
 ]
 
 __version__ = "0.1.0"

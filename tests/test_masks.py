@@ -214,11 +214,12 @@ def test_padding_changes_nothing_on_the_page(rng):
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
     signal = rng.normal(size=(2, 31, 12)).astype("float32")
-    outputs = [
-        namespace["model"].predict_on_batch(
-            np.pad(signal, ((0, 0), (0, padding), (0, 0)))
-        )
-        for padding in (0, 1, 2, 9)
-    ]
-    for padded in outputs[1:]:
-        np.testing.assert_allclose(padded, outputs[0], rtol=1e-5, atol=1e-6)
+    for name in ("model", "attended"):
+        outputs = [
+            namespace[name].predict_on_batch(
+                np.pad(signal, ((0, 0), (0, padding), (0, 0)))
+            )
+            for padding in (0, 1, 2, 9)
+        ]
+        for padded in outputs[1:]:
+            np.testing.assert_allclose(padded, outputs[0], rtol=1e-5, atol=1e-5)

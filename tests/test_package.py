@@ -28,7 +28,7 @@ FUNCTIONS = {
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model, ignore_masks=False)",
     "fuse_squeeze_excite": "(model)",
-    "insert_attention": "(model, attention, where='residual')",
+    "insert_attention": "(model, attention, where='residual', mask=None)",
     "mask_after_convolution": (
         "(mask, kernel_size, strides=1, padding='valid', dilation_rate=1)"
     ),
@@ -38,6 +38,7 @@ FUNCTIONS = {
     ),
     "remove_attention": "(model)",
     "replace_attention": "(model, attention)",
+    "with_dtype_policy": "(model, policy)",
 }
 # What functions return, and its fields.
 RESULTS = {

@@ -24,6 +24,7 @@ from keras_channel_attn.graph.operations import (
     is_operation,
     matrix_count,
     operations_of,
+    parameters_of_call,
     snake_name,
 )
 from keras_channel_attn.graph.probing import Probe
@@ -51,6 +52,7 @@ __all__ = [
     "matrix_count",
     "new_input",
     "operations_of",
+    "parameters_of_call",
     "raise_recursion_limit",
     "rebuild",
     "snake_name",

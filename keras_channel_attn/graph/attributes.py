@@ -31,6 +31,7 @@ _SETTABLE = (
     *("autocast", "supports_jit"),
     *("regularizer", "constraint", "overwrite_with_gradient"),
 )
+_FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def carry_attributes(original: Any, copy: Any, parts: Parts) -> list[str]:
@@ -55,6 +56,8 @@ def carry_attributes(original: Any, copy: Any, parts: Parts) -> list[str]:
         values |= _properties(original)
     for name, value in values.items():
         current = present.get(name, MISSING)
+        if _follows_from_policy(original, copy, value, current):
+            continue
         if not parts.keeps_sizes and _follows_from_sizes(value, current):
             continue
         try:
@@ -118,6 +121,20 @@ def _properties(model: Any) -> dict[str, Any]:
         for name, value in vars(kind).items()
         if isinstance(value, property) and f"_{name}" in vars(model)
     }
+
+
+def _follows_from_policy(
+    original: Any, copy: Any, value: Any, current: Any
+) -> bool:
+    """Whether values are dtypes of layers that compute in different ones."""
+    policies = [getattr(x, "dtype_policy", None) for x in (original, copy)]
+    return policies[0] != policies[1] and all(map(_is_dtype, (value, current)))
+
+
+def _is_dtype(value: Any) -> bool:
+    if isinstance(value, keras.DTypePolicy):
+        return True
+    return isinstance(value, str) and value in _FLOAT_DTYPES
 
 
 def _follows_from_sizes(value: Any, current: Any) -> bool:

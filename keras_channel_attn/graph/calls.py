@@ -4,6 +4,7 @@ Nothing here computes anything or creates a layer: reading the graph of
 ResNet50 takes milliseconds.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 
 from keras_channel_attn.graph.keras_internals import (
     RecordedCall,
+    keep_names,
     recorded_calls,
 )
 from keras_channel_attn.graph.operations import (
@@ -61,6 +63,13 @@ class Call:
         args, kwargs = replace_tensors((self.args, self.kwargs), values)
         return args, kwargs
 
+    def arguments_by_name(self) -> dict[str, Any]:
+        """What a layer was called with, empty for other operations."""
+        if not isinstance(self.operation, keras.layers.Layer):
+            return {}
+        signature = inspect.signature(self.operation.call)
+        return dict(signature.bind(*self.args, **self.kwargs).arguments)
+
 
 class Graph:
     """The calls of a model, in the order of computation.
@@ -88,12 +97,40 @@ class Graph:
         self.calls: list[Call] = []
         self._sources = IdentityMap()
         for recorded in recorded_calls(model):
-            call = Call(recorded, self)
-            if is_model(call.operation) and call.operation not in self.nested:
-                Graph(call.operation, call.path + "/", self.nested)
-            self.calls.append(call)
-            for tensor in call.outputs:
-                self._sources[tensor] = call
+            self._add(recorded)
+
+    def _add(self, recorded: RecordedCall) -> Call:
+        call = Call(recorded, self)
+        if is_model(call.operation) and call.operation not in self.nested:
+            Graph(call.operation, call.path + "/", self.nested)
+        self.calls.append(call)
+        for tensor in call.outputs:
+            self._sources[tensor] = call
+        return call
+
+    def __contains__(self, tensor: Any) -> bool:
+        """Whether a tensor is an input of the model or made by a call."""
+        return tensor in self._sources or any(
+            tensor is entry for entry in self.model.inputs
+        )
+
+    def include(self, tensor: Any) -> list[Call]:
+        """Add the calls that compute a tensor from those of the model.
+
+        Returns:
+            List of the calls that the model does not have, empty also for a
+            tensor that is not computed from the inputs of the model.
+        """
+        try:
+            with keep_names():
+                function = keras.Function(self.model.inputs, tensor)
+        except ValueError:
+            return []
+        return [
+            self._add(recorded)
+            for recorded in recorded_calls(function)
+            if recorded.outputs[0] not in self
+        ]
 
     def all_calls(self) -> Iterator[Call]:
         """All calls, those inside a nested model before the call of it."""

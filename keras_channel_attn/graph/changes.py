@@ -1,11 +1,19 @@
 """What is to be different in the copy of a model, by calls of its graph."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from keras_channel_attn.graph.calls import Call
+from keras_channel_attn.graph.calls import Call, Graph
 from keras_channel_attn.graph.tensors import IdentityMap
+
+
+@dataclasses.dataclass(frozen=True)
+class Insertion:
+    """A layer that is applied to a tensor, with a mask if there is one."""
+
+    layer: Any
+    mask: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +37,32 @@ class Changes:
         self.configurations: dict[Any, dict[str, Any]] = {}
         self.values = IdentityMap()
         self.input_shapes = IdentityMap()
+        # From operations to other names for their copies.
+        self.names: dict[Any, str] = {}
+        # From a layer to the dtype policy of its copy; `None` keeps its own.
+        self.policy_of: Callable[[Any], Any] | None = None
         self._resized: list[Call] = []
 
-    def insert_before(self, call: Call, tensor: Any, layer: Any) -> None:
-        """Apply a layer to one input of a call, for this call alone."""
-        self.before.setdefault(call, IdentityMap())[tensor] = layer
+    def insert_before(
+        self, call: Call, tensor: Any, layer: Any, mask: Any = None
+    ) -> None:
+        """Apply a layer to one input of a call, for this call alone.
 
-    def insert_after(self, call: Call, tensor: Any, layer: Any) -> None:
-        """Apply a layer to an output of a call, for all who use it."""
-        self.after.setdefault(call, IdentityMap())[tensor] = layer
+        The layer gets `mask`, a tensor of the same graph that is not computed
+        from its input, unless it is `None`.
+        """
+        insertion = Insertion(layer, mask)
+        self.before.setdefault(call, IdentityMap())[tensor] = insertion
+
+    def insert_after(
+        self, call: Call, tensor: Any, layer: Any, mask: Any = None
+    ) -> None:
+        """Apply a layer to an output of a call, for all who use it.
+
+        The mask is as in `insert_before`.
+        """
+        insertion = Insertion(layer, mask)
+        self.after.setdefault(call, IdentityMap())[tensor] = insertion
 
     def replace(
         self,
@@ -84,6 +109,37 @@ class Changes:
         """
         self.configurations[calls[0].operation] = configuration
         self._resized += calls
+
+    def ordered_calls(self, graph: Graph) -> list[Call]:
+        """The calls of a graph, each mask before the new layer that takes it.
+
+        The order is that of the graph otherwise.
+        """
+        masks: dict[Call, list[Any]] = {}
+        for inserted in (self.before, self.after):
+            for call, insertions in inserted.items():
+                masks.setdefault(call, []).extend(
+                    insertions[tensor].mask
+                    for tensor in insertions
+                    if insertions[tensor].mask is not None
+                )
+        ordered: dict[Call, None] = {}
+
+        def place(call: Call) -> None:
+            for mask in masks.pop(call, ()):
+                source = graph.source(mask)
+                if source is None or source in ordered:
+                    continue
+                tensors = [mask, *graph.upstream(mask)]
+                needed = {graph.source(tensor) for tensor in tensors}
+                for earlier in graph.calls:
+                    if earlier in needed:
+                        place(earlier)
+            ordered.setdefault(call)
+
+        for call in graph.calls:
+            place(call)
+        return list(ordered)
 
     def calls(self) -> list[Call]:
         """The calls that are not repeated as they are."""

@@ -28,6 +28,7 @@ def copy_of(
     shared: Callable[[Any], Any] = lambda layer: None,
     configuration: dict[str, Any] | None = None,
     keeps_sizes: bool = True,
+    policy_of: Callable[[Any], Any] | None = None,
 ) -> Any:
     """A new layer or operation of the same configuration, without weights.
 
@@ -47,6 +48,8 @@ def copy_of(
             different. Defaults to `None`.
         keeps_sizes: Boolean, whether the copy and its inputs have the sizes of
             the original's. Defaults to `True`.
+        policy_of: Callable from the layer, and from each that it holds, to
+            another dtype policy or `None`. Defaults to `None`: all keep theirs.
     """
     changes = configuration or {}
     if not isinstance(operation, keras.layers.Layer):
@@ -65,7 +68,11 @@ def copy_of(
         if copy is None:
             try:
                 copy = copy_of(
-                    layer, copy_of_model, shared, keeps_sizes=keeps_sizes
+                    layer,
+                    copy_of_model,
+                    shared,
+                    keeps_sizes=keeps_sizes,
+                    policy_of=policy_of,
                 )
             except ValueError as refusal:
                 refusals.append(refusal)
@@ -77,13 +84,14 @@ def copy_of(
 
     snapshot = Snapshot(operation, copy_of_model)
     custom_objects = {**_own_classes(operation), **snapshot.custom_objects}
+    policy = policy_of(operation) if policy_of else None
     try:
         with (
             rematerialization(operation),
             keras.saving.custom_object_scope(custom_objects),
         ):
             copy = _from_config(
-                operation, snapshot, built_copy_of_inner, changes
+                operation, snapshot, built_copy_of_inner, changes, policy
             )
     except Exception as error:
         if error in refusals:
@@ -91,15 +99,17 @@ def copy_of(
             raise
         raise ValueError(_cannot_be_copied(operation, error)) from error
     snapshot.put_back(copy)
-    holders = [holder for _, holder in inner_layers(copy)]
     for inner, held in inner_pairs(operation, copy)[1:]:
         # The configuration may hold the layer itself.
         is_inner = snapshot.original(held) is inner
         other = built_copy_of_inner(inner) if is_inner else shared(inner)
         if other is not None and other is not held:
-            for holder in holders:
+            # Anew each time: what a replaced model holds is no part any more.
+            for _, holder in list(inner_layers(copy)):
                 _replace_held(holder, held, other)
     for inner, other in inner_pairs(operation, copy):
+        if policy_of and (policy := policy_of(inner)) is not None:
+            other.dtype_policy = policy
         # Keras numbers layers without a name through the whole process, and
         # the paths of variables hold these names.
         if not other.built and other.name != inner.name:
@@ -141,19 +151,27 @@ def _from_config(
     snapshot: Snapshot,
     copy_of_inner: Callable[[Any], Any],
     changes: dict[str, Any],
+    policy: Any,
 ) -> Any:
     kind = type(layer)
     if isinstance(layer, keras.layers.Lambda):
         # Its functions are those of a model that is in memory already.
         return kind.from_config(snapshot.layer.get_config(), safe_mode=False)
     if kind.get_config is not keras.layers.Layer.get_config:
-        return kind.from_config({**snapshot.layer.get_config(), **changes})
+        config = {**snapshot.layer.get_config(), **changes}
+        return kind.from_config(_with_policy(config, policy))
     try:
         # Keras records arguments that are numbers or strings.
         config = layer.get_config()
     except NotImplementedError:
         config = _arguments(layer, copy_of_inner)
-    return _construct(layer, config)
+    return _construct(layer, _with_policy(config, policy))
+
+
+def _with_policy(config: dict[str, Any], policy: Any) -> dict[str, Any]:
+    if policy is None or "dtype" not in config:
+        return config
+    return {**config, "dtype": policy}
 
 
 def _construct(layer: Any, config: dict[str, Any]) -> Any:
@@ -236,10 +254,13 @@ def _replace_in(value: Any, old: Any, new: Any) -> Any:
         return new
     if isinstance(value, dict):
         for key, entry in value.items():
-            dict.__setitem__(value, key, _replace_in(entry, old, new))
+            # TensorFlow wraps lists that it tracks, and these refuse writing.
+            if (other := _replace_in(entry, old, new)) is not entry:
+                dict.__setitem__(value, key, other)
     elif isinstance(value, list):
         for position, entry in enumerate(value):
-            list.__setitem__(value, position, _replace_in(entry, old, new))
+            if (other := _replace_in(entry, old, new)) is not entry:
+                list.__setitem__(value, position, other)
     elif isinstance(value, tuple) and any(entry is old for entry in value):
         return type(value)([_replace_in(x, old, new) for x in value])
     return value

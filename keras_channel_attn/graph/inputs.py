@@ -7,12 +7,13 @@ import keras
 from keras_channel_attn.graph.keras_internals import input_layer_of
 
 
-def new_input(tensor: Any, shape: Any = None) -> Any:
+def new_input(tensor: Any, shape: Any = None, dtype: Any = None) -> Any:
     """An input with all properties of an input of another model.
 
     Args:
         tensor: Input of the other model.
         shape: Tuple with the batch axis. Defaults to `None`: that of `tensor`.
+        dtype: Name of a dtype. Defaults to `None`: that of `tensor`.
 
     Returns:
         Symbolic tensor.
@@ -29,7 +30,7 @@ def new_input(tensor: Any, shape: Any = None) -> Any:
     # Where a user gave no name, the layer and its tensor have different ones.
     new = keras.KerasTensor(
         tensor.shape if shape is None else shape,
-        dtype=tensor.dtype,
+        dtype=dtype or tensor.dtype,
         sparse=tensor.sparse,
         name=tensor.name,
     )

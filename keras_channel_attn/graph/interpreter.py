@@ -59,14 +59,18 @@ def interpret(
 
 
 def values_of_tensors(
-    graph: Graph, inputs: Sequence[Any], apply: Apply
+    graph: Graph,
+    inputs: Sequence[Any],
+    apply: Apply,
+    calls: Sequence[Call] | None = None,
 ) -> IdentityMap:
     """The values of all tensors of a model.
 
-    As in `interpret`, with one difference: `apply` gets the calls of nested
-    models too, and none of those inside.
+    As in `interpret`, with two differences: `apply` gets the calls of nested
+    models too, and none of those inside; and `calls` may be the calls of the
+    graph in another order.
     """
     values = IdentityMap(graph.model.inputs, inputs)
-    for call in graph.calls:
+    for call in graph.calls if calls is None else calls:
         values.update(call.outputs, keras.tree.flatten(apply(call, values)))
     return values

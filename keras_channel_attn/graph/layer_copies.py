@@ -100,7 +100,10 @@ class LayerCopies:
             self._if_shared,
             configuration,
             self.keeps_sizes,
+            self._changes.policy_of,
         )
+        if operation in self._changes.names:
+            copy.name = self._changes.names[operation]
         if configuration is not None:
             self._initializers[copy] = _start_with_zeros(copy)
         for inner, other in inner_pairs(operation, copy):
@@ -110,13 +113,15 @@ class LayerCopies:
 
     def _if_shared(self, layer: Any) -> Any:
         """The copy of a layer inside another one, if it is used elsewhere."""
-        if layer in self.in_graph:
+        has_policies = self._changes.policy_of is not None
+        if layer in self.in_graph or (has_policies and is_model(layer)):
             return build_as(layer, self.of(layer))
         return self.made.get(layer) if layer in self._shared else None
 
     def _is_rebuilt(self, graph: Graph) -> bool:
         return (
             graph is self._outermost
+            or self._changes.policy_of is not None
             or keeps_class(graph.model)
             or not self._changed.isdisjoint(graph.all_calls())
         )

@@ -1,5 +1,6 @@
 """Questions about one layer or operation of a model."""
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -70,6 +71,11 @@ def convolves(operation: Any) -> bool:
             # A convolution that a user wrote: its kernel has spatial axes.
             return True
     return False
+
+
+def parameters_of_call(layer: Any) -> list[str]:
+    """The names of the arguments of a layer's `call`, in order."""
+    return list(inspect.signature(layer.call).parameters)
 
 
 def operations_of(model: Any) -> list[Any]:

@@ -14,7 +14,11 @@ from keras_channel_attn.graph.attributes import (
     warn_of_lost,
 )
 from keras_channel_attn.graph.calls import Call, Graph
-from keras_channel_attn.graph.changes import Changes, Replacement
+from keras_channel_attn.graph.changes import (
+    Changes,
+    Insertion,
+    Replacement,
+)
 from keras_channel_attn.graph.classes import of_same_class
 from keras_channel_attn.graph.copying import first_sentence_of
 from keras_channel_attn.graph.counterparts import Counterparts
@@ -25,6 +29,7 @@ from keras_channel_attn.graph.keras_internals import (
     input_layer_of,
 )
 from keras_channel_attn.graph.layer_copies import LayerCopies
+from keras_channel_attn.graph.operations import parameters_of_call
 from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.recursion import raise_recursion_limit
 from keras_channel_attn.graph.state import LayerPair, carry_unnamed_variables
@@ -99,7 +104,9 @@ class _ModelCopies:
         functional = functional_model(graph.model)
         inputs = keras.tree.map_structure(
             lambda tensor: new_input(
-                tensor, self._changes.input_shapes.get(tensor)
+                tensor,
+                self._changes.input_shapes.get(tensor),
+                self._input_dtype(graph.model, tensor),
             ),
             functional.input,
         )
@@ -112,7 +119,10 @@ class _ModelCopies:
         # A nested model may begin at a tensor of the model around it, so that
         # the tensors of each model have a map of their own.
         values = values_of_tensors(
-            graph, keras.tree.flatten(inputs), self._apply
+            graph,
+            keras.tree.flatten(inputs),
+            self._apply,
+            self._changes.ordered_calls(graph),
         )
         outputs = replace_tensors(functional.output, values)
         for tensor in values:
@@ -124,6 +134,21 @@ class _ModelCopies:
         )
         self._made[graph.model] = copy
         return copy
+
+    def _input_dtype(self, model: Any, tensor: Any) -> Any:
+        """The dtype of an input, `None` for the one that it has.
+
+        A sequential model without an input of its own has one of the dtype in
+        which the first layer computes.
+        """
+        policy_of = self._changes.policy_of
+        if policy_of is None or not isinstance(model, keras.Sequential):
+            return None
+        policy = policy_of(model.layers[0])
+        own = keras.backend.standardize_dtype(tensor.dtype)
+        if policy is None or own != model.layers[0].compute_dtype:
+            return None
+        return None if own == "float32" else policy.compute_dtype
 
     def carry_state(self) -> None:
         """Give the copies the attributes, weights and flags they lack."""
@@ -137,7 +162,9 @@ class _ModelCopies:
         for model, copy in reversed(self._made.items()):
             if model not in self._extended:
                 copy.trainable = model.trainable
-            copy.dtype_policy = model.dtype_policy
+            policy_of = self._changes.policy_of
+            policy = policy_of(model) if policy_of else None
+            copy.dtype_policy = policy or model.dtype_policy
         for pair in counterparts.layer_pairs():
             pair.carry_state()
             _carry_attributes_of(pair, counterparts)
@@ -161,7 +188,7 @@ class _ModelCopies:
         for tensor in before:
             source = call.graph.source(tensor) or call
             attended[tensor] = _output_of(
-                before[tensor], values[tensor], source.path
+                before[tensor], values[tensor], values, source.path
             )
         args, kwargs = self._arguments(call, attended)
         layer = self._layers.of(call.operation)
@@ -170,7 +197,7 @@ class _ModelCopies:
         for position, tensor in enumerate(call.outputs):
             if tensor in after:
                 outputs[position] = _output_of(
-                    after[tensor], outputs[position], call.path
+                    after[tensor], outputs[position], values, call.path
                 )
         if before or after or call.operation in self._extended:
             self._extended.add(call.graph.model)
@@ -246,9 +273,26 @@ def _outputs_of_copy(
         ) from error
 
 
-def _output_of(layer: Any, tensor: Any, path: str) -> Any:
+def _output_of(
+    insertion: Insertion, tensor: Any, values: IdentityMap, path: str
+) -> Any:
     """The output of a new layer, which must have the shape of its input."""
-    return _outputs_of_shape(layer, [tensor], {}, [tensor], f"after '{path}'")
+    layer, mask = insertion.layer, insertion.mask
+    args, kwargs = [tensor], {}
+    if mask is not None:
+        if mask not in values:
+            raise ValueError(
+                f"The mask for the new layer '{layer.name}' after '{path}' is "
+                "computed from another new layer, whose mask is computed from "
+                f"'{path}'. Pass a mask that depends on the inputs alone."
+            )
+        # A mask that is the second positional argument is not attached to the
+        # output by Keras. The layers that follow get the masks they had.
+        if parameters_of_call(layer)[1:2] == ["mask"]:
+            args.append(values[mask])
+        else:
+            kwargs["mask"] = values[mask]
+    return _outputs_of_shape(layer, args, kwargs, [tensor], f"after '{path}'")
 
 
 def _outputs_of_shape(

@@ -10,8 +10,10 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import keep_names
+from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
-from keras_channel_attn.surgery.sites import find_sites
+from keras_channel_attn.surgery.site_masks import SiteMasks
+from keras_channel_attn.surgery.sites import Site, find_sites
 
 
 def attention_sites(model: Any, where: Any = "residual") -> list[str]:
@@ -54,7 +56,7 @@ def attention_sites(model: Any, where: Any = "residual") -> list[str]:
 
 
 def insert_attention(
-    model: Any, attention: Any, where: Any = "residual"
+    model: Any, attention: Any, where: Any = "residual", mask: Any = None
 ) -> Any:
     """A copy of a network with channel attention in it.
 
@@ -100,6 +102,15 @@ def insert_attention(
             Defaults to `"residual"`. A layer with weights that is called
             several times gets one attention layer for all calls, one without
             weights gets one for each call.
+        mask: Where to take the masks for the attention from, in a network that
+            handles masks by hand. A symbolic tensor that is computed from
+            those of the model, the name of an input or of a layer whose output
+            it is, or a callable that takes the layer at a site and returns one
+            of these, or `None` for no mask. It has the shape of the output at
+            the site without the channels. Defaults to `None`: the one tensor
+            of this shape that other layers take as their mask. Where a tensor
+            has a Keras mask, Keras passes that one. Layers without an argument
+            `mask` get none.
 
     Returns:
         A model of the same class, or a plain functional model where that class
@@ -114,11 +125,14 @@ def insert_attention(
             no site at all; if a site has no spatial axes, or several outputs
             of which none is named; if a new layer changes the shape of its
             input, is in use already, or has another data format than the
-            network at its site.
+            network at its site; if a mask is unknown, has another shape than
+            the output at a site, or is computed from it.
 
     Warns:
-        UserWarning: If an attribute of the model is not carried over, or if
-            attention after an output layer changes the name of that output.
+        UserWarning: If an attribute of the model is not carried over; if
+            attention after an output layer changes the name of that output; if
+            the network takes masks, and none is known for a site; if a site
+            has attention already.
 
     Examples:
 
@@ -134,17 +148,36 @@ def insert_attention(
     sites = find_sites(graph, where)
     check_classes(graph, [site.source for site in sites])
     changes = Changes()
-    for site in sites:
-        layer = layers.at(site)
-        if layer is None:
-            continue
+    masks = SiteMasks(graph, changes, mask)
+    places = [
+        (site, layer)
+        for site in sites
+        if (layer := layers.at(site)) is not None
+    ]
+    for (site, layer), own in zip(places, masks.of(places), strict=True):
         if site.consumer is None:
-            changes.insert_after(site.source, site.tensor, layer)
+            changes.insert_after(site.source, site.tensor, layer, own)
         else:
-            changes.insert_before(site.consumer, site.tensor, layer)
+            changes.insert_before(site.consumer, site.tensor, layer, own)
     copy = rebuild(graph, changes)
+    masks.warn_of_missing()
+    _warn_of_stacked_attention(places)
     _warn_of_renamed_outputs(model, copy)
     return copy
+
+
+def _warn_of_stacked_attention(places: list[tuple[Site, Any]]) -> None:
+    paths = [
+        site.path
+        for site, layer in places
+        if isinstance(layer, ChannelAttention) and site.has_attention
+    ]
+    if paths:
+        warn(
+            f"{paths} have channel attention already, and the copy has two "
+            "attention layers in a row there. `replace_attention` puts other "
+            "attention in the same places, and `remove_attention` removes it."
+        )
 
 
 def _warn_of_renamed_outputs(model: Any, copy: Any) -> None:

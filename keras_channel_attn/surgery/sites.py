@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph
+from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.surgery.residual import ResidualBranches
 
 
@@ -42,6 +43,18 @@ class Site:
         return f"{self.source.path}:{self.position}"
 
     @property
+    def has_attention(self) -> bool:
+        """Whether attention makes the tensor, or is applied to it."""
+        calls = [self.source]
+        if self.consumer is None:
+            calls += [
+                call
+                for call in self.source.graph.calls
+                if any(x is self.tensor for x in call.inputs[:1])
+            ]
+        return any(map(_is_attention, calls))
+
+    @property
     def key(self) -> Any:
         """What sites with one attention layer share.
 
@@ -53,6 +66,14 @@ class Site:
         if getattr(layer, "weights", ()):
             return layer, self.position
         return self.source, self.position
+
+
+def _is_attention(call: Call) -> bool:
+    wrapped = getattr(call.operation, "layer", None)
+    return any(
+        isinstance(layer, ChannelAttention)
+        for layer in (call.operation, wrapped)
+    )
 
 
 def find_sites(graph: Graph, where: Any) -> list[Site]:

@@ -353,10 +353,31 @@ def test_a_layer_in_use_is_refused_and_not_called(which):
 
 def test_attention_may_be_inserted_twice():
     once = insert_attention(residual(), identity(), ["a_2"])
-    twice = insert_attention(once, identity(), ["a_2"])
+    with pytest.warns(UserWarning, match=r"\['a_2'\] have.*`replace_att"):
+        twice = insert_attention(once, identity(), ["a_2"])
     # Each has a name of its own.
     assert len(attention_of(twice)) == 2
     assert_same(once, twice)
+
+
+STACKED = {
+    "residual branch": "residual",
+    "attention": ["b_2_squeeze_excite"],
+    "before attention": lambda layer: layer.name == "b_2",
+}
+
+
+@pytest.mark.parametrize("where", STACKED.values(), ids=STACKED)
+def test_attention_after_attention_is_a_warning(where):
+    once = insert_attention(residual(), identity(), ["b_2"])
+    with pytest.warns(UserWarning, match="have channel attention already"):
+        insert_attention(once, identity(), where)
+
+
+def test_other_layers_beside_attention_are_no_warning():
+    once = insert_attention(residual(), identity(), ["b_2"])
+    insert_attention(once, lambda site: layers.Dropout(0.1), ["b_2"])
+    insert_attention(once, identity(), ["b_1"])
 
 
 # Where it is put

@@ -1,0 +1,107 @@
+"""What the calls of a model say about its masks."""
+
+from typing import Any
+
+import keras
+
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    IdentityMap,
+    is_operation,
+)
+
+
+class MaskedCalls:
+    """The calls of a model that take a mask.
+
+    Args:
+        graph: `Graph` of the model, without those nested in it.
+
+    Attributes:
+        pairs: List of pairs: a boolean tensor that a layer takes as `mask`,
+            and the tensor that it is for, which has one more axis.
+        origins: `IdentityMap` with the tensors that are called together with
+            a mask, and all those that they are computed from.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.pairs = _pairs(graph)
+        self.origins = with_upstream(graph, _masked_tensors(graph))
+
+
+def with_upstream(graph: Graph, tensors: list[Any]) -> IdentityMap:
+    """Tensors, and all those that they are computed from."""
+    found = IdentityMap()
+    for tensor in tensors:
+        if tensor not in found:
+            upstream = [tensor, *graph.upstream(tensor)]
+            found.update(upstream, [True] * len(upstream))
+    return found
+
+
+def _pairs(graph: Graph) -> list[tuple[Any, Any]]:
+    equal = _equal_masks(graph)
+    found = []
+    for call in graph.calls:
+        if len(call.inputs) < 2:
+            continue
+        arguments = call.arguments_by_name()
+        masks = keras.tree.flatten(arguments.get("mask"))
+        tensors = keras.tree.flatten(next(iter(arguments.values()), ()))
+        if len(masks) == len(tensors):
+            found += [
+                (equal.get(mask, mask), tensor)
+                for mask, tensor in zip(masks, tensors, strict=True)
+                if isinstance(mask, keras.KerasTensor)
+                and isinstance(tensor, keras.KerasTensor)
+                and _is_boolean(mask)
+                and len(mask.shape) == len(tensor.shape) - 1
+            ]
+    return found
+
+
+def _equal_masks(graph: Graph) -> IdentityMap:
+    """From each mask that is merged of one and the same mask to that mask.
+
+    `keras.layers.Add` merges the masks of its inputs by `logical_or`.
+    """
+    equal = IdentityMap()
+    for call in graph.calls:
+        if is_operation(call.operation, "logical_or"):
+            first, *others = [equal.get(x, x) for x in call.inputs]
+            if all(other is first for other in others):
+                equal[call.outputs[0]] = first
+    return equal
+
+
+def _masked_tensors(graph: Graph) -> list[Any]:
+    """The tensors that are arguments of a call beside a mask.
+
+    A boolean input of the model that has positions is a mask too, and so is
+    what is computed from it alone: a tensor may be multiplied by it.
+    """
+    found, masks = [], IdentityMap()
+    for tensor in graph.model.inputs:
+        if _is_boolean(tensor) and len(tensor.shape) > 1:
+            masks[tensor] = True
+    for call in graph.calls:
+        others = [tensor for tensor in call.inputs if tensor not in masks]
+        if call.inputs and not others:
+            masks.update(call.outputs, [True] * len(call.outputs))
+        elif len(others) < len(call.inputs) or _takes_mask(call):
+            found += others
+    return found
+
+
+def _takes_mask(call: Call) -> bool:
+    return len(call.inputs) > 1 and any(
+        isinstance(leaf, keras.KerasTensor)
+        for name, value in call.arguments_by_name().items()
+        if name.endswith("mask")
+        for leaf in keras.tree.flatten(value)
+    )
+
+
+def _is_boolean(tensor: Any) -> bool:
+    return keras.backend.standardize_dtype(tensor.dtype) == "bool"

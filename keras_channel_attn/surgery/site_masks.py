@@ -1,0 +1,201 @@
+"""The masks for new attention layers."""
+
+import functools
+from typing import Any
+
+import keras
+
+from keras_channel_attn.graph import (
+    Changes,
+    Graph,
+    IdentityMap,
+    parameters_of_call,
+    warn,
+)
+from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.surgery.masked_calls import MaskedCalls, with_upstream
+from keras_channel_attn.surgery.named_tensors import NamedTensors
+from keras_channel_attn.surgery.sites import Site
+from keras_channel_attn.surgery.tensor_shapes import possible_shapes
+
+# The mask for a site if the user has given none.
+_NOT_GIVEN = object()
+
+
+class SiteMasks:
+    """Finds the masks that belong to the tensors at sites.
+
+    Args:
+        graph: `Graph` of the outermost model. Calls that compute a mask of the
+            user and are not part of the model are added to it.
+        changes: `Changes`, where these calls get free names.
+        mask: As in `insert_attention`.
+    """
+
+    def __init__(self, graph: Graph, changes: Changes, mask: Any) -> None:
+        self._graph = graph
+        self._tensors = NamedTensors(graph, changes)
+        self._is_callable = callable(mask) and not isinstance(
+            mask, (keras.layers.Layer, type)
+        )
+        is_tensor = mask is not None and not self._is_callable
+        self._mask = self._tensors.tensor(mask) if is_tensor else mask
+        self._masked_calls: dict[Graph, MaskedCalls] = {}
+        self._sites_without: list[str] = []
+
+    def of(self, places: list[tuple[Site, Any]]) -> list[Any]:
+        """The mask that each layer gets as an argument, or `None`.
+
+        Args:
+            places: List of pairs of a site and the new layer for it.
+        """
+        # First all masks of the user: the graph is complete after them.
+        given = [self._given(site, layer) for site, layer in places]
+        return [
+            None if mask is None else self._checked(site, layer, mask)
+            for (site, layer), mask in zip(places, given, strict=True)
+        ]
+
+    def warn_of_missing(self) -> None:
+        """Name the sites that get no mask in a network with masks."""
+        if self._sites_without:
+            warn(
+                "The network takes masks, but the attention after "
+                f"{self._sites_without} gets none: padding changes its gates. "
+                "Pass `mask=` to `insert_attention`: a tensor, the name of an "
+                "input or a layer, or a callable that takes the layer at a "
+                "site and returns one of these or None. "
+                "`mask_after_convolution` computes the mask after layers with "
+                "strides. In a nested model, attention takes only masks that "
+                "are tensors of that model."
+            )
+
+    def _given(self, site: Site, layer: Any) -> Any:
+        """The mask of the user, `_NOT_GIVEN`, or `None`: none is needed."""
+        # Keras passes a mask that comes with the tensor.
+        if mask_of(site.tensor) is not None:
+            return None
+        if "mask" not in parameters_of_call(layer):
+            return None
+        if self._is_callable:
+            mask = self._mask(site.layer)
+            return None if mask is None else self._tensors.tensor(mask)
+        return _NOT_GIVEN if self._mask is None else self._mask
+
+    def _checked(self, site: Site, layer: Any, given: Any) -> Any:
+        graph = site.source.graph
+        axis = _channel_axis(site, layer)
+        if given is not _NOT_GIVEN and given in graph:
+            self._check(site, axis, given)
+            return given
+        found = self._found(site, axis)
+        if found is None and (
+            given is not _NOT_GIVEN or self._is_masked(graph, [site.tensor])
+        ):
+            self._sites_without.append(site.path)
+        return found
+
+    def _check(self, site: Site, axis: int, mask: Any) -> None:
+        if _is_before(site, mask):
+            raise ValueError(
+                f"`mask` for '{site.path}' is computed from the output of that "
+                "layer. It must be computed from other tensors."
+            )
+        symbolic = IdentityMap(
+            [mask, site.tensor], [[mask.shape], [site.tensor.shape]]
+        )
+        if not any(
+            _fits(mask, site.tensor, axis, shapes)
+            for shapes in self._possible_shapes or [symbolic]
+        ):
+            raise ValueError(
+                f"`mask` does not fit '{site.path}'. It must have the shape of "
+                f"the output without the channels, which are axis {axis} of "
+                f"{tuple(site.tensor.shape)}. Received: a mask of shape "
+                f"{tuple(mask.shape)}, or of another resolution. If masks "
+                "differ between sites, pass a callable; "
+                "`mask_after_convolution` computes the mask after layers with "
+                "strides."
+            )
+
+    def _found(self, site: Site, axis: int) -> Any:
+        """The one mask of other calls that fits a site, or `None`."""
+        pairs = self._calls_of(site.source.graph).pairs
+        if not pairs or not self._possible_shapes:
+            return None
+        # The sizes of the inputs with which most masks fit their own tensors.
+        shapes = max(
+            self._possible_shapes,
+            key=lambda shapes: sum(_fits_own(*pair, shapes) for pair in pairs),
+        )
+        fitting = IdentityMap()
+        for mask, tensor in pairs:
+            if (
+                _fits_own(mask, tensor, shapes)
+                and _fits(mask, site.tensor, axis, shapes)
+                and not _is_before(site, mask)
+            ):
+                fitting[mask] = True
+        return next(iter(fitting)) if len(fitting) == 1 else None
+
+    def _is_masked(self, graph: Graph, tensors: list[Any]) -> bool:
+        """Whether tensors have an origin in common with masked ones.
+
+        The masked ones may be in the model itself or in one around it.
+        """
+        origins = self._calls_of(graph).origins
+        return any(
+            tensor in origins for tensor in with_upstream(graph, tensors)
+        ) or any(
+            self._is_masked(outer, call.inputs)
+            for outer in self._graph.nested.values()
+            for call in outer.calls
+            if call.inner is graph
+        )
+
+    def _calls_of(self, graph: Graph) -> MaskedCalls:
+        if graph not in self._masked_calls:
+            self._masked_calls[graph] = MaskedCalls(graph)
+        return self._masked_calls[graph]
+
+    @functools.cached_property
+    def _possible_shapes(self) -> list[IdentityMap]:
+        return list(possible_shapes(self._graph))
+
+
+def _channel_axis(site: Site, layer: Any) -> int:
+    last = len(site.tensor.shape) - 1
+    if isinstance(layer, ChannelAttention):
+        return 1 if layer.data_format == "channels_first" else last
+    return site.source.graph.channel_axis(site.tensor) or last
+
+
+def _is_before(site: Site, mask: Any) -> bool:
+    """Whether a mask is computed from the tensor at a site."""
+    tensors = with_upstream(site.source.graph, [mask])
+    return any(tensor is site.tensor for tensor in tensors)
+
+
+def _fits_own(mask: Any, tensor: Any, shapes: IdentityMap) -> bool:
+    """Whether a mask fits the tensor that a layer takes it for."""
+    return any(
+        _fits(mask, tensor, axis, shapes) for axis in (1, len(tensor.shape) - 1)
+    )
+
+
+def _fits(mask: Any, tensor: Any, axis: int, shapes: IdentityMap) -> bool:
+    """Whether a mask has the shapes of a tensor without the channels."""
+    return all(
+        len(own) == len(shape) - 1
+        and all(
+            None in sizes or sizes[0] == sizes[1]
+            # The first axis is the batch.
+            for sizes in zip(own[1:], _without(shape, axis)[1:], strict=True)
+        )
+        for own, shape in zip(shapes[mask], shapes[tensor], strict=True)
+    )
+
+
+def _without(shape: Any, axis: int) -> Any:
+    return (*shape[:axis], *shape[axis + 1 :])
