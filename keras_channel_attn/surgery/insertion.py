@@ -107,10 +107,11 @@ def insert_attention(
             those of the model, the name of an input or of a layer whose output
             it is, or a callable that takes the layer at a site and returns one
             of these, or `None` for no mask. It has the shape of the output at
-            the site without the channels. Defaults to `None`: the one tensor
-            of this shape that other layers take as their mask. Where a tensor
-            has a Keras mask, Keras passes that one. Layers without an argument
-            `mask` get none.
+            the site without the channels. Defaults to `None`: the tensor of
+            this shape that the last layer before the site takes as its mask,
+            or the only one that a layer takes. Where a tensor has a Keras
+            mask, Keras passes that one. Layers without an argument `mask` get
+            none.
 
     Returns:
         A model of the same class, or a plain functional model where that class

@@ -120,7 +120,10 @@ class SiteMasks:
             )
 
     def _found(self, site: Site, axis: int) -> Any:
-        """The one mask of other calls that fits a site, or `None`."""
+        """The mask of other calls that fits a site, or `None`.
+
+        Of several masks, the one that the last call before the site takes.
+        """
         pairs = self._calls_of(site.source.graph).pairs
         if not pairs or not self._possible_shapes:
             return None
@@ -129,15 +132,19 @@ class SiteMasks:
             self._possible_shapes,
             key=lambda shapes: sum(_fits_own(*pair, shapes) for pair in pairs),
         )
-        fitting = IdentityMap()
-        for mask, tensor in pairs:
-            if (
-                _fits_own(mask, tensor, shapes)
-                and _fits(mask, site.tensor, axis, shapes)
-                and not _is_before(site, mask)
-            ):
-                fitting[mask] = True
-        return next(iter(fitting)) if len(fitting) == 1 else None
+        fitting = [
+            (mask, tensor)
+            for mask, tensor in pairs
+            if _fits_own(mask, tensor, shapes)
+            and _fits(mask, site.tensor, axis, shapes)
+            and not _is_before(site, mask)
+        ]
+        upstream = with_upstream(site.source.graph, [site.tensor])
+        before = [mask for mask, tensor in fitting if tensor in upstream]
+        if before:
+            return before[-1]
+        masks = IdentityMap([mask for mask, _ in fitting], fitting)
+        return next(iter(masks)) if len(masks) == 1 else None
 
     def _is_masked(self, graph: Graph, tensors: list[Any]) -> bool:
         """Whether tensors have an origin in common with masked ones.

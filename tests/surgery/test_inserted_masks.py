@@ -99,6 +99,21 @@ def attended(model, mask=None, where=("a", "b", "c"), **arguments):
 # The ways in which a mask is found
 
 
+def test_of_several_masks_the_last_before_the_site_is_taken():
+    """Each layer computes its mask anew: as many tensors as layers."""
+    signal, mask = keras.Input((None, 8)), keras.Input((None,), dtype="bool")
+    x, own = signal, mask
+    for name in ("a", "b", "c"):
+        x = layers.Conv1D(8, 3, padding="same", name=name)(masked(x, own))
+        own = ops.logical_and(own, ops.any(ops.not_equal(signal, 0), axis=-1))
+        x = layers.BatchNormalization(name=f"{name}_norm")(x, mask=own)
+    outputs = ops.sum(masked(x, own), axis=1)
+    model = randomize(keras.Model([signal, mask], outputs))
+    assert change_by_padding(model) < 1e-6
+    copy = attended(model, where=("a_norm", "b_norm", "c_norm"))
+    assert change_by_padding(copy) < 1e-6
+
+
 @pytest.mark.parametrize("rank", CONVOLUTIONS)
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("given", [True, False], ids=["input", "computed"])
