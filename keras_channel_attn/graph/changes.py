@@ -22,8 +22,7 @@ class Replacement:
 
     layer: Any
     inputs: Sequence[Any] | None
-    weights: Sequence[Any] | None
-    trainable: bool
+    prepare: Callable[[Any], None] | None
     extends: bool
 
 
@@ -69,8 +68,7 @@ class Changes:
         call: Call,
         layer: Any,
         inputs: Sequence[Any] | None = None,
-        weights: Sequence[Any] | None = None,
-        trainable: bool = True,
+        prepare: Callable[[Any], None] | None = None,
         extends: bool = True,
     ) -> None:
         """Call another layer in the place of a call's own.
@@ -80,15 +78,12 @@ class Changes:
             layer: New layer, or a callable with a `name` that applies several.
             inputs: List of tensors of the original to call it on. Defaults to
                 `None`: the arguments of the call.
-            weights: List of arrays for the new layer. Defaults to `None`: it
-                keeps its initial weights.
-            trainable: Boolean, flag of the new layer. Defaults to `True`.
+            prepare: Function that is called with the new layer once it is
+                built, for its weights and flags. Defaults to `None`.
             extends: Boolean, whether the model becomes trainable because the
                 layer is new. Defaults to `True`.
         """
-        self.instead[call] = Replacement(
-            layer, inputs, weights, trainable, extends
-        )
+        self.instead[call] = Replacement(layer, inputs, prepare, extends)
 
     def remove(self, call: Call) -> None:
         """Pass the first input of a call on, in place of its output."""

@@ -214,10 +214,8 @@ class _ModelCopies:
         outputs = _outputs_of_shape(
             layer, args, kwargs, call.outputs, f"in the place of '{call.path}'"
         )
-        if replacement.weights is not None:
-            layer.set_weights(replacement.weights)
-        if not replacement.trainable:
-            layer.trainable = False
+        if replacement.prepare is not None:
+            replacement.prepare(layer)
         if replacement.extends:
             self._extended.add(call.graph.model)
         return outputs

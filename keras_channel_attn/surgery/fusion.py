@@ -101,8 +101,7 @@ def fuse_squeeze_excite(model: Any) -> Any:
             block.product,
             block.layer(),
             inputs=[block.inputs],
-            weights=block.weights(),
-            trainable=block.maps[0].trainable,
+            prepare=block.prepare,
         )
     return rebuild(graph, changes)
 
@@ -132,13 +131,39 @@ class _Block:
             **self.activations,
         )
 
-    def weights(self) -> list[Any]:
-        # Without the spatial axes of kernels, whose size is 1.
-        return [
-            keras.ops.convert_to_numpy(weight).reshape(weight.shape[-2:])
+    def prepare(self, layer: SqueezeExcite) -> None:
+        """Give the layer the weights, and what was set on them later."""
+        layer.trainable = self.maps[0].trainable
+        originals = [
+            (linear_map, weight)
             for linear_map in self.maps
             for weight in linear_map.weights
         ]
+        for own, (linear_map, weight) in zip(
+            layer.weights, originals, strict=True
+        ):
+            # Without the spatial axes of kernels, whose size is 1. A new
+            # array: JAX frees those that a training step was given.
+            value = keras.ops.convert_to_numpy(weight)
+            own.assign(value.reshape(own.shape))
+            for role in ("regularizer", "constraint"):
+                function = getattr(weight, role)
+                if function is not getattr(linear_map, f"{weight.name}_{role}"):
+                    setattr(own, role, _in_shape(function, weight.shape))
+
+
+def _in_shape(function: Any, shape: Any) -> Any:
+    """A regularizer or constraint that gets a weight in another shape."""
+    if function is None:
+        return None
+
+    def in_shape(weight: Any) -> Any:
+        value = function(keras.ops.reshape(weight, shape))
+        # That of a regularizer is a number.
+        is_weight = len(value.shape) == len(shape)
+        return keras.ops.reshape(value, weight.shape) if is_weight else value
+
+    return in_shape
 
 
 def _fusible_blocks(graph: Graph) -> list[_Block]:

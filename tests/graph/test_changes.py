@@ -33,17 +33,18 @@ def test_a_call_that_is_removed_passes_its_input_on():
     assert distance(sum(predictions(parts)), predictions(b_add)) < 1e-5
 
 
-def test_a_replaced_layer_has_the_weights_that_were_passed():
+def test_a_replaced_layer_is_prepared_once_it_is_built():
     model = randomize(residual())
     graph, changes = graph_of(model), Changes()
     weights = model.get_layer("b_2").get_weights()
     weights[0] = 2 * weights[0]
-    changes.replace(
-        call_of(graph, "b_2"),
-        convolution("other"),
-        weights=weights,
-        trainable=False,
-    )
+
+    def prepare(layer):
+        layer.set_weights(weights)
+        layer.trainable = False
+
+    other = convolution("other")
+    changes.replace(call_of(graph, "b_2"), other, prepare=prepare)
     layer = rebuild(graph, changes).get_layer("other")
     assert not layer.trainable
     for expected, weight in zip(weights, layer.get_weights(), strict=True):

@@ -26,6 +26,7 @@ from keras_channel_attn import (
     remove_attention,
     replace_attention,
 )
+from keras_channel_attn.graph.rebuilding import copy_of_model
 from keras_channel_attn.surgery import activation_names
 
 # In Keras' own models
@@ -758,3 +759,33 @@ def test_one_layer_needs_no_fusion():
 def test_what_is_no_network():
     with pytest.raises(TypeError, match="must be a Keras model"):
         fuse_squeeze_excite(SqueezeExcite())
+
+
+def test_what_was_set_on_weights_is_kept():
+    """Norms along the axes of a 1x1 convolution, on a matrix."""
+    x = keras.Input((4, 4, 8))
+    y = layers.GlobalAveragePooling2D(
+        keepdims=True, data_format="channels_last"
+    )(x)
+    arguments = {"data_format": "channels_last", "use_bias": False}
+    reduce = layers.Conv2D(2, 1, activation="relu", **arguments)
+    expand = layers.Conv2D(8, 1, activation="sigmoid", **arguments)
+    model = randomize(keras.Model(x, layers.Multiply()([x, expand(reduce(y))])))
+    reduce.kernel.regularizer = keras.regularizers.L2(0.1)
+    expand.kernel.constraint = keras.constraints.MaxNorm(0.1, axis=2)
+    fused = fuse_squeeze_excite(model)
+    for kept in (fused, copy_of_model(fused)):
+        (name,) = attention_of(kept)
+        layer = kept.get_layer(name)
+        losses = [float(keras.ops.convert_to_numpy(x)) for x in kept.losses]
+        assert losses == [
+            pytest.approx(float(keras.ops.convert_to_numpy(x)), rel=1e-5)
+            for x in model.losses
+        ]
+        bounded = layer.expand_kernel.constraint(layer.expand_kernel)
+        expected = expand.kernel.constraint(expand.kernel)
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(bounded),
+            keras.ops.convert_to_numpy(expected)[0, 0],
+            rtol=1e-5,
+        )
