@@ -367,44 +367,14 @@ class Batches(keras.utils.PyDataset):
         self.order = self.rng.permutation(len(self.images))
 
 
-class AdamWithAttentionRate(keras.optimizers.Adam):
-    """Adam whose rate is multiplied by `factor` for channel attention.
-
-    With an identity start the weights of the attention start at zero. At the
-    rate of the other layers they are still small when the training ends.
-    """
-
-    def __init__(self, network, factor, **options):
-        super().__init__(**options)
-        self.factor = factor
-        self.layers = list(attention_layers(network).values())
-
-    def apply(self, grads, trainable_variables=None):
-        variables = [
-            variable
-            for layer in self.layers
-            for variable in layer.trainable_variables
-        ]
-        before = [keras.ops.copy(variable) for variable in variables]
-        super().apply(grads, trainable_variables)
-        for variable, old in zip(variables, before, strict=True):
-            variable.assign(old + self.factor * (variable - old))
-
-
-def train(
-    network, images, objects, epochs, rate, seed, attention_factor=1, verbose=2
-):
+def train(network, images, objects, epochs, rate, seed, verbose=2):
     """Train a network with Adam, and return its detector."""
     keras.utils.set_random_seed(seed)
     batches = Batches(images, objects, seed)
     detector = YOLODetector(network)
     detector.compile(
-        AdamWithAttentionRate(
-            network,
-            attention_factor,
-            learning_rate=keras.optimizers.schedules.CosineDecay(
-                rate, epochs * len(batches)
-            ),
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(rate, epochs * len(batches)),
             global_clipnorm=10.0,
         )
     )
@@ -487,13 +457,17 @@ def mean_average_precision(detections, objects):
 
 Attention follows each block of the network. The layers have the names of the
 modules in the original YOLOv9; the page "Attention in detectors" has the names
-of other places, and of other networks.
+of other places, and of other networks. With an identity start the weights of
+the attention start at zero. At the learning rate of the other layers they would
+still be small when the training ends.
 """
 
 BLOCKS = r"model-\d+-cv4-act|model-9-cv5-act"
 ATTENTION = {
-    "SE": SqueezeExcite(identity_start=True),
-    "ECA": EfficientChannelAttention(identity_start=True),
+    "SE": SqueezeExcite(identity_start=True, learning_rate_multiplier=10),
+    "ECA": EfficientChannelAttention(
+        identity_start=True, learning_rate_multiplier=10
+    ),
 }
 
 
@@ -604,17 +578,13 @@ def main():
             arguments.tuning_epochs,
             arguments.learning_rate / 2,
             seed,
-            attention_factor=10,
         )
         record(f"{name}, trained further", detector)
         if name in ATTENTION:
             draw_scores(
                 arguments.output / f"scores_{name}.png", attended, images
             )
-            # A new detector: without the optimizer of this script.
-            saved = YOLODetector(attended)
-            saved(pixels(images[:1]))
-            saved.save(arguments.output / f"{name}.keras")
+            detector.save(arguments.output / f"{name}.keras")
 
     print(f"\nKeras {keras.__version__}, {keras.config.backend()}")
     print(

@@ -24,6 +24,7 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -109,119 +110,85 @@ def network(dilations=(1, 1, 1)):
     return keras.Model(inputs, layers.Conv2D(10, 1, name="classes")(x))
 
 
+"""
+## The attention
+
+It is inserted after each ReLU. With an identity start its weights start at
+zero, and Adam changes a weight by about the learning rate in a step. ECA has
+three weights per layer: at the rate of the other layers they are still small
+when training ends. `learning_rate_multiplier` multiplies the rate of the
+attention, with any optimizer of Keras.
+"""
+
 SITES = ["relu_1", "relu_2", "relu_3"]
+se = partial(SqueezeExcite, reduction=4, identity_start=True)
+eca = partial(EfficientChannelAttention, identity_start=True)
 
 
-def mechanisms(identity_start):
-    return {
-        "SE": SqueezeExcite(reduction=4, identity_start=identity_start),
-        "ECA": EfficientChannelAttention(identity_start=identity_start),
-    }
+def no_attention(site):
+    return None
 
 
-def with_attention(model, mechanism):
-    """A copy of a model, with attention unless `mechanism` is `None`."""
-    attention = mechanisms(True).get(mechanism, lambda site: None)
-    return insert_attention(model, attention, SITES)
-
-
-"""
-## A learning rate for the new attention
-
-With an identity start the weights of the attention start at zero, and change
-by about the learning rate in a step of Adam. ECA has three weights per layer:
-at the rate of the other layers they are still small when training ends. So the
-attention gets a larger learning rate: after each step of Adam the change of its
-weights is multiplied by a factor.
-"""
-
-
-class AdamWithAttentionRate(keras.optimizers.Adam):
-    """Adam whose rate is multiplied by `factor` for channel attention."""
-
-    def __init__(self, learning_rate, model, factor):
-        super().__init__(learning_rate)
-        self.factor = factor
-        self.layers = list(attention_layers(model).values())
-
-    def apply(self, grads, trainable_variables=None):
-        variables = [
-            variable
-            for layer in self.layers
-            for variable in layer.trainable_variables
-        ]
-        before = [keras.ops.copy(variable) for variable in variables]
-        super().apply(grads, trainable_variables)
-        for variable, old in zip(variables, before, strict=True):
-            variable.assign(old + self.factor * (variable - old))
-
-
-def train(model, learning_rate, attention_factor=1, epochs=arguments.epochs):
+def train(model, learning_rate, epochs=arguments.epochs):
     """Train, and return the accuracies after each epoch."""
     keras.utils.set_random_seed(seed)
     steps = epochs * TRAINING_IMAGES // BATCH_SIZE
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(
-        AdamWithAttentionRate(schedule, model, attention_factor),
+        keras.optimizers.Adam(schedule),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=["accuracy"],
     )
     images, labels, weights = training
-    history = model.fit(
-        images,
-        labels,
-        sample_weight=weights,
-        batch_size=BATCH_SIZE,
-        epochs=epochs,
-        verbose=0,
-    )
+    options = {"batch_size": BATCH_SIZE, "epochs": epochs, "verbose": 0}
+    history = model.fit(images, labels, sample_weight=weights, **options)
     progress.update()
     return history.history["accuracy"]
 
 
-def accuracy(model):
-    """The percentage of the pixels of strokes that get the right digit."""
+def record(name, model):
+    """Keep the percentage of the test pixels that get the right digit."""
     images, labels, strokes = test
     # Called directly: `predict` would compile each of the many models.
     scores = keras.ops.convert_to_numpy(model(images, training=False))
     right = scores.argmax(axis=-1) == labels
-    return 100 * np.average(right, weights=strokes)
+    accuracies.setdefault(name, []).append(np.average(right, weights=strokes))
+    models.setdefault(name, model)  # That of the first seed is drawn and saved.
 
 
 """
 ## The experiment
 
 Within a seed all networks start from the same trained network and have the same
-number of steps. The learning rate and the factor for the attention were chosen
-for each of them with seed 0, which is not used below. "Last layer" means that
-only the attention and the 1x1 convolution are trained. The dilated networks are
-trained from scratch, for as many epochs as the others in all.
+number of steps. The learning rate and the multiplier were chosen for each of
+them with seed 0, which is not used below. "Last layer" means that only the
+attention and the 1x1 convolution are trained. The dilated networks are trained
+from scratch, for as many epochs as the others in all.
 """
 
-FINE_TUNING = {  # name: (mechanism, learning rate, factor for the attention)
-    "all layers: no attention": (None, 1e-2, 1),
-    "all layers: SE": ("SE", 3e-3, 1),
-    "all layers: SE, attention rate x10": ("SE", 3e-3, 10),
-    "all layers: ECA": ("ECA", 3e-3, 1),
-    "all layers: ECA, attention rate x30": ("ECA", 3e-3, 30),
-    "last layer: no attention": (None, 1e-2, 1),
-    "last layer: SE, attention rate x3": ("SE", 1e-2, 3),
-    "last layer: ECA, attention rate x30": ("ECA", 1e-2, 30),
+INSERTED = {
+    "SE inserted, identity start": se(),
+    "ECA inserted, identity start": eca(),
+    "SE inserted, plain start": se(identity_start=False),
+    "ECA inserted, plain start": eca(identity_start=False),
+}
+FINE_TUNING = {  # name: (attention, learning rate)
+    "all layers: no attention": (no_attention, 1e-2),
+    "all layers: SE": (se(), 3e-3),
+    "all layers: SE, multiplier 10": (se(learning_rate_multiplier=10), 3e-3),
+    "all layers: ECA": (eca(), 3e-3),
+    "all layers: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 3e-3),
+    "last layer: no attention": (no_attention, 1e-2),
+    "last layer: SE, multiplier 3": (se(learning_rate_multiplier=3), 1e-2),
+    "last layer: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 1e-2),
 }
 DILATED = {
-    "dilated: no attention": (None, 3e-3, 1),
-    "dilated: ECA, attention rate x30": ("ECA", 3e-3, 30),
+    "dilated: no attention": (no_attention, 3e-3),
+    "dilated: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 3e-3),
 }
-results, curves, models = {}, {}, {}
-
-
-def record(name, model):
-    results.setdefault(name, []).append(accuracy(model))
-    models.setdefault(name, model)  # That of the first seed is drawn and saved.
-
-
-count = 1 + len(FINE_TUNING) + len(DILATED)
-progress = tqdm(total=count * arguments.seeds, unit="training")
+accuracies, curves, models = {}, {}, {}
+trainings = arguments.seeds * (1 + len(FINE_TUNING) + len(DILATED))
+progress = tqdm(total=trainings, unit="training")
 for seed in range(1, arguments.seeds + 1):
     training, test = data(seed)
     keras.utils.set_random_seed(seed)
@@ -229,26 +196,23 @@ for seed in range(1, arguments.seeds + 1):
     train(trained, 3e-3)
     record("trained network", trained)
 
-    for identity_start in (True, False):
-        start = "identity" if identity_start else "plain"
-        for name, attention in mechanisms(identity_start).items():
-            attended = insert_attention(trained, attention, SITES)
-            record(f"{name} inserted, {start} start", attended)
+    for name, attention in INSERTED.items():
+        record(name, insert_attention(trained, attention, SITES))
 
-    for name, (mechanism, rate, factor) in FINE_TUNING.items():
-        model = with_attention(trained, mechanism)
+    for name, (attention, rate) in FINE_TUNING.items():
+        model = insert_attention(trained, attention, SITES)
         if name.startswith("last layer"):
             trained_layers = {*attention_layers(model), "classes"}
             for layer in model.layers:
                 layer.trainable = layer.name in trained_layers
-        curve = train(model, rate, factor)
-        curves.setdefault(name, []).append(curve)
+        curves.setdefault(name, []).append(train(model, rate))
         record(name, model)
 
-    for name, (mechanism, rate, factor) in DILATED.items():
+    for name, (attention, rate) in DILATED.items():
         keras.utils.set_random_seed(seed)
-        model = with_attention(network(dilations=(1, 2, 4)), mechanism)
-        train(model, rate, factor, epochs=2 * arguments.epochs)
+        dilated = network(dilations=(1, 2, 4))
+        model = insert_attention(dilated, attention, SITES)
+        train(model, rate, epochs=2 * arguments.epochs)
         record(name, model)
 progress.close()
 
@@ -261,10 +225,11 @@ Pixel accuracy on the test images: mean and standard deviation over the seeds.
 print(f"\nKeras {keras.__version__}, {keras.config.backend()}, ", end="")
 print(f"seeds: {arguments.seeds}, epochs: {arguments.epochs}")
 print("| | parameters | pixel accuracy, % |\n|---|---|---|")
-for name, values in results.items():
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+for name, values in accuracies.items():
+    percents = 100 * np.array(values)
+    spread = f" ± {percents.std(ddof=1):.1f}" if len(values) > 1 else ""
     parameters = f"{models[name].count_params():,}"
-    print(f"| {name} | {parameters} | {np.mean(values):.1f}{spread} |")
+    print(f"| {name} | {parameters} | {percents.mean():.1f}{spread} |")
 
 """
 ## The pictures
@@ -277,17 +242,16 @@ training, test = data(seed=0)
 images, labels, strokes = test
 columns = ["trained network", *FINE_TUNING][:6]
 figure = Figure(figsize=(11, 9), layout="constrained")
-grid = figure.subplots(6, 1 + len(columns))
+grid = figure.subplots(6, 7, subplot_kw={"xticks": [], "yticks": []})
 for axis, image in zip(grid[:, 0], images, strict=False):
     axis.imshow(image, cmap="gray_r")
 for axes, name in zip(grid[:, 1:].T, columns, strict=True):
     predicted = models[name].predict(images[:6], verbose=0).argmax(axis=-1)
     axes[0].set_title(name.replace(": ", ":\n").replace(", ", ",\n"), size=8)
-    for axis, label_map, stroke in zip(axes, predicted, strokes, strict=False):
-        label_map = np.where(stroke > 0, label_map, np.nan)
+    for axis, label_map in zip(
+        axes, np.where(strokes[:6] > 0, predicted, np.nan), strict=True
+    ):
         maps = axis.imshow(label_map, cmap="tab10", vmin=-0.5, vmax=9.5)
-for axis in grid.flat:
-    axis.set(xticks=[], yticks=[])
 figure.colorbar(maps, ax=grid, ticks=range(10), label="digit", shrink=0.6)
 figure.savefig(arguments.output / "label_maps.png", dpi=100)
 
@@ -305,9 +269,8 @@ figure.savefig(arguments.output / "learning_curves.png", dpi=100)
 figure = Figure(figsize=(10, 3.5), layout="constrained")
 saved = [name for name in FINE_TUNING if name.startswith("last layer")]
 for axis, name in zip(figure.subplots(1, 2), saved[1:], strict=True):
-    model = models[name]
-    layer = list(attention_layers(model))[-1]
-    scores = attention_scores(model, images, [layer], verbose=0)[layer]
+    *_, layer = attention_layers(models[name])
+    scores = attention_scores(models[name], images, [layer], verbose=0)[layer]
     digit = labels.max(axis=(1, 2))
     means = [scores[digit == number].mean(axis=0) for number in range(10)]
     # Gates of an identity start lie between 0 and 2.
@@ -321,33 +284,30 @@ figure.savefig(arguments.output / "attention_scores.png", dpi=100)
 ## Saving, and loading on another backend
 
 The models are loaded in a new process, on another backend if one is installed.
-It knows the attention layers from the import of `keras_channel_attn`.
+It knows the attention layers from the import of `keras_channel_attn`. The files
+contain the optimizer, which is needed only to train further.
 """
 
 LOAD_AND_PREDICT = """
 import sys, keras, numpy, keras_channel_attn
 images, *paths = sys.argv[1:]
 for path in paths:
-    model = keras.saving.load_model(path)
+    model = keras.saving.load_model(path, compile=False)
     numpy.save(path + ".npy", model.predict(numpy.load(images), verbose=0))
 """
 predictions = {}
 for path, name in zip(("none", "SE", "ECA"), saved, strict=True):
     path = arguments.output / f"{path}.keras"
-    model = models[name]
-    # A new model on the same layers: without the optimizer of this script.
-    keras.Model(model.input, model.output).save(path)
-    predictions[path] = model.predict(images, verbose=0)
+    models[name].save(path)
+    predictions[path] = models[name].predict(images, verbose=0)
 backend = keras.config.backend()
 others = [name for name in BACKENDS if name != backend and find_spec(name)]
 backend = others[0] if others else backend
 images_path = arguments.output / "images.npy"
 np.save(images_path, images)
-subprocess.run(
-    [sys.executable, "-c", LOAD_AND_PREDICT, images_path, *predictions],
-    env={**os.environ, "KERAS_BACKEND": backend},
-    check=True,
-)
+command = [sys.executable, "-c", LOAD_AND_PREDICT, images_path, *predictions]
+environment = {**os.environ, "KERAS_BACKEND": backend}
+subprocess.run(command, env=environment, check=True)
 for path, expected in predictions.items():
     difference = np.abs(np.load(f"{path}.npy") - expected).max()
     print(f"{path} on {backend}: largest difference {difference:.1e}")

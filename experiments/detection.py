@@ -5,10 +5,10 @@ Attention is inserted into the trained network with the identity start. Then all
 networks are trained for the same number of steps: without attention, and with
 Squeeze-and-Excitation (SE) or Efficient Channel Attention (ECA) at the four
 places of the page "Attention in detectors". The learning rate is the best for
-the network without attention. That of the attention is the best for SE and for
-ECA after each block. Both are chosen on scenes of other objects. Within a seed,
-all rows start from the same trained network and see the same scenes in the same
-order.
+the network without attention, the `learning_rate_multiplier` of the attention
+the best for SE and for ECA after each block. Both are chosen on scenes of other
+objects. Within a seed, all rows start from the same trained network and see the
+same scenes in the same order.
 
     pip install ".[detection,experiments,jax]"
     python -m experiments.detection
@@ -20,7 +20,7 @@ KERAS_BACKEND to tensorflow, torch or jax to choose a backend.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,8 +69,8 @@ PLACES = {
 }
 ATTENTION = {
     # Most branches are narrow: SE reduces by 4, not by 16.
-    "SE": SqueezeExcite(reduction=4, identity_start=True),
-    "ECA": EfficientChannelAttention(identity_start=True),
+    "SE": partial(SqueezeExcite, reduction=4, identity_start=True),
+    "ECA": partial(EfficientChannelAttention, identity_start=True),
 }
 ROWS = (
     "none",
@@ -93,7 +93,7 @@ class Plan:
     learning_rate: float = 5e-3
     tuning_epochs: int = 5
     tuning_rates: tuple = (1e-3, 3e-3, 1e-2)  # to choose from
-    attention_factors: tuple = (1, 10, 30)  # of the rate, to choose from
+    attention_factors: tuple = (1, 10, 30)  # multipliers, to choose from
     images_per_class: int | None = None  # of objects, at most; `None`: all
     kyolo: str = version("kyolo")
 
@@ -120,7 +120,7 @@ READERS = {
     "macs": int,
     "milliseconds": duration,  # of CPU time for 16 images
     "rate": float,  # of training after the insertion
-    "factor": int,  # of the rate, for the attention
+    "factor": int,  # `learning_rate_multiplier` of the attention
     "half": fraction,  # mAP at an overlap of 0.5
     "precision": fraction,  # its mean from 0.5 to 0.95
 }
@@ -169,7 +169,7 @@ def tuned(plan, row, seed, rate, factor):
     trained = trained_network(plan, seed)
     # What was drawn before has no effect on the weights of the attention.
     keras.utils.set_random_seed(seed)
-    network = with_attention(trained, row)
+    network = with_attention(trained, row, factor)
     images, objects = data(plan, seed, "training")
     detector = train(
         network,
@@ -178,18 +178,18 @@ def tuned(plan, row, seed, rate, factor):
         plan.tuning_epochs,
         rate,
         seed,
-        attention_factor=factor,
         verbose=0,
     )
     images, objects = data(plan, seed, "validation")
     return mean_average_precision(detect(detector, images), objects), network
 
 
-def with_attention(network, row):
+def with_attention(network, row, factor):
     if row == "none":
         return insert_attention(network, lambda site: None)
     name, _, place = row.partition(", ")
-    return insert_attention(network, ATTENTION[name], PLACES[place])
+    attention = ATTENTION[name](learning_rate_multiplier=factor)
+    return insert_attention(network, attention, PLACES[place])
 
 
 @cache

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from support.scripts import run_script
 
 from examples import detection
-from keras_channel_attn import ChannelAttention
+from keras_channel_attn import attention_layers
 
 SHORT = ("--image-size", 64, "--epochs", 1, "--tuning-epochs", 1)
 
@@ -302,26 +302,6 @@ def test_batches_have_each_image_once_in_an_epoch():
     assert not np.array_equal(*epochs)
 
 
-# kyolo's own: a layer of the detector is built at its first call.
-@pytest.mark.filterwarnings("ignore:.*it has unbuilt state:UserWarning")
-def test_factor_of_the_attention():
-    """A step with the factor 0 leaves the attention as it was."""
-    images, classes, _, _ = detection.digits()
-    scenes = detection.scenes(16, images, classes, 64, seed=0)
-    attended = detection.with_attention(network(), detection.ATTENTION["ECA"])
-    before = [layer.get_weights() for layer in attended.layers]
-    detection.train(attended, *scenes, 1, 1e-3, 0, attention_factor=0)
-    for layer, weights in zip(attended.layers, before, strict=True):
-        changed = [
-            (new != old).any()
-            for new, old in zip(layer.get_weights(), weights, strict=True)
-        ]
-        if isinstance(layer, ChannelAttention):
-            assert not any(changed)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            assert any(changed)
-
-
 """
 ## Whole runs
 """
@@ -352,7 +332,11 @@ def test_digits(tmp_path):
     for name in ("detections", "scores_SE", "scores_ECA"):
         assert min(imread(output / f"{name}.png").shape[:2]) > 400
     for name in ("SE", "ECA"):
-        assert keras.saving.load_model(output / f"{name}.keras").nc == 10
+        loaded = keras.saving.load_model(output / f"{name}.keras")
+        assert loaded.nc == 10
+        assert loaded.optimizer.iterations == 2
+        for layer in attention_layers(loaded).values():
+            assert layer.learning_rate_multiplier == 10
 
 
 def test_a_folder_and_a_checkpoint(folder, tmp_path):

@@ -52,7 +52,7 @@ def with_attention(name):
     detector = DETECTORS[name]()
     namespace = {
         "keras": keras,
-        "SqueezeExcite": SqueezeExcite,
+        "attention": SqueezeExcite(identity_start=True),
         "insert_attention": insert_attention,
         name: detector,
     }

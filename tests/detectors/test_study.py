@@ -30,9 +30,13 @@ PLAN = detection.Plan(scenes=16, size=64)
 def test_sites(place, sites):
     keras.utils.set_random_seed(0)
     network = detection.yolov9t(nc=3, input_shape=(64, 64, 3))
-    attended = detection.with_attention(network, f"ECA, {place}")
-    inserted = [x for x in attended.layers if isinstance(x, ChannelAttention)]
-    assert len(inserted) == sites
+    attended = detection.with_attention(network, f"ECA, {place}", factor=30)
+    multipliers = [
+        layer.learning_rate_multiplier
+        for layer in attended.layers
+        if isinstance(layer, ChannelAttention)
+    ]
+    assert multipliers == sites * [30]
 
 
 def test_parts_of_a_seed_have_other_objects(monkeypatch):
