@@ -171,8 +171,8 @@ def _is_equal(value: Any, current: Any) -> bool:
     kinds = type(value).__mro__[:-1]
     if any("__eq__" in vars(kind) for kind in kinds):
         return bool(np.all(value == current))
-    if hasattr(value, "get_config"):
-        return _is_equal(value.get_config(), current.get_config())
+    if (config := _configuration(value)) is not None:
+        return _is_equal(config, _configuration(current))
     roots = {kind.__module__.partition(".")[0] for kind in kinds}
     own, others = (getattr(x, "__dict__", {}) for x in (value, current))
     return not roots.isdisjoint(_BACKENDS) or all(
@@ -180,6 +180,14 @@ def _is_equal(value: Any, current: Any) -> bool:
         for name, entry in own.items()
         if isinstance(entry, _PLAIN) and not name.startswith("_")
     )
+
+
+def _configuration(value: Any) -> Any:
+    """What `get_config` returns, or `None`: classes of a user may lack it."""
+    try:
+        return value.get_config()
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _is_array(value: Any) -> bool:

@@ -106,7 +106,8 @@ class ResidualBranches:
             call = graph.source(tensor)
             if call is None:
                 return 0, None
-            if len(call.inputs) != 1:
+            inputs = [x for x in call.inputs if not _is_mask(graph, x)]
+            if len(inputs) != 1:
                 if tensor is start:
                     return self._shortcut_in_sum(graph, call, upstream)
                 return 0, None
@@ -114,7 +115,7 @@ class ResidualBranches:
             count += min(1, matrix_count(call.operation))
             if count > 1:
                 return 0, None
-            tensor = call.inputs[0]
+            tensor = inputs[0]
         return count, tensor
 
     def _shortcut_in_sum(
@@ -146,6 +147,18 @@ class ResidualBranches:
         if key not in self._known_layers:
             self._known_layers[key] = _behaves_like_addition(call)
         return self._known_layers[key]
+
+
+def _is_mask(graph: Graph, tensor: Any) -> bool:
+    """Whether a tensor is boolean, or the numbers of one that is."""
+    while keras.backend.standardize_dtype(tensor.dtype) != "bool":
+        call = graph.source(tensor)
+        if call is None or len(call.inputs) != 1 or call.inner is not None:
+            return False
+        if isinstance(call.operation, keras.layers.Layer):
+            return False
+        (tensor,) = call.inputs
+    return True
 
 
 def _unique(tensors: list[Any]) -> IdentityMap:

@@ -444,3 +444,22 @@ def test_a_narrower_copy():
     assert copied.kernel.regularizer is first.kernel.regularizer
     assert not copy.get_layer("relu").supports_masking
     assert copy.get_layer("b").input_spec.axes == {-1: 4}
+
+
+class Bare(keras.regularizers.Regularizer):
+    """A regularizer of a user that cannot be saved."""
+
+    def __init__(self, strength):
+        self.strength = strength
+
+    def __call__(self, x):
+        return self.strength * keras.ops.sum(x * x)
+
+
+def test_a_regularizer_without_configuration():
+    inputs = keras.Input((4,))
+    layer = layers.Dense(3)
+    model = keras.Model(inputs, layer(inputs))
+    layer.kernel.regularizer = Bare(0.5)
+    copy = copy_of(copy_of(model))
+    assert copy.layers[-1].kernel.regularizer.strength == 0.5

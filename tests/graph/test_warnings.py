@@ -18,19 +18,20 @@ from keras_channel_attn import (
 
 
 class Block(layers.Layer):
-    """Holds attention and a weight that the graph does not show."""
+    """Holds attention in a loop, and a weight that the graph does not show."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.attention = SqueezeExcite(2)
+        self.attention = layers.TimeDistributed(SqueezeExcite(2))
         self.own = self.add_weight(shape=(8,))
 
     def build(self, shape):
-        self.attention.build(shape)
+        self.attention.build((None, 1, *shape[1:]))
 
     def call(self, x):
         spectrum, _ = ops.rfft(x)  # Whose multiply-adds are not counted.
-        return self.attention(x) + self.own + ops.mean(spectrum)
+        (attended,) = ops.unstack(self.attention(x[:, None]), axis=1)
+        return attended + self.own + ops.mean(spectrum)
 
     def compute_output_shape(self, shape):
         return shape

@@ -343,7 +343,6 @@ def test_pruned_network_is_trained_saved_and_loaded(tmp_path):
         ({"normalize": np.ones(2)}, ValueError, "'mean' or None"),
         ({"macs": np.array([0.5])}, TypeError, "`macs` must be"),
         ({"minimum": np.array(0.5)}, TypeError, "`minimum` must be"),
-        ({"multiple_of": np.array(2)}, TypeError, "`multiple_of` must be"),
         ({"verbose": np.int64(3)}, ValueError, "'auto', 0, 1 or 2"),
         ({"verbose": np.ones(2)}, ValueError, "'auto', 0, 1 or 2"),
         ({"importance": {"a": ["x"] * 12}}, ValueError, "12 finite numbers"),

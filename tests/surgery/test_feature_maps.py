@@ -71,7 +71,7 @@ def prefix_of(model):
 
 def inserted(model):
     attention = SqueezeExcite(2, identity_start=True, **LAST)
-    return insert_attention(model, attention, [prefix_of(model) + "early"])
+    return insert_attention(model, attention, [prefix_of(model) + "late"])
 
 
 SURGERIES = {
