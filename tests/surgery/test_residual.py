@@ -439,3 +439,33 @@ def test_detection_adds_no_loss_to_the_original():
     after = [float(ops.convert_to_numpy(loss)) for loss in model.losses]
     assert len(before) == 1
     assert after == before
+
+
+# That of Keras: a convolution drops the mask.
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
+@pytest.mark.parametrize("place", ["nowhere", "norms", "products", "both"])
+@pytest.mark.parametrize("computed", [False, True])
+def test_masks_in_a_projection(place, computed):
+    """Mask that a layer takes, or that a tensor is multiplied by."""
+    signal = keras.Input((None, 8))
+    given = keras.Input((None,), dtype="bool")
+    mask = ops.any(ops.not_equal(signal, 0), axis=-1) if computed else given
+    mask = mask[:, ::2]
+
+    def normalized(x, name):
+        taken = {"mask": mask} if place in ("norms", "both") else {}
+        x = layers.BatchNormalization(name=name)(x, **taken)
+        if place in ("products", "both"):
+            positions = ops.cast(ops.expand_dims(mask, -1), x.dtype)
+            x = layers.Multiply(name=f"{name}_masked")([x, positions])
+        return x
+
+    shortcut = layers.Conv1D(8, 1, strides=2)(signal)
+    x = layers.Conv1D(8, 3, strides=2, padding="same")(signal)
+    x = layers.Conv1D(8, 3, padding="same")(normalized(x, "first"))
+    outputs = layers.Add()(
+        [normalized(x, "second"), normalized(shortcut, "shortcut")]
+    )
+    model = keras.Model([signal, given], outputs)
+    end = "second_masked" if place in ("products", "both") else "second"
+    assert attention_sites(model) == [end]
