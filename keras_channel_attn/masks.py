@@ -22,9 +22,9 @@ def mask_after_convolution(
 ) -> Tensor:
     """The mask that belongs to the output of a convolution or a pooling.
 
-    Keras drops the mask at layers with strides, and at those that shorten their
-    input. This function computes the positions that the layer would have if the
-    sample came alone, without its padding:
+    The convolutions and poolings of Keras drop the mask. This function computes
+    the positions that the layer would have if the sample came alone, without
+    its padding:
 
     - without padding of the layer (`"valid"`): positions whose whole window is
       in the mask;

@@ -73,13 +73,12 @@ def check_litert(names):
     """The file predicts what the network does for a window of full length."""
     from ai_edge_litert.interpreter import Interpreter
 
-    window = np.random.default_rng(1).normal(size=(1, 200, 4))
-    inputs = {
-        "signal": window.astype("float32"),
-        "mask": np.ones((1, 200), bool),
-    }
+    signal = np.random.default_rng(1).normal(size=(1, 200, 4))
+    signal = signal.astype("float32")
     run = Interpreter("signals.tflite").get_signature_runner()
-    (outputs,) = run(**inputs).values()
+    (name,) = run.get_input_details()
+    (outputs,) = run(**{name: signal}).values()
+    inputs = {"signal": signal, "mask": np.ones((1, 200), bool)}
     np.testing.assert_allclose(
         outputs, names["model"].predict(inputs, verbose=0), atol=1e-5
     )
