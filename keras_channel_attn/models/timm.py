@@ -170,8 +170,8 @@ def from_timm(
 
     Raises:
         ValueError: If the name is unknown (the message has similar names), if
-            no such checkpoint is published, or if the checkpoint has another
-            number of classes.
+            no such checkpoint is published, if the checkpoint has another
+            number of classes, or if `classes` is given without a top.
         ConnectionError: If a `"pretrained"` checkpoint could not be downloaded
             or found in the cache.
         TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet` and
@@ -186,6 +186,19 @@ def from_timm(
     # Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
     name = str(name).removeprefix("timm/")
     network, _, tag = name.partition(".")
+    if "num_classes" in options:
+        raise TypeError(
+            "`from_timm` has no argument `num_classes`. Pass `classes`, as in "
+            "`keras.applications`."
+        )
+    if classes is not None and not include_top:
+        raise ValueError(
+            "`classes` has no effect with `include_top=False`. Received: "
+            f"classes={classes!r}. Leave it out, and add a dense layer of your "
+            "own. To load a checkpoint without its dense layer into a network "
+            "that has one, use `load_torch_weights(network, weights, "
+            "include_top=False)`."
+        )
     architecture, attention, arguments = _find_network(network, name)
     is_pretrained = isinstance(weights, str) and weights == "pretrained"
     if is_pretrained or tag:

@@ -199,6 +199,12 @@ def _targets_of_layer(layer: Any) -> _Targets:
             "weight": (layer.kernel, arrange),
             "bias": (layer.bias, vector_from_torch),
         }
+    elif isinstance(layer, keras.Model):
+        raise TypeError(
+            "`load_torch_weights` loads one network, without models around it. "
+            f"Received: a model that holds '{layer.name}'. If that is the "
+            f"network, pass `model.get_layer({layer.name!r})`."
+        )
     else:
         raise TypeError(
             f"`load_torch_weights` does not support the layer '{layer.name}' "

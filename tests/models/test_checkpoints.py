@@ -397,3 +397,21 @@ PUBLISHED = {
 def test_published_accuracy(name, expected):
     (row,) = (row for row in ROWS if row["checkpoint"] == name)
     assert (row["size"], round(float(row["top1"]), 2)) == expected
+
+
+def test_classes_without_a_dense_layer_are_an_error():
+    with pytest.raises(ValueError, match="`classes` has no effect"):
+        models.from_timm("resnet18", classes=3, include_top=False)
+
+
+def test_the_name_of_the_argument_in_timm():
+    with pytest.raises(TypeError, match=r"`num_classes`.*Pass `classes`"):
+        models.from_timm("resnet18", num_classes=3)
+
+
+def test_a_network_inside_another_model(checkpoint):
+    inputs = keras.Input((32, 32, 3))
+    network = models.from_timm("resnet18", classes=5, **SMALL)
+    outer = keras.Model(inputs, network(inputs))
+    with pytest.raises(TypeError, match=r"model.get_layer\('resnet18'\)"):
+        models.load_torch_weights(outer, checkpoint)
