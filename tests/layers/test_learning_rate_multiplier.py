@@ -216,6 +216,7 @@ def test_training_is_that_of_a_larger_learning_rate(
         )
 
 
+@pytest.mark.training
 @over({name: MECHANISMS[name] for name in ("se", "eca", "linear")})
 def test_regularizers_and_constraints_act_on_effective_weights(
     layer_class, arguments

@@ -214,6 +214,8 @@ def test_integers_stay():
 # Errors
 
 
+# `quantize` fails on the others.
+@pytest.mark.backend("tensorflow", "torch", "jax")
 def test_quantized_layers_are_refused():
     x = image()
     model = keras.Model(x, head(convolution("conv")(x)))

@@ -604,6 +604,8 @@ def both(attention, x):
     return computed_mask(attention, layers.Masking()(x))
 
 
+# The tensors of OpenVINO carry no masks.
+@pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
 @pytest.mark.parametrize("pooling", ["avg", "avg_max_separate"])
 @pytest.mark.parametrize(
     "apply",
