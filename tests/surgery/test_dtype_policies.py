@@ -200,6 +200,7 @@ def test_attributes_that_follow_from_the_policy():
 
 
 def test_integers_stay():
+    pytest.importorskip("tensorflow", reason="Keras' lookups need it")
     x = keras.Input((4,), dtype="int64")
     y = layers.IntegerLookup(vocabulary=[3, 5, 7], name="lookup")(x)
     y = layers.Identity(dtype="int64", name="integers")(y)
