@@ -146,24 +146,41 @@ class _Block:
             # array: JAX frees those that a training step was given.
             value = keras.ops.convert_to_numpy(weight)
             own.assign(value.reshape(own.shape))
-            for role in ("regularizer", "constraint"):
+            for role, kind in _SET_ON_WEIGHTS.items():
                 function = getattr(weight, role)
                 if function is not getattr(linear_map, f"{weight.name}_{role}"):
-                    setattr(own, role, _in_shape(function, weight.shape))
+                    in_shape = function and kind(function, weight.shape)
+                    setattr(own, role, in_shape)
 
 
-def _in_shape(function: Any, shape: Any) -> Any:
-    """A regularizer or constraint that gets a weight in another shape."""
-    if function is None:
-        return None
+class _RegularizerInShape(keras.regularizers.Regularizer):
+    """A regularizer that gets a weight in another shape."""
 
-    def in_shape(weight: Any) -> Any:
-        value = function(keras.ops.reshape(weight, shape))
-        # That of a regularizer is a number.
-        is_weight = len(value.shape) == len(shape)
-        return keras.ops.reshape(value, weight.shape) if is_weight else value
+    def __init__(self, function: Any, shape: Any) -> None:
+        self.function = function
+        self.shape = shape
 
-    return in_shape
+    def __call__(self, x: Any) -> Any:
+        return self.function(keras.ops.reshape(x, self.shape))
+
+
+class _ConstraintInShape(keras.constraints.Constraint):
+    """A constraint that gets a weight in another shape."""
+
+    def __init__(self, function: Any, shape: Any) -> None:
+        self.function = function
+        self.shape = shape
+
+    def __call__(self, w: Any) -> Any:
+        value = self.function(keras.ops.reshape(w, self.shape))
+        return keras.ops.reshape(value, w.shape)
+
+
+# What may be set on a weight that is built.
+_SET_ON_WEIGHTS = {
+    "regularizer": _RegularizerInShape,
+    "constraint": _ConstraintInShape,
+}
 
 
 def _fusible_blocks(graph: Graph) -> list[_Block]:
