@@ -31,7 +31,7 @@ missing. Set the environment variable KERAS_BACKEND to tensorflow, torch or jax
 to choose a backend.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,11 +41,11 @@ import numpy as np
 from experiments.data import CLASSES
 from experiments.networks import pixel_labeler
 from experiments.pictures import draw_seeds, figure_for
-from experiments.pixels import IGNORED, load_task
+from experiments.pixels import load_task
 from experiments.runs import fraction
 from experiments.statistics import Measure, report
 from experiments.study import Study, carry_out, parser_for
-from experiments.training import accuracy
+from experiments.training import accuracy, train
 from keras_channel_attn import (
     EfficientChannelAttention,
     LinearSqueezeExcite,
@@ -100,14 +100,11 @@ class Plan:
 
 
 def run(plan, row, seed):
-    best = max(
-        (
-            one_training(plan, row, seed, rate)
-            for rate in OPTIMIZERS[plan.optimizer][1]
-        ),
+    _, rates = OPTIMIZERS[plan.optimizer]
+    return max(
+        (one_training(plan, row, seed, rate) for rate in rates),
         key=lambda result: result["validation_accuracy"],
     )
-    return best
 
 
 READERS = {
@@ -124,7 +121,8 @@ def one_training(plan, row, seed, rate):
         parts = [of_classes(part, old=False) for part in parts]
     training, validation, test = parts
     model = network_for(plan, row, seed)
-    fit(model, plan, training, rate, seed)
+    optimizer, _ = OPTIMIZERS[plan.optimizer]
+    train(model, *training, plan, rate, seed, optimizer=optimizer)
     return {
         "parameters": model.count_params(),
         "learning_rate": rate,
@@ -192,30 +190,8 @@ def trained_network(plan, seed):
     if plan.start == "new_classes":
         training = of_classes(training, old=True)
     model = new_network(plan, seed)
-    fit(model, replace(plan, optimizer="adam"), training, 3e-3, seed)
+    train(model, *training, plan, 3e-3, seed)
     return model
-
-
-def fit(model, plan, part, rate, seed):
-    images, labels = part
-    steps = len(images) // plan.batch_size
-    used = slice(steps * plan.batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, plan.epochs * steps)
-    model.compile(
-        OPTIMIZERS[plan.optimizer][0](schedule),
-        "sparse_categorical_crossentropy",
-    )
-    # All rows see the same order of images.
-    keras.utils.set_random_seed(seed)
-    known = labels != IGNORED
-    model.fit(
-        images[used],
-        np.where(known, labels, 0)[used],
-        sample_weight=known.astype("float32")[used],
-        batch_size=plan.batch_size,
-        epochs=plan.epochs,
-        verbose=0,
-    )
 
 
 """

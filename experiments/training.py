@@ -15,8 +15,17 @@ TIMED_BATCH = 16
 TIMED_CALLS = 100
 
 
-def train(model, images, labels, plan, learning_rate, seed, callbacks=()):
-    """Train with Adam; the plan has `batch_size` and `epochs`.
+def train(
+    model,
+    images,
+    labels,
+    plan,
+    learning_rate,
+    seed,
+    callbacks=(),
+    optimizer=keras.optimizers.Adam,
+):
+    """Train; the plan has `batch_size` and `epochs`.
 
     Returns the `History` of Keras.
     """
@@ -29,7 +38,7 @@ def train(model, images, labels, plan, learning_rate, seed, callbacks=()):
         learning_rate, plan.epochs * steps
     )
     model.compile(
-        keras.optimizers.Adam(rate),
+        optimizer(rate),
         "sparse_categorical_crossentropy",
         weighted_metrics=["accuracy"],
     )
