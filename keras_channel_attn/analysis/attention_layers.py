@@ -1,6 +1,6 @@
 """The attention layers of a model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -97,42 +97,6 @@ def attention_inside(operation: Any) -> list[ChannelAttention]:
         return []
     layers = (layer for _, layer in inner_layers(operation))
     return [layer for layer in layers if isinstance(layer, ChannelAttention)]
-
-
-def layers_with_hidden_attention(
-    graph: Graph, shown: Iterable[Any] = ()
-) -> dict[str, Any]:
-    """The layers of a model that hold attention which its graph does not show.
-
-    Args:
-        graph: `Graph` of the model.
-        shown: Attention layers that are no reason to name a layer.
-
-    Returns:
-        Dictionary from the path of each layer to the layer.
-    """
-    known = set(shown)
-    return {
-        call.path: call.operation
-        for call in graph.all_calls()
-        if call.inner is None and {*attention_inside(call.operation)} - known
-    }
-
-
-def wrapped_models(layers: dict[str, Any]) -> dict[str, Any]:
-    """Of layers with their paths: the code for the models that they wrap.
-
-    Returns:
-        Dictionary from code, such as `"model.get_layer('frames').layer"`, to
-        the wrapper.
-    """
-    return {
-        "model"
-        + "".join(f".get_layer({name!r})" for name in path.split("/"))
-        + ".layer": layer
-        for path, layer in layers.items()
-        if is_model(getattr(layer, "layer", None))
-    }
 
 
 def _places_in(place: list[Any]) -> Iterator[list[Any]]:

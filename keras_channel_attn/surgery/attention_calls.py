@@ -1,12 +1,11 @@
 """The calls of attention in a model."""
 
+from typing import Any
+
 import keras
 
-from keras_channel_attn.analysis.attention_layers import (
-    layers_with_hidden_attention,
-    wrapped_models,
-)
-from keras_channel_attn.graph import Call, Graph, is_from_keras
+from keras_channel_attn.analysis.attention_layers import attention_inside
+from keras_channel_attn.graph import Call, Graph, is_from_keras, is_model
 from keras_channel_attn.layers import ChannelAttention
 
 
@@ -38,7 +37,7 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
 
 
 def _advice(graph: Graph, function: str) -> str:
-    hidden = layers_with_hidden_attention(graph)
+    hidden = _layers_with_attention_inside(graph)
     if not hidden:
         return (
             "It looks for layers of `keras_channel_attn`; "
@@ -50,7 +49,7 @@ def _advice(graph: Graph, function: str) -> str:
         "model does not show it."
     )
     rest = ", attention" if function == "replace_attention" else ""
-    models = wrapped_models(hidden)
+    models = _wrapped_models(hidden)
     lines = [
         f"`keras.layers.{type(layer).__name__}({function}({code}{rest}))`"
         if is_from_keras(type(layer))
@@ -65,6 +64,31 @@ def _advice(graph: Graph, function: str) -> str:
     if len(models) < len(hidden):
         advice += " Change the attention in the classes of these layers."
     return advice
+
+
+def _layers_with_attention_inside(graph: Graph) -> dict[str, Any]:
+    """From paths to the layers with attention that the graph does not show."""
+    return {
+        call.path: call.operation
+        for call in graph.all_calls()
+        if call.inner is None and attention_inside(call.operation)
+    }
+
+
+def _wrapped_models(layers: dict[str, Any]) -> dict[str, Any]:
+    """Of layers with their paths: the code for the models that they wrap.
+
+    Returns:
+        Dictionary from code, such as `"model.get_layer('frames').layer"`, to
+        the wrapper.
+    """
+    return {
+        "model"
+        + "".join(f".get_layer({name!r})" for name in path.split("/"))
+        + ".layer": layer
+        for path, layer in layers.items()
+        if is_model(getattr(layer, "layer", None))
+    }
 
 
 def check_scores_unused(call: Call, verb: str) -> None:
