@@ -215,9 +215,11 @@ def _row(
     counted.update(map(id, new))
     inside = attention_inside(operation)
     of_attention = {id(weight) for x in inside for weight in x.weights}
-    leaves = [*leaf_calls(call)]
-    macs = _sum_of_macs(leaves, batch)
-    attention = [x for x in leaves if isinstance(x.operation, ChannelAttention)]
+    counts = [(x.operation, multiply_adds(x)) for x in leaf_calls(call)]
+    macs = _for_one_sample(total(count for _, count in counts), batch)
+    attention = total(
+        count for leaf, count in counts if isinstance(leaf, ChannelAttention)
+    )
     # What is unknown may be that of the attention inside.
     is_unknown = macs is None and inside
     return LayerCosts(
@@ -228,7 +230,9 @@ def _row(
         macs=macs,
         is_attention=_is_attention(operation),
         attention_parameters=_size(x for x in new if id(x) in of_attention),
-        attention_macs=None if is_unknown else _sum_of_macs(attention, batch),
+        attention_macs=(
+            None if is_unknown else _for_one_sample(attention, batch)
+        ),
     )
 
 
@@ -242,9 +246,7 @@ def _size(weights: Iterable[Any]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def _sum_of_macs(calls: list[ShapedCall], batch: int) -> int | None:
-    """Multiply-adds for one sample of a batch, `None` if some are unknown."""
-    macs = total(map(multiply_adds, calls))
+def _for_one_sample(macs: int | None, batch: int) -> int | None:
     return None if macs is None else macs // batch
 
 
