@@ -46,11 +46,14 @@ def _calls_inside(call: ShapedCall) -> list[ShapedCall] | None:
         return shaped_calls(graph_of(layer), call.inputs)
     for kind, names in _WRAPPERS.items():
         if type(layer).call is kind.call:
-            return [_wrapped(call, getattr(layer, name)) for name in names]
+            return [
+                _call_of_wrapped_layer(call, getattr(layer, name))
+                for name in names
+            ]
     return _traced_calls(call)
 
 
-def _wrapped(call: ShapedCall, layer: Any) -> ShapedCall:
+def _call_of_wrapped_layer(call: ShapedCall, layer: Any) -> ShapedCall:
     """The call that a wrapper makes; all time steps are one batch."""
     tensor, *_ = symbolic_tensors((call.args, call.kwargs))
     shape = tensor.shape

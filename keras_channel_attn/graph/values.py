@@ -91,7 +91,7 @@ def counterpart(value: Any, current: Any, parts: Parts) -> Any:
         if not _is_alike(value, current):
             raise NoCounterpartError
         return current
-    return current if _is_equal(value, current) else _unshared(value)
+    return current if _is_equal(value, current) else _copy_if_mutable(value)
 
 
 def _container(value: Any, current: Any, parts: Parts) -> Any:
@@ -194,7 +194,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or keras.ops.is_tensor(value)
 
 
-def _unshared(value: Any) -> Any:
+def _copy_if_mutable(value: Any) -> Any:
     """The value, or a copy of one that is often changed in place."""
     if keras.ops.is_tensor(value):
         return keras.ops.copy(value)

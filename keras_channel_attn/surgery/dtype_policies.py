@@ -69,7 +69,7 @@ class _Policies:
         if callable(policy) and not isinstance(policy, type):
             self._policy_of = policy
         else:
-            checked = _checked(policy)
+            checked = _standardize_policy(policy)
             self._policy_of = lambda layer: checked
 
     def of(self, layer: Any) -> Any:
@@ -94,10 +94,10 @@ class _Policies:
             )
         if not keras.backend.is_float_dtype(own.compute_dtype):
             return None
-        return _checked(policy)
+        return _standardize_policy(policy)
 
 
-def _checked(policy: Any) -> Any:
+def _standardize_policy(policy: Any) -> Any:
     is_map = isinstance(policy, keras.dtype_policies.DTypePolicyMap)
     if is_map or not isinstance(policy, (str, keras.DTypePolicy)):
         raise TypeError(

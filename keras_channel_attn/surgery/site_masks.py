@@ -51,9 +51,9 @@ class SiteMasks:
             places: List of pairs of a site and the new layer for it.
         """
         # First all masks of the user: the graph is complete after them.
-        given = [self._given(site, layer) for site, layer in places]
+        given = [self._mask_of_user(site, layer) for site, layer in places]
         return [
-            None if mask is None else self._checked(site, layer, mask)
+            None if mask is None else self._mask_for(site, layer, mask)
             for (site, layer), mask in zip(places, given, strict=True)
         ]
 
@@ -71,7 +71,7 @@ class SiteMasks:
                 "are tensors of that model."
             )
 
-    def _given(self, site: Site, layer: Any) -> Any:
+    def _mask_of_user(self, site: Site, layer: Any) -> Any:
         """The mask of the user, `_NOT_GIVEN`, or `None`: none is needed."""
         # Keras passes a mask that comes with the tensor.
         if mask_of(site.tensor) is not None:
@@ -83,13 +83,13 @@ class SiteMasks:
             return None if mask is None else self._tensors.tensor(mask)
         return _NOT_GIVEN if self._mask is None else self._mask
 
-    def _checked(self, site: Site, layer: Any, given: Any) -> Any:
+    def _mask_for(self, site: Site, layer: Any, given: Any) -> Any:
         graph = site.source.graph
         axis = _channel_axis(site, layer)
         if given is not _NOT_GIVEN and given in graph:
             self._check(site, axis, given)
             return given
-        found = self._found(site, axis)
+        found = self._mask_of_other_calls(site, axis)
         if found is None and (
             given is not _NOT_GIVEN or self._is_masked(graph, [site.tensor])
         ):
@@ -119,7 +119,7 @@ class SiteMasks:
                 "strides."
             )
 
-    def _found(self, site: Site, axis: int) -> Any:
+    def _mask_of_other_calls(self, site: Site, axis: int) -> Any:
         """The mask of other calls that fits a site, or `None`.
 
         Of several masks, the one that the last call before the site takes.
