@@ -8,7 +8,7 @@ import keras
 
 from keras_channel_attn.analysis.counting import is_counted
 from keras_channel_attn.analysis.shapes import ShapedCall, shaped_calls
-from keras_channel_attn.graph import graph_of, is_model
+from keras_channel_attn.graph import graph_of, is_model, parameters_of_call
 from keras_channel_attn.graph.copying import copy_of
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.graph.random_state import keep_random_state
@@ -97,7 +97,7 @@ def _trace(call: ShapedCall) -> tuple[list[Any], list[Any]]:
     )
     inputs = symbolic_tensors((args, kwargs))
     copy = copy_of(layer, copy_of_model)
-    if "training" in inspect.signature(layer.call).parameters:
+    if "training" in parameters_of_call(layer):
         kwargs = {**kwargs, "training": False}
     copy(*args, **kwargs)  # This creates its weights.
     if _shapes(copy) != _shapes(layer):

@@ -1,12 +1,17 @@
 """The shapes in a model for one sample, computed without calling a layer."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.graph import Call, Graph, IdentityMap, interpret
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    IdentityMap,
+    arguments_by_name,
+    interpret,
+)
 from keras_channel_attn.graph.keras_internals import keep_names
 
 Shape = tuple[int, ...]
@@ -38,9 +43,8 @@ class ShapedCall:
 
     def argument(self, name: str) -> Shape | None:
         """The shape of an argument of the layer's `call`, if it is passed."""
-        signature = inspect.signature(self.operation.call)
-        bound = signature.bind(*self.args, **self.kwargs)
-        shapes = _shapes(bound.arguments.get(name))
+        arguments = arguments_by_name(self.operation, self.args, self.kwargs)
+        shapes = _shapes(arguments.get(name))
         return shapes[0] if shapes else None
 
 

@@ -17,6 +17,7 @@ from keras_channel_attn.graph.classes import check_classes
 from keras_channel_attn.graph.inputs import new_input
 from keras_channel_attn.graph.interpreter import inputs_of_nested, interpret
 from keras_channel_attn.graph.operations import (
+    arguments_by_name,
     convolves,
     inner_layers,
     is_from_keras,
@@ -30,7 +31,7 @@ from keras_channel_attn.graph.operations import (
 from keras_channel_attn.graph.probing import Probe
 from keras_channel_attn.graph.rebuilding import rebuild
 from keras_channel_attn.graph.recursion import raise_recursion_limit
-from keras_channel_attn.graph.tensors import IdentityMap
+from keras_channel_attn.graph.tensors import IdentityMap, is_boolean
 from keras_channel_attn.warnings_to_user import warn
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Graph",
     "IdentityMap",
     "Probe",
+    "arguments_by_name",
     "arguments_of_model",
     "check_classes",
     "convolves",
@@ -46,6 +48,7 @@ __all__ = [
     "inner_layers",
     "inputs_of_nested",
     "interpret",
+    "is_boolean",
     "is_from_keras",
     "is_model",
     "is_operation",

@@ -4,7 +4,6 @@ Nothing here computes anything or creates a layer: reading the graph of
 ResNet50 takes milliseconds.
 """
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from keras_channel_attn.graph.keras_internals import (
     recorded_calls,
 )
 from keras_channel_attn.graph.operations import (
+    arguments_by_name,
     is_from_keras,
     is_model,
     operations_of,
@@ -65,10 +65,7 @@ class Call:
 
     def arguments_by_name(self) -> dict[str, Any]:
         """What a layer was called with, empty for other operations."""
-        if not isinstance(self.operation, keras.layers.Layer):
-            return {}
-        signature = inspect.signature(self.operation.call)
-        return dict(signature.bind(*self.args, **self.kwargs).arguments)
+        return arguments_by_name(self.operation, self.args, self.kwargs)
 
 
 class Graph:

@@ -78,6 +78,14 @@ def parameters_of_call(layer: Any) -> list[str]:
     return list(inspect.signature(layer.call).parameters)
 
 
+def arguments_by_name(operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a call of a layer, empty for other operations."""
+    if not isinstance(operation, keras.layers.Layer):
+        return {}
+    signature = inspect.signature(operation.call)
+    return dict(signature.bind(*args, **kwargs).arguments)
+
+
 def operations_of(model: Any) -> list[Any]:
     """The layers and operations of a model, without those of nested ones."""
     if isinstance(model, keras.Function):

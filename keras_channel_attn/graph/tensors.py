@@ -61,3 +61,8 @@ def replace_tensors(structure: Any, replacements: IdentityMap) -> Any:
     return keras.tree.map_structure(
         lambda leaf: replacements.get(leaf, leaf), structure
     )
+
+
+def is_boolean(tensor: Any) -> bool:
+    """Whether a tensor has the dtype of masks."""
+    return keras.backend.standardize_dtype(tensor.dtype) == "bool"

@@ -1,6 +1,5 @@
 """Channel attention written as several layers of Keras."""
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,8 +161,5 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
 
 
 def _has_mask(call: Call) -> bool:
-    if mask_of(call.inputs[0]) is not None:
-        return True
-    signature = inspect.signature(call.operation.call)
-    arguments = signature.bind(*call.args, **call.kwargs).arguments
-    return arguments.get("mask") is not None
+    masks = (mask_of(call.inputs[0]), call.arguments_by_name().get("mask"))
+    return any(mask is not None for mask in masks)

@@ -8,6 +8,7 @@ from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
+    is_boolean,
     is_operation,
 )
 
@@ -55,7 +56,7 @@ def _pairs(graph: Graph) -> list[tuple[Any, Any]]:
                 for mask, tensor in zip(masks, tensors, strict=True)
                 if isinstance(mask, keras.KerasTensor)
                 and isinstance(tensor, keras.KerasTensor)
-                and _is_boolean(mask)
+                and is_boolean(mask)
                 and len(mask.shape) == len(tensor.shape) - 1
             ]
     return found
@@ -83,7 +84,7 @@ def _masked_tensors(graph: Graph) -> list[Any]:
     """
     found, masks = [], IdentityMap()
     for tensor in graph.model.inputs:
-        if _is_boolean(tensor) and len(tensor.shape) > 1:
+        if is_boolean(tensor) and len(tensor.shape) > 1:
             masks[tensor] = True
     for call in graph.calls:
         others = [tensor for tensor in call.inputs if tensor not in masks]
@@ -101,7 +102,3 @@ def _takes_mask(call: Call) -> bool:
         if name.endswith("mask")
         for leaf in keras.tree.flatten(value)
     )
-
-
-def _is_boolean(tensor: Any) -> bool:
-    return keras.backend.standardize_dtype(tensor.dtype) == "bool"

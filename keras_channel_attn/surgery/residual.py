@@ -12,6 +12,7 @@ from keras_channel_attn.graph import (
     IdentityMap,
     Probe,
     convolves,
+    is_boolean,
     is_from_keras,
     is_operation,
     matrix_count,
@@ -151,7 +152,7 @@ class ResidualBranches:
 
 def _is_mask(graph: Graph, tensor: Any) -> bool:
     """Whether a tensor is boolean, or the numbers of one that is."""
-    while keras.backend.standardize_dtype(tensor.dtype) != "bool":
+    while not is_boolean(tensor):
         call = graph.source(tensor)
         if call is None or len(call.inputs) != 1 or call.inner is not None:
             return False
