@@ -248,7 +248,7 @@ def shared_with_unknown_layer(x):
     return layers.Add()([y, unknown(conv(8, "b")(y))])
 
 
-class FixedSize:
+class FixedSize(keras.regularizers.Regularizer, keras.constraints.Constraint):
     """A regularizer or constraint with a number for each channel."""
 
     def __call__(self, weight):
@@ -466,11 +466,13 @@ def test_reshape_to_any_size_is_not_made_again():
     assert narrower(np.ones((1, 6, 6, 4))).shape == (1, 36, 2)
 
 
-def test_regularizer_of_any_size_locks_nothing():
-    def squares(weight):
-        return ops.sum(ops.square(weight))
+class Squares(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return ops.sum(ops.square(x))
 
-    layer = conv(8, "a", kernel_regularizer=squares)
+
+def test_regularizer_of_any_size_locks_nothing():
+    layer = conv(8, "a", kernel_regularizer=Squares())
     assert channel_groups(model_of(layer))["a"].locked is None
 
 
