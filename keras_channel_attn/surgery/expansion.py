@@ -62,7 +62,9 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
         ignore_masks: Boolean, whether attention that is called with a mask
             becomes layers that pool over all positions. For inputs of full
             length the outputs are the same; for padded ones they are not.
-            Other layers that take a mask keep it. Defaults to `False`.
+            Other layers that take a mask keep it. Keras before 3.14 refuses a
+            model with an input that nothing takes any more. Defaults to
+            `False`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
