@@ -20,6 +20,8 @@ from keras_channel_attn.analysis.shapes import (
 from keras_channel_attn.graph import graph_of, warn
 from keras_channel_attn.layers import ChannelAttention
 
+# How many uncounted layers a warning names.
+_NAMED = 5
 _CONVENTION = """\
 MACs are the multiply-adds of convolutions, dense maps and products of matrices.
 Biases, activations, normalization, pooling and products with gates are not
@@ -43,6 +45,7 @@ class LayerCosts:
             or a wrapper around one.
         attention_parameters: Integer, those of the channel attention in it.
         attention_macs: Integer, or `None` where they are unknown.
+        reason: String, why `macs` is unknown; else empty.
     """
 
     path: str
@@ -53,6 +56,7 @@ class LayerCosts:
     is_attention: bool
     attention_parameters: int = 0
     attention_macs: int | None = 0
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +118,7 @@ class ModelCosts:
             f"({self.trainable_parameters:,} trainable)",
             f"MACs: {self.macs:,}   FLOPs: {self.flops:,}{incomplete}",
         ]
-        if self.uncounted:
-            lines.append(f"Not counted (?): {', '.join(self.uncounted)}")
+        lines += [f"Not counted (?): {reason}" for reason in _reasons(self)]
         lines.append(
             f"Channel attention (*): {self.attention_parameters:,} parameters "
             f"({_share(self.attention_parameters, self.parameters)}), "
@@ -195,11 +198,20 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         layers=rows,
     )
     if costs.uncounted:
+        reasons = _reasons(costs)
+        rest = len(reasons) - _NAMED
         warn(
             "The multiply-adds of these layers are unknown and not in the "
-            f"sums: {costs.uncounted}."
+            "sums:\n  "
+            + "\n  ".join(reasons[:_NAMED])
+            + (f"\n  and {rest} others: `.uncounted`" if rest > 0 else "")
         )
     return costs
+
+
+def _reasons(costs: ModelCosts) -> list[str]:
+    """Lines that say which layers are not counted, and why."""
+    return [f"{x.path}: {x.reason}" for x in costs.layers if x.macs is None]
 
 
 def _row(
@@ -215,10 +227,12 @@ def _row(
     counted.update(map(id, new))
     inside = attention_inside(operation)
     of_attention = {id(weight) for x in inside for weight in x.weights}
-    counts = [(x.operation, multiply_adds(x)) for x in leaf_calls(call)]
+    counts = [(x, multiply_adds(x)) for x in leaf_calls(call)]
     macs = _for_one_sample(total(count for _, count in counts), batch)
     attention = total(
-        count for leaf, count in counts if isinstance(leaf, ChannelAttention)
+        count
+        for leaf, count in counts
+        if isinstance(leaf.operation, ChannelAttention)
     )
     # What is unknown may be that of the attention inside.
     is_unknown = macs is None and inside
@@ -233,7 +247,21 @@ def _row(
         attention_macs=(
             None if is_unknown else _for_one_sample(attention, batch)
         ),
+        reason=next(
+            (_reason(leaf) for leaf, count in counts if count is None), ""
+        ),
     )
+
+
+def _reason(call: ShapedCall) -> str:
+    """Why the multiply-adds of a call are unknown."""
+    name = type(call.operation).__name__
+    if isinstance(call.operation, ChannelAttention):
+        return (
+            f"`excite` of {name} takes no symbolic tensors; write its method "
+            "`excitation_macs`"
+        )
+    return call.problem or f"the shapes do not tell the products in {name}"
 
 
 def _is_attention(operation: Any) -> bool:
@@ -251,13 +279,13 @@ def _for_one_sample(macs: int | None, batch: int) -> int | None:
 
 
 def _table(rows: list[LayerCosts]) -> list[str]:
-    """Lines of text, not wider than 100 characters."""
+    """Lines of text, not wider than 100 characters but for long paths."""
     cells = [("Layer", "Kind", "Output shape", "Parameters", "MACs")]
     for row in rows:
         mark = " *" if row.is_attention else ""
         cells.append(
             (
-                _shorten(row.path, 34 - len(mark)) + mark,
+                row.path + mark,
                 _shorten(row.kind, 21),
                 _shorten(str(row.output_shape), 22),
                 f"{row.parameters:,}",

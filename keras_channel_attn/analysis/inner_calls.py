@@ -9,7 +9,7 @@ import keras
 from keras_channel_attn.analysis.counting import is_counted
 from keras_channel_attn.analysis.shapes import ShapedCall, shaped_calls
 from keras_channel_attn.graph import graph_of, is_model, parameters_of_call
-from keras_channel_attn.graph.copying import copy_of
+from keras_channel_attn.graph.copying import copy_of, first_sentence_of
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.rebuilding import copy_of_model
@@ -70,6 +70,7 @@ def _traced_calls(call: ShapedCall) -> list[ShapedCall] | None:
     layers inside the original.
     """
     if _captures_layers(call.operation):
+        call.problem = "it calls layers that are defined outside of it"
         return None
     try:
         with keep_names(), keep_random_state():
@@ -78,9 +79,15 @@ def _traced_calls(call: ShapedCall) -> list[ShapedCall] | None:
                 return []
             graph = graph_of(keras.Model(inputs, outputs))
             return shaped_calls(graph, [x.shape for x in inputs])
-    except Exception:
+    except Exception as error:
         # It cannot be copied, or runs functions of a backend, which take no
         # symbolic tensors.
+        reason = first_sentence_of(error)
+        call.problem = (
+            f"a symbolic call of a copy of it fails ({reason}); its "
+            "`get_config` must return all arguments, and its `call` use "
+            "`keras.ops`"
+        )
         return None
 
 

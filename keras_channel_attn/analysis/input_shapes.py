@@ -51,7 +51,13 @@ def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
         if isinstance(getattr(model, "input", None), dict):
             # In the order in which Keras flattens a dictionary.
             keys = sorted(model.input)
-        shapes = [input_shape.get(key, ()) for key in keys]
+        if set(input_shape) != set(keys):
+            raise ValueError(
+                "A dictionary `input_shape` must have a shape for each input "
+                f"of the model '{model.name}', by its name: {keys}. Received: "
+                f"input_shape={input_shape!r}."
+            )
+        shapes = [input_shape[key] for key in keys]
     elif _has_shapes(input_shape):
         shapes = input_shape
     try:

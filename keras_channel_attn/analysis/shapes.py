@@ -27,6 +27,8 @@ class ShapedCall:
         inputs: List of shapes: of the tensors, arrays and variables among the
             arguments.
         outputs: List of shapes.
+        problem: String, why the calls inside it cannot be found out; empty if
+            they can, or if nothing is inside.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ShapedCall:
     ) -> None:
         self.operation = operation
         self.path = path
+        self.problem = ""
         self.args, self.kwargs = args, kwargs
         self.inputs = _shapes((args, kwargs))
         self.specification = _output_specification(operation, args, kwargs)

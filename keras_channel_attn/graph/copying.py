@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -282,7 +283,10 @@ def _cannot_be_copied(layer: Any, error: Exception) -> str:
 
 def first_sentence_of(error: Exception) -> str:
     """The kind and the cause: Keras shows bytecode and configurations too."""
-    detail = " ".join(str(error).split())[:_DETAIL_LENGTH]
+    # Keras prints the message of an error in a `call` in bold.
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    detail = " ".join((bold[1] if bold else str(error)).split())
+    detail = detail[:_DETAIL_LENGTH]
     detail = detail.partition(". ")[0].rstrip(".")
     return f"{type(error).__name__}: {detail}"
 

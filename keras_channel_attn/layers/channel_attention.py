@@ -104,7 +104,8 @@ class ChannelAttention(EffectiveWeights):
             `learning_rate_multiplier` is not 1 and the layer has no weights or
             others than those of `add_effective_weight`, if the rank of the
             input is below 3, if its number of channels is unknown or has
-            changed since the layer was built, or if the mask has a wrong shape.
+            changed since the layer was built, if the mask has a wrong shape, or
+            if `excite` returns another shape than `(batch, channels)`.
 
     Examples:
 
@@ -282,9 +283,9 @@ class ChannelAttention(EffectiveWeights):
         return (outputs, scores) if return_attention_scores else outputs
 
     def _gates(self, *descriptors: Tensor) -> Tensor:
-        logits = self.excite(descriptors[0])
+        logits = self._logits(descriptors[0])
         for descriptor in descriptors[1:]:
-            logits = logits + self.excite(descriptor)
+            logits = logits + self._logits(descriptor)
         scores = activate(self.gate_activation, logits)
         if self.identity_start:
             # The quotient is exactly 1 if both numbers are equal. So gate(0)
@@ -295,6 +296,26 @@ class ChannelAttention(EffectiveWeights):
                 neutral = activate(self.gate_activation, zeros)
             scores = scores / neutral
         return scores
+
+    def _logits(self, descriptor: Tensor) -> Tensor:
+        """What `excite` returns: other shapes would be broadcast silently."""
+        logits = self.excite(descriptor)
+        shape = getattr(logits, "shape", None)
+        # The sizes are tensors while `torch.jit.trace` runs, and the number of
+        # channels is unknown before `build`.
+        if shape is None or (
+            self._channels is not None
+            and not any(hasattr(size, "shape") for size in shape)
+            and (len(shape) != 2 or shape[1] != self._channels)
+        ):
+            received = repr(logits) if shape is None else tuple(shape)
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: `excite` must return "
+                "one logit for each channel, a tensor of shape (batch, "
+                f"{self._channels}). Received: {received}, for a descriptor of "
+                f"shape {tuple(descriptor.shape)}."
+            )
+        return logits
 
     def _check_start(self, input_shape: Sequence[int | None]) -> None:
         """Raise an error if `excite` is not zero before training."""

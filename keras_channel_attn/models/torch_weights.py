@@ -35,10 +35,13 @@ Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 _Targets = dict[str, tuple[Any, Arrange, float]]
 
 _TOP = f"{CLASSIFIER}."
+_KERNEL_OF_TOP = f"{_TOP}weight"
 _ALL_BUT_TOP = (
     "\nTo load all but the dense layer, build the network without `weights` "
     "and call `load_torch_weights(network, weights, include_top=False)`."
 )
+# How many problems an error lists. A file of another network has hundreds.
+_LISTED = 10
 
 
 def load_torch_weights(
@@ -72,7 +75,7 @@ def load_torch_weights(
     Raises:
         TypeError: If an argument has a wrong type.
         ValueError: If an array is missing, left over or of another shape: the
-            error lists all of them; or if a file cannot be read.
+            error lists the first ten; or if a file cannot be read.
         FileNotFoundError: If the file does not exist.
         ImportError: If a package is missing that the file format needs.
 
@@ -94,15 +97,47 @@ def load_torch_weights(
             originals = _without_top(originals)
     values, problems = _match(targets, arrays, originals)
     if problems:
-        is_of_top = all(name.startswith(_TOP) for name in problems)
-        raise ValueError(
+        message = (
             f"The checkpoint does not fit '{model.name}', which was not "
-            f"changed. {len(problems)} problems:\n  "
-            + "\n  ".join(problems.values())
-            + (_ALL_BUT_TOP if is_of_top else "")
+            f"changed. {_listing([*problems.values()])}"
         )
+        if isinstance(model, keras.Model) and all(
+            name.startswith(_TOP) for name in problems
+        ):
+            kernel = arrays.get(originals.get(_KERNEL_OF_TOP, ""))
+            message += _advice_on_top(targets.get(_KERNEL_OF_TOP), kernel)
+        raise ValueError(message)
     for weight, value in values:
         weight.assign(value)
+
+
+def _listing(problems: list[str]) -> str:
+    rest = len(problems) - _LISTED
+    return "\n  ".join(
+        [
+            f"{len(problems)} problems:",
+            *problems[:_LISTED],
+            *([f"and {rest} others"] if rest > 0 else []),
+        ]
+    )
+
+
+def _advice_on_top(target: Any, kernel: np.ndarray | None) -> str:
+    """What to do if only the dense layer does not fit.
+
+    Args:
+        target: That of its kernel, `None` in a network without a dense layer.
+        kernel: Array in the checkpoint, if there is one.
+    """
+    if target is None or kernel is None or kernel.ndim != 2:
+        return _ALL_BUT_TOP
+    classes = len(kernel)
+    if classes == target[0].shape[-1]:
+        return _ALL_BUT_TOP
+    return (
+        f"\nThe checkpoint has {classes} classes: build the network with "
+        f"`classes={classes}`.{_ALL_BUT_TOP}"
+    )
 
 
 def _match(

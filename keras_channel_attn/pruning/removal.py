@@ -82,9 +82,9 @@ def without_channels(
     narrower = _narrow_layers(grouping, changes, kept)
     _narrow_inputs(grouping, changes, kept)
     attention = [
-        layer.name
-        for layer in narrower
-        if isinstance(layer, EfficientChannelAttention)
+        call.path
+        for call in narrower
+        if isinstance(call.operation, EfficientChannelAttention)
     ]
     if attention:
         warn(
@@ -99,7 +99,11 @@ def without_channels(
 def _narrow_layers(
     grouping: Grouping, changes: Changes, kept: Any
 ) -> list[Any]:
-    """Set the new configurations and weights, and return the layers."""
+    """Set the new configurations and weights.
+
+    Returns:
+        List of `Call`: the first one of each layer that is changed.
+    """
     calls = collections.defaultdict(list)
     for call in grouping.graph.all_calls():
         calls[call.operation].append(call)
@@ -119,7 +123,7 @@ def _narrow_layers(
             changes.values[variable] = value.compress(mask, axis)
     for layer, configuration in entries.items():
         changes.resize(calls[layer], configuration)
-    return list(entries)
+    return [calls[layer][0] for layer in entries]
 
 
 def _narrow_inputs(grouping: Grouping, changes: Changes, kept: Any) -> None:

@@ -28,25 +28,24 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
         if isinstance(call.operation, ChannelAttention)
         or isinstance(getattr(call.operation, "layer", None), ChannelAttention)
     ]
-    if not calls:
-        raise ValueError(
-            f"`{function}` found no channel attention in the model "
-            f"'{graph.model.name}'. {_advice(graph, function)}"
-        )
-    return calls
-
-
-def _advice(graph: Graph, function: str) -> str:
+    if calls:
+        return calls
     hidden = _layers_with_attention_inside(graph)
-    if not hidden:
-        return (
-            "It looks for layers of `keras_channel_attn`; "
-            "`fuse_squeeze_excite` makes them of Squeeze-and-Excitation that "
-            "is written as several layers."
-        )
+    raise ValueError(
+        _advice(hidden, graph.model.name, function)
+        if hidden
+        else f"`{function}` found no channel attention in the model "
+        f"'{graph.model.name}'. It looks for layers of `keras_channel_attn`; "
+        "`fuse_squeeze_excite` makes them of Squeeze-and-Excitation that is "
+        "written as several layers."
+    )
+
+
+def _advice(hidden: dict[str, Any], model: str, function: str) -> str:
     advice = (
-        f"Attention is called inside the layers {sorted(hidden)}, where the "
-        "model does not show it."
+        f"`{function}` changes the layers that a model shows. All channel "
+        f"attention of the model '{model}' is called inside the layers "
+        f"{sorted(hidden)}."
     )
     rest = ", attention" if function == "replace_attention" else ""
     models = _wrapped_models(hidden)

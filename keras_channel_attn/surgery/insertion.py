@@ -132,8 +132,10 @@ def insert_attention(
     Warns:
         UserWarning: If an attribute of the model is not carried over; if
             attention after an output layer changes the name of that output; if
-            the network takes masks, and none is known for a site; if a site
-            has attention already.
+            the network takes masks, and none is known for a site; if attention
+            gets a mask after layers with strides and `padding="same"`, whose
+            outputs depend on the padded length; if a site has attention
+            already.
 
     Examples:
 
@@ -161,7 +163,7 @@ def insert_attention(
         else:
             changes.insert_before(site.consumer, site.tensor, layer, own)
     copy = rebuild(graph, changes)
-    masks.warn_of_missing()
+    masks.warn()
     _warn_of_stacked_attention(places)
     _warn_of_renamed_outputs(model, copy)
     return copy

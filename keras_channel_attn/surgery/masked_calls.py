@@ -41,6 +41,33 @@ def with_upstream(graph: Graph, tensors: list[Any]) -> IdentityMap:
     return found
 
 
+def calls_with_shifting_windows(graph: Graph, tensor: Any) -> list[Call]:
+    """The calls before a tensor whose first window depends on the length.
+
+    With strides and `padding="same"`, Keras divides the zeros between both ends
+    by the length of the input. Nothing shifts where the length is known.
+    """
+    upstream = with_upstream(graph, [tensor])
+    found = []
+    for call in graph.calls:
+        if any(output in upstream for output in call.outputs):
+            inside = [*call.inner.all_calls()] if call.inner else []
+            found += [*filter(_has_shifting_windows, [*inside, call])]
+    return found
+
+
+def _has_shifting_windows(call: Call) -> bool:
+    layer = call.operation
+    strides = keras.tree.flatten(getattr(layer, "strides", None))
+    return (
+        getattr(layer, "padding", None) == "same"
+        and any(isinstance(x, int) and x > 1 for x in strides)
+        # The windows of transposed convolutions are those of their outputs.
+        and not hasattr(layer, "output_padding")
+        and None in call.inputs[0].shape[1:]
+    )
+
+
 def _pairs(graph: Graph) -> list[tuple[Any, Any]]:
     equal = _equal_masks(graph)
     found = []

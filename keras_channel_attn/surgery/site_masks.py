@@ -14,7 +14,11 @@ from keras_channel_attn.graph import (
 )
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
-from keras_channel_attn.surgery.masked_calls import MaskedCalls, with_upstream
+from keras_channel_attn.surgery.masked_calls import (
+    MaskedCalls,
+    calls_with_shifting_windows,
+    with_upstream,
+)
 from keras_channel_attn.surgery.named_tensors import NamedTensors
 from keras_channel_attn.surgery.sites import Site
 from keras_channel_attn.surgery.tensor_shapes import possible_shapes
@@ -43,6 +47,7 @@ class SiteMasks:
         self._mask = self._tensors.tensor(mask) if is_tensor else mask
         self._masked_calls: dict[Graph, MaskedCalls] = {}
         self._sites_without: list[str] = []
+        self._shifting: dict[str, None] = {}
 
     def of(self, places: list[tuple[Site, Any]]) -> list[Any]:
         """The mask that each layer gets as an argument, or `None`.
@@ -52,13 +57,29 @@ class SiteMasks:
         """
         # First all masks of the user: the graph is complete after them.
         given = [self._mask_of_user(site, layer) for site, layer in places]
-        return [
+        masks = [
             None if mask is None else self._mask_for(site, layer, mask)
             for (site, layer), mask in zip(places, given, strict=True)
         ]
+        for (site, _), mask in zip(places, masks, strict=True):
+            if mask is not None or mask_of(site.tensor) is not None:
+                graph = site.source.graph
+                calls = calls_with_shifting_windows(graph, site.tensor)
+                self._shifting.update(dict.fromkeys(x.path for x in calls))
+        return masks
 
-    def warn_of_missing(self) -> None:
-        """Name the sites that get no mask in a network with masks."""
+    def warn(self) -> None:
+        """Say where padding changes the outputs in spite of the masks."""
+        if self._shifting:
+            names = [*self._shifting]
+            warn(
+                f"{names[:5]}{' and others' if len(names) > 5 else ''} have "
+                'strides and padding="same". Where their first window begins '
+                "depends on the length of the input, so that the outputs "
+                "change with the padding in spite of masks. Pad all batches to "
+                "multiples of the product of the strides, or build the network "
+                'with `ZeroPadding` layers and padding="valid".'
+            )
         if self._sites_without:
             warn(
                 "The network takes masks, but the attention after "

@@ -297,6 +297,28 @@ def test_an_identity_start_that_is_none(layer_class, policy):
         attended(layer_class(identity_start=True, **LAST))
 
 
+WRONG_LOGITS = {
+    "one for all channels": (lambda z: z[:, :1], r"\(\d, 1\)"),
+    "two for each channel": (lambda z: ops.tile(z, (1, 2)), r"\(\d, 16\)"),
+    "spatial axes": (lambda z: z[:, None, None], r"\(\d, 1, 1, 8\)"),
+    "nothing": (lambda z: None, "None"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LOGITS)
+def test_logits_of_a_wrong_shape(name):
+    """Some of these would be broadcast, and the gates be others."""
+
+    class Wrong(ChannelAttention):
+        def excite(self, descriptor):
+            return WRONG_LOGITS[name][0](descriptor)
+
+    message = rf"(?s)Wrong 'own'.*\(batch, 8\).*{WRONG_LOGITS[name][1]}"
+    x = np.ones((2, 5, 6, 8), "float32")
+    with pytest.raises(ValueError, match=message):
+        Wrong(name="own", **LAST)(x)
+
+
 class Louder(SqueezeExcite):
     def excite(self, descriptor):
         return ops.matmul(2 * super().excite(descriptor), ops.eye(8))
@@ -356,7 +378,7 @@ class Opaque(ChannelAttention):
 
 
 def test_a_total_that_is_incomplete_says_so():
-    with pytest.warns(UserWarning, match="conv_opaque"):
+    with pytest.warns(UserWarning, match="conv_opaque: .*`excitation_macs`"):
         costs = model_costs(attended(Opaque(**LAST)))
     assert costs.uncounted == ["conv_opaque"]
     lines = str(costs).splitlines()

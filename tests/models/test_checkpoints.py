@@ -1,6 +1,7 @@
 """Checkpoints in files, and published checkpoints by their names."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -242,7 +243,10 @@ ALL_BUT_THE_TOP = r"load_torch_weights\(network, weights, include_top=False\)"
 
 
 def test_other_classes(checkpoint):
-    message = rf"shape: fc\.weight is \(5, 512\)(.|\n)*{ALL_BUT_THE_TOP}"
+    message = (
+        r"shape: fc\.weight is \(5, 512\)(.|\n)*`classes=5`"
+        rf"(.|\n)*{ALL_BUT_THE_TOP}"
+    )
     with pytest.raises(ValueError, match=message):
         models.from_timm("resnet18", checkpoint, classes=7, **SMALL)
 
@@ -250,8 +254,21 @@ def test_other_classes(checkpoint):
 def test_no_dense_layer_in_the_checkpoint(checkpoint):
     message = rf"missing: fc\.weight(.|\n)*{ALL_BUT_THE_TOP}"
     arrays = without(checkpoint, *TOP)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         models.from_timm("resnet18", arrays, classes=5, **SMALL)
+    assert "`classes=" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_network(checkpoint):
+    """Hundreds of problems are counted, and the first are listed."""
+    arrays = {f"blocks.{name}": checkpoint[name] for name in checkpoint}
+    with pytest.raises(ValueError, match="problems:") as error:
+        models.from_timm("resnet18", arrays, classes=5, **SMALL)
+    lines = str(error.value).splitlines()
+    count = int(re.search(r"(\d+) problems:$", lines[0])[1])
+    assert len(lines) == 12
+    assert lines[-1] == f"  and {count - 10} others"
+    assert count == 2 * sum("tracked" not in name for name in checkpoint)
 
 
 def test_other_problems_than_the_dense_layer(checkpoint):

@@ -349,6 +349,15 @@ def test_efficient_attention_keeps_its_kernel_and_warns_once():
     )
 
 
+def test_warning_names_the_path_in_a_nested_model():
+    inner = network(EfficientChannelAttention(3, name="eca"))
+    x = keras.Input(inner.input.shape[1:])
+    model = keras.Model(x, inner(x))
+    (name,) = [x for x in channel_groups(model) if x.endswith("first")]
+    with pytest.warns(UserWarning, match=f"layers: {inner.name}/eca"):
+        remove_channels(model, {name: [0]})
+
+
 @pytest.mark.parametrize("function", [remove_channels, prune_channels])
 def test_warning_shows_the_line_of_the_user(function):
     model = network(EfficientChannelAttention(3))
