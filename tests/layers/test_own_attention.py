@@ -171,6 +171,35 @@ def test_not_pruned_without_axes(page):
     assert "channel_axes" in channel_groups(model)["conv"].locked
 
 
+def test_a_multiplier(page):
+    """The stored weight is a tenth of the effective one."""
+    faster = page["FasterAttention"](learning_rate_multiplier=10, **LAST)
+    plain = page["TanhAttention"](**LAST)
+    for layer in (faster, plain):
+        layer.build((None, 5, 5, 8))
+    kernel = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
+    faster.set_weights([kernel / 10])
+    plain.set_weights([kernel])
+    x = np.random.default_rng(1).normal(size=(2, 5, 5, 8)).astype("float32")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(faster(x)),
+        ops.convert_to_numpy(plain(x)),
+        rtol=1e-5,
+    )
+    assert page["faster"].get_layer("conv_faster_attention")
+
+
+def test_a_block_of_a_user(page):
+    """Saved, loaded, counted and found."""
+    network, restored = page["network"], page["restored"]
+    assert distance(predictions(network), predictions(restored)) == 0
+    (layer,) = attention_layers(restored).values()
+    assert layer.reduction == 4
+    costs = model_costs(restored)
+    assert costs.attention_macs == 2 * 8 * 2
+    assert costs.macs == 32 * 32 * 9 * 8 * 8 + 2 * 8 * 2 + 8 * 10
+
+
 def test_weights_of_torch(page):
     layer = page["DescribedAttention"](**LAST)
     layer.build((None, 5, 5, 3))

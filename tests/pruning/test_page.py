@@ -43,3 +43,28 @@ def test_moving_averages_after_forty_steps(rng, with_the_lines, left):
     moving = keras.ops.convert_to_numpy(norm.moving_mean)
     mean = convolved.mean((0, 1, 2))
     np.testing.assert_allclose((moving - mean) / (old - mean), left, rtol=1e-3)
+
+
+@pytest.mark.training
+def test_a_file_without_the_state_of_the_optimizer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = network()
+    model.save("before.keras")
+    pruned = prune_channels(model, magnitude)
+    pruned.compile("adam", "mse")
+    pruned.train_on_batch(np.ones((2, 6, 6, 3)), np.ones((2, 2)))
+    pruned.save("trained.keras")
+    (lines,) = re.findall(
+        r"```python\n([^`]*small[^`]*)```", PAGE.read_text("utf-8")
+    )
+    exec(lines, {"pruned": pruned, "keras": keras})
+    small = keras.saving.load_model("small.keras")
+    x = np.ones((1, 6, 6, 3), "float32")
+    np.testing.assert_array_equal(
+        small.predict_on_batch(x), pruned.predict_on_batch(x)
+    )
+    small, trained = (
+        (tmp_path / f"{name}.keras").stat().st_size
+        for name in ("small", "trained")
+    )
+    assert small < trained
