@@ -58,14 +58,27 @@ def calls_with_shifting_windows(graph: Graph, tensor: Any) -> list[Call]:
 
 def _has_shifting_windows(call: Call) -> bool:
     layer = call.operation
-    strides = keras.tree.flatten(getattr(layer, "strides", None))
+    sizes = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
+    strides = getattr(layer, "strides", None)
+    windows = zip(
+        keras.tree.flatten(sizes), keras.tree.flatten(strides), strict=False
+    )
     return (
         getattr(layer, "padding", None) == "same"
-        and any(isinstance(x, int) and x > 1 for x in strides)
         # The windows of transposed convolutions are those of their outputs.
         and not hasattr(layer, "output_padding")
         and None in call.inputs[0].shape[1:]
+        # A layer of a user may mean something else by these names.
+        and any(_shifts(*x) for x in windows if {*map(type, x)} == {int})
     )
+
+
+def _shifts(size: int, step: int) -> bool:
+    """Whether the number of zeros at the start depends on the length.
+
+    It is `(size - rest) // 2` for a rest from 1 to `step` of the length.
+    """
+    return (size - 1) // 2 != max(size - step, 0) // 2
 
 
 def _pairs(graph: Graph) -> list[tuple[Any, Any]]:

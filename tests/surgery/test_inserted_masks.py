@@ -330,39 +330,59 @@ def test_sites_without_a_mask_are_named():
         attended(strided(computes_mask=False), where=["a", "b"])
 
 
-def downsampled(strides=2, length=None, **arguments):
-    """A network with a convolution before the site that takes the mask."""
+def downsampled(kind, size, strides, padding="same", length=None):
+    """A layer before the site, which takes the mask."""
     x = keras.Input((length, 8), name="signal")
     mask = keras.Input((length,), dtype="bool", name="mask")
-    padding = arguments.setdefault("padding", "same")
-    y = layers.Conv1D(8, 3, strides, name="down", **arguments)(x)
-    shorter = mask_after_convolution(mask, 3, strides, padding)
-    y = layers.BatchNormalization(name="norm")(y, mask=shorter)
-    return keras.Model([x, mask], y)
+    layer = (
+        layers.Conv1D(8, size, strides, padding=padding, name="down")
+        if kind == "convolution"
+        else layers.AveragePooling1D(size, strides, padding, name="down")
+    )
+    shorter = mask_after_convolution(mask, size, strides, padding)
+    y = layers.BatchNormalization(name="norm")(layer(x), mask=shorter)
+    return keras.Model([x, mask], ops.sum(masked(y, shorter), axis=1))
 
 
-def test_windows_that_shift_with_the_length_are_named():
+SHIFTS = [("convolution", 3, 2), ("convolution", 5, 3), ("pooling", 3, 3)]
+KEEPS = [
+    ("convolution", 1, 2),
+    ("convolution", 2, 2),
+    ("convolution", 4, 2),
+    ("convolution", 5, 1),
+]
+
+
+@pytest.mark.parametrize("arguments", SHIFTS)
+def test_windows_that_shift_with_the_length_are_named(arguments):
+    model = randomize(downsampled(*arguments))
+    assert change_by_padding(model) > 1e-3
     with pytest.warns(UserWarning, match=r"(?s)\['down'\].*first window"):
-        attended(downsampled(), where=["norm"])
+        attended(model, where=["norm"])
+
+
+@pytest.mark.parametrize("arguments", KEEPS)
+def test_windows_that_do_not_shift(arguments):
+    copy = attended(randomize(downsampled(*arguments)), where=["norm"])
+    assert change_by_padding(copy) < 1e-6
+
+
+@pytest.mark.parametrize("options", [{"length": 8}, {"padding": "valid"}])
+def test_windows_of_known_length_or_without_padding(options):
+    model = downsampled("convolution", 3, 2, **options)
+    assert attention_of(attended(model, where=["norm"]))
 
 
 def test_windows_that_shift_in_a_nested_model_are_named():
     inside = keras.Input((None, 8))
-    pooling = layers.MaxPooling1D(2, padding="same", name="down")
+    pooling = layers.MaxPooling1D(3, padding="same", name="down")
     inner = keras.Model(inside, pooling(inside), name="in")
     x = keras.Input((None, 8))
     mask = ops.any(ops.not_equal(x, 0), axis=-1)
-    mask = mask_after_convolution(mask, 2, 2, "same")
+    mask = mask_after_convolution(mask, 3, 3, "same")
     y = layers.BatchNormalization(name="norm")(inner(x), mask=mask)
     with pytest.warns(UserWarning, match=r"\['in/down'\]"):
         attended(keras.Model(x, y), where=["norm"])
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"strides": 1}, {"length": 8}, {"padding": "valid"}]
-)
-def test_windows_that_do_not_shift(arguments):
-    assert attention_of(attended(downsampled(**arguments), where=["norm"]))
 
 
 def test_a_mask_of_the_model_around_is_not_passed_inside():
