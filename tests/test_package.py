@@ -44,7 +44,7 @@ FUNCTIONS = {
 RESULTS = {
     "LayerCosts": (
         "path kind output_shape parameters macs is_attention "
-        "attention_parameters attention_macs"
+        "attention_parameters attention_macs reason"
     ),
     "ModelCosts": (
         "name input_shapes parameters trainable_parameters macs "
