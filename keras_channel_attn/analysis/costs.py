@@ -258,7 +258,7 @@ def _reason(call: ShapedCall) -> str:
     name = type(call.operation).__name__
     if isinstance(call.operation, ChannelAttention):
         return (
-            f"`excite` of {name} takes no symbolic tensors; write its method "
+            f"the products in `excite` of {name} are unknown; write its method "
             "`excitation_macs`"
         )
     return call.problem or f"the shapes do not tell the products in {name}"

@@ -300,15 +300,10 @@ class ChannelAttention(EffectiveWeights):
     def _logits(self, descriptor: Tensor) -> Tensor:
         """What `excite` returns: other shapes would be broadcast silently."""
         logits = self.excite(descriptor)
-        shape = getattr(logits, "shape", None)
-        # The sizes are tensors while `torch.jit.trace` runs, and the number of
-        # channels is unknown before `build`.
-        if shape is None or (
-            self._channels is not None
-            and not any(hasattr(size, "shape") for size in shape)
-            and (len(shape) != 2 or shape[1] != self._channels)
-        ):
-            received = repr(logits) if shape is None else tuple(shape)
+        shape = getattr(logits, "shape", ())
+        # Shapes are inferred before `build`.
+        if self._channels and not _may_be_of_logits(shape, self._channels):
+            received = tuple(shape) or repr(logits)
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: `excite` must return "
                 "one logit for each channel, a tensor of shape (batch, "
@@ -508,6 +503,17 @@ class ChannelAttention(EffectiveWeights):
         )
         has_own = classes[describing] is not ChannelAttention
         return has_own and describing <= described
+
+
+def _may_be_of_logits(shape: Any, channels: int) -> bool:
+    """Whether a shape is `(batch, channels)`, as far as it is known."""
+    # While a graph is traced, a backend may not know the rank or a size, and
+    # `torch.jit.trace` makes tensors of sizes.
+    if shape is None or getattr(shape, "rank", 2) is None:
+        return True
+    return len(shape) == 2 and (
+        hasattr(shape[1], "shape") or shape[1] in (None, channels)
+    )
 
 
 def _check_gate_at_zero(gate: Callable[[Tensor], Tensor]) -> None:

@@ -67,7 +67,7 @@ def _has_shifting_windows(call: Call) -> bool:
         getattr(layer, "padding", None) == "same"
         # The windows of transposed convolutions are those of their outputs.
         and not hasattr(layer, "output_padding")
-        and None in call.inputs[0].shape[1:]
+        and any(None in tensor.shape[1:] for tensor in call.inputs)
         # A layer of a user may mean something else by these names.
         and any(_shifts(*x) for x in windows if {*map(type, x)} == {int})
     )

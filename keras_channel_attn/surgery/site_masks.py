@@ -73,10 +73,10 @@ class SiteMasks:
         if self._shifting:
             names = [*self._shifting]
             warn(
-                f"{names[:5]}{' and others' if len(names) > 5 else ''} have "
-                'strides and padding="same". Where their first window begins '
-                "depends on the length of the input, so that the outputs "
-                "change with the padding in spite of masks. Pad all batches to "
+                f"The layers {names[:5]}{' and others' * (len(names) > 5)} "
+                'have strides and padding="same". Where their first window '
+                "begins depends on the length of the input: the outputs change "
+                "with the padding in spite of masks. Pad all batches to "
                 "multiples of the product of the strides, or build the network "
                 'with `ZeroPadding` layers and padding="valid".'
             )
