@@ -17,7 +17,11 @@ from keras_channel_attn.analysis.drawing import plot_attention_scores
 from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.layers import (
     ChannelAttention,
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -37,7 +41,11 @@ from keras_channel_attn.surgery.replacement import (
 
 __all__ = [
     "ChannelAttention",
+    "ConcurrentSqueezeExcite",
+    "ConvolutionalBlockAttention",
+    "CoordinateAttention",
     "EfficientChannelAttention",
+    "GlobalContext",
     "LayerCosts",
     "LinearSqueezeExcite",
     "ModelCosts",

@@ -3,6 +3,7 @@
 These functions are not part of the public API.
 """
 
+import math
 from typing import Any
 
 from keras import ops
@@ -68,3 +69,36 @@ def shifted_sum(padded: Tensor, kernel: Tensor, channels: int) -> Tensor:
     for tap in range(1, kernel.shape[0]):
         total = total + padded[:, tap : tap + channels] * kernel[tap]
     return total
+
+
+def flat_positions(inputs: Tensor, data_format: str) -> Tensor:
+    """`(batch, positions, channels)` or `(batch, channels, positions)`."""
+    # Not `-1`, which is ambiguous in an empty batch.
+    shape = ops.shape(inputs)
+    positions = math.prod(
+        shape[axis] for axis in spatial_axes(inputs, data_format)
+    )
+    if data_format == "channels_last":
+        return ops.reshape(inputs, (shape[0], positions, shape[-1]))
+    return ops.reshape(inputs, (*shape[:2], positions))
+
+
+def position_products(
+    inputs: Tensor, kernel: Tensor, data_format: str
+) -> Tensor:
+    """The product of each position with a kernel `(channels, 1)`.
+
+    Args:
+        inputs: Tensor, `(batch, *spatial, channels)` or
+            `(batch, channels, *spatial)`.
+        kernel: Tensor `(channels, 1)`.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        Tensor `(batch, *spatial)`.
+    """
+    if data_format == "channels_last":
+        return (inputs @ kernel)[..., 0]
+    shape = ops.shape(inputs)
+    flat = ops.transpose(kernel) @ flat_positions(inputs, data_format)
+    return ops.reshape(flat, (shape[0], *shape[2:]))

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_channel_attn._pooling import average, maximum
 from keras_channel_attn._tensors import (
     Tensor,
     channel_axis,
@@ -154,91 +155,13 @@ def _pool(
     if mask is not None:
         mask = ops.expand_dims(mask, channel_axis(data_format))
     if pooling == "avg":
-        return _average(inputs, axes, mask)
+        return average(inputs, axes, mask)
     if pooling == "max":
-        return _maximum(inputs, axes, mask)
+        return maximum(inputs, axes, mask)
     # Both are halved before the addition: the sum of two float16 numbers can
     # overflow.
-    average = _average(inputs, axes, mask)
-    return 0.5 * average + 0.5 * _maximum(inputs, axes, mask)
-
-
-def _average(
-    inputs: Tensor, axes: tuple[int, ...], mask: Tensor | None
-) -> Tensor:
-    dtype = keras.backend.standardize_dtype(inputs.dtype)
-    # `ops.mean` is not used: on torch and JAX it computes float64 in float32.
-    # Sums of 16-bit numbers can overflow, except inside torch's own mean.
-    if mask is None and keras.config.backend() == "torch":
-        return inputs.mean(axes)
-    if mask is None and keras.config.backend() == "tensorflow":
-        return _tensorflow_mean(inputs, axes)
-    sum_dtype = "float64" if dtype == "float64" else "float32"
-    if mask is None:
-        count = _number_of_positions(inputs, axes, sum_dtype)
-    else:
-        inputs = _fill_outside(mask, inputs, 0)
-        count = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=axes), 1)
-    total = ops.sum(ops.cast(inputs, sum_dtype), axis=axes)
-    return ops.cast(total / ops.cast(count, sum_dtype), dtype)
-
-
-def _tensorflow_mean(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Mean that is one operation in an exported graph.
-
-    A sum that is divided overflows in float16 on the GPU delegate of LiteRT.
-    TensorFlow's gradient of a mean divides a tensor of the input's size; this
-    one divides a tensor of the output's size.
-    """
-
-    @ops.custom_gradient
-    def mean(inputs: Tensor) -> Any:
-        def gradient(upstream: Tensor) -> Tensor:
-            # Not in 16 bits: the number of positions can overflow.
-            dtype = "float64" if upstream.dtype == "float64" else "float32"
-            count = _number_of_positions(inputs, axes, dtype)
-            share = ops.cast(ops.cast(upstream, dtype) / count, upstream.dtype)
-            return ops.broadcast_to(
-                ops.expand_dims(share, axes), ops.shape(inputs)
-            )
-
-        return ops.mean(inputs, axis=axes), gradient
-
-    return mean(inputs)
-
-
-def _number_of_positions(
-    inputs: Tensor, axes: tuple[int, ...], dtype: str
-) -> Tensor:
-    shape = ops.shape(inputs)
-    return ops.cast(math.prod([shape[axis] for axis in axes]), dtype)
-
-
-def _maximum(
-    inputs: Tensor, axes: tuple[int, ...], mask: Tensor | None
-) -> Tensor:
-    if mask is None:
-        return _unmasked_maximum(inputs, axes)
-    filled = _fill_outside(mask, inputs, -math.inf)
-    maximum = _unmasked_maximum(filled, axes)
-    return _fill_outside(ops.any(mask, axis=axes), maximum, 0)
-
-
-def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
-    # On some backends `ops.amax` raises an error for an empty batch. `initial`
-    # avoids it, but is not in the graph of other batches: some converters do
-    # not support it, and infinity makes the result of 8-bit quantization wrong.
-    if keras.config.backend() != "torch" and 0 in tuple(inputs.shape):
-        return ops.max(inputs, axis=axes, initial=-math.inf)
-    return ops.amax(inputs, axis=axes)
-
-
-def _fill_outside(mask: Tensor, inputs: Tensor, value: float) -> Tensor:
-    """`inputs` where the mask is `True`, `value` elsewhere."""
-    # On torch `ops.where` would convert float64 to float32.
-    if keras.config.backend() == "torch":
-        return inputs.masked_fill(~mask, value)
-    return ops.where(mask, inputs, value)
+    halves = 0.5 * average(inputs, axes, mask)
+    return halves + 0.5 * maximum(inputs, axes, mask)
 
 
 def bottleneck(

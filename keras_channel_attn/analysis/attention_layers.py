@@ -13,13 +13,13 @@ from keras_channel_attn.graph import (
     is_model,
 )
 from keras_channel_attn.graph.keras_internals import functional_model
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 
 # They call the layers inside them step by step.
 _LOOPS = (keras.layers.RNN, keras.layers.Bidirectional)
 
 
-def attention_layers(model: Any) -> dict[str, ChannelAttention]:
+def attention_layers(model: Any) -> dict[str, AttentionLayer]:
     """The channel attention layers of a model, those of models in it included.
 
     Args:
@@ -53,7 +53,7 @@ def attention_layers(model: Any) -> dict[str, ChannelAttention]:
     return dict(zip(keys, places, strict=True))
 
 
-def attention_places(model: Any) -> dict[ChannelAttention, list[Any]]:
+def attention_places(model: Any) -> dict[AttentionLayer, list[Any]]:
     """Where the attention layers of a model are.
 
     Returns:
@@ -62,7 +62,7 @@ def attention_places(model: Any) -> dict[ChannelAttention, list[Any]]:
     """
     if not isinstance(model, keras.Model) or is_model(model):
         graph_of(model)  # It raises the errors.
-    found: dict[ChannelAttention, list[Any]] = {}
+    found: dict[AttentionLayer, list[Any]] = {}
     for place in _places_in([model]):
         found.setdefault(place[-1], place)
     return found
@@ -91,17 +91,17 @@ def loop_around(place: list[Any]) -> str:
     return ""
 
 
-def attention_inside(operation: Any) -> list[ChannelAttention]:
+def attention_inside(operation: Any) -> list[AttentionLayer]:
     """The attention layers that a layer or operation is or holds."""
     if not isinstance(operation, keras.layers.Layer):
         return []
     layers = (layer for _, layer in inner_layers(operation))
-    return [layer for layer in layers if isinstance(layer, ChannelAttention)]
+    return [layer for layer in layers if isinstance(layer, AttentionLayer)]
 
 
 def _places_in(place: list[Any]) -> Iterator[list[Any]]:
     """The places of attention inside the last layer of a place."""
-    if isinstance(place[-1], ChannelAttention):
+    if isinstance(place[-1], AttentionLayer):
         yield place
         return
     for inner in _layers_in(place[-1]):

@@ -18,7 +18,7 @@ from keras_channel_attn.analysis.shapes import (
     shaped_calls,
 )
 from keras_channel_attn.graph import graph_of, warn
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 
 # How many uncounted layers a warning names.
 _NAMED = 5
@@ -232,7 +232,7 @@ def _row(
     attention = total(
         count
         for leaf, count in counts
-        if isinstance(leaf.operation, ChannelAttention)
+        if isinstance(leaf.operation, AttentionLayer)
     )
     # What is unknown may be that of the attention inside.
     is_unknown = macs is None and inside
@@ -267,7 +267,7 @@ def _reason(call: ShapedCall) -> str:
 def _is_attention(operation: Any) -> bool:
     while isinstance(operation, keras.layers.Wrapper):
         operation = operation.layer
-    return isinstance(operation, ChannelAttention)
+    return isinstance(operation, AttentionLayer)
 
 
 def _size(weights: Iterable[Any]) -> int:

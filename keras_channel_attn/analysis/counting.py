@@ -23,7 +23,11 @@ from keras_channel_attn.graph import (
     snake_name,
 )
 from keras_channel_attn.graph.keras_internals import argument, keep_names
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import (
+    AttentionLayer,
+    ChannelAttention,
+    SpatialAttention,
+)
 
 _layers = keras.layers
 
@@ -46,12 +50,14 @@ def multiply_adds(call: ShapedCall) -> int | None:
         return _LAYERS[known](call)
     if isinstance(operation, ChannelAttention):
         return _channel_attention(call)
+    if isinstance(operation, SpatialAttention):
+        return _spatial_attention(call)
     return 0  # Vectors scale or shift, as in ConvNeXt's `LayerScale`.
 
 
 def is_counted(layer: Any) -> bool:
     """Whether the multiply-adds of a layer follow from its class."""
-    if isinstance(layer, ChannelAttention) or _known_class(layer):
+    if isinstance(layer, AttentionLayer) or _known_class(layer):
         return True
     return (
         is_from_keras(type(layer).call)
@@ -253,7 +259,17 @@ def total(counts: Iterable[int | None]) -> int | None:
     return None if None in found else sum(x for x in found if x)
 
 
-# Channel attention.
+# Attention over channels, and over positions.
+
+
+def _spatial_attention(call: ShapedCall) -> int | None:
+    layer, (batch, *shape) = call.operation, call.inputs[0]
+    if not layer.is_described("attend", by="attention_macs"):
+        return None
+    axis = 0 if layer.data_format == "channels_first" else -1
+    channels = shape.pop(axis)
+    count: int = layer.attention_macs(tuple(shape), channels)
+    return batch * count
 
 
 def _channel_attention(call: ShapedCall) -> int | None:

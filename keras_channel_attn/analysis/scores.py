@@ -17,7 +17,7 @@ from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.arguments import boolean, positive_integer
 from keras_channel_attn.graph import graph_of, is_model, warn
 from keras_channel_attn.graph.keras_internals import keep_names, sync_jax_state
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.layers.observation import observe_scores
 
 
@@ -192,7 +192,7 @@ def _single_precision(scores: Any) -> Any:
     return scores
 
 
-def _observable_paths(model: Any) -> dict[ChannelAttention, str]:
+def _observable_paths(model: Any) -> dict[AttentionLayer, str]:
     """The paths of the attention layers that can be observed.
 
     Keras calls the layers inside a loop on values of single steps, which exist
@@ -237,8 +237,8 @@ def _observable_paths(model: Any) -> dict[ChannelAttention, str]:
 
 
 def _selected_layers(
-    model: Any, paths: dict[ChannelAttention, str], layers: Any
-) -> dict[ChannelAttention, str]:
+    model: Any, paths: dict[AttentionLayer, str], layers: Any
+) -> dict[AttentionLayer, str]:
     """The attention layers that the argument `layers` selects."""
     if layers is None:
         return paths
@@ -261,7 +261,7 @@ def _selected_layers(
     return {layer: path for layer, path in paths.items() if layer in chosen}
 
 
-def _layers_named(paths: dict[ChannelAttention, str], name: Any) -> list[Any]:
+def _layers_named(paths: dict[AttentionLayer, str], name: Any) -> list[Any]:
     found = [
         layer for layer, path in paths.items() if name in (path, layer.name)
     ]

@@ -103,6 +103,8 @@ class EffectiveWeights(keras.layers.Layer):
         )
         # `id` of each weight that is stored divided.
         self._stored_divided: set[int] = set()
+        # The normalization of the batch, if the layer has one.
+        self.normalization: Any = None
 
     def add_effective_weight(
         self,
@@ -159,14 +161,21 @@ class EffectiveWeights(keras.layers.Layer):
         product = scale(weight, self.learning_rate_multiplier)
         return ops.cast(product, self.compute_dtype)
 
+    def multiplier_of(self, weight: Any) -> float:
+        """What a stored weight is multiplied by to get the effective one."""
+        is_divided = id(weight) in self._stored_divided
+        return self.learning_rate_multiplier if is_divided else 1
+
     def _check_effective_weights(self) -> None:
         """Raise an error if the multiplier would silently have no effect."""
         if self.learning_rate_multiplier == 1:
             return
+        # Its statistics are not trained.
+        statistics = getattr(self.normalization, "weights", [])
         names = [
             weight.name
             for weight in self.weights
-            if id(weight) not in self._stored_divided
+            if id(weight) not in {*self._stored_divided, *map(id, statistics)}
         ]
         if names or not self.weights:
             has = f"the weights {names} without it" if names else "no weights"

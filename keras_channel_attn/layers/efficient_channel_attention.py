@@ -14,6 +14,7 @@ from keras_channel_attn.arguments import (
     one_of,
 )
 from keras_channel_attn.backend import channel_convolution
+from keras_channel_attn.layers.channel_attention import ChannelAttention
 from keras_channel_attn.layers.torch_arrays import TorchWeights
 from keras_channel_attn.layers.weighted_attention import WeightedAttention
 from keras_channel_attn.ops import adaptive_kernel_size
@@ -22,7 +23,7 @@ _PADDINGS = ("zeros", "circular")
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class EfficientChannelAttention(WeightedAttention):
+class EfficientChannelAttention(WeightedAttention, ChannelAttention):
     """Efficient Channel Attention: a 1-D convolution along the channels.
 
         y = x * gate(conv1d(z, kernel)),    z = squeeze(x)
@@ -135,10 +136,10 @@ class EfficientChannelAttention(WeightedAttention):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            gate_activation,
-            pooling,
-            identity_start,
-            data_format,
+            gate_activation=gate_activation,
+            pooling=pooling,
+            identity_start=identity_start,
+            data_format=data_format,
             functions={
                 "kernel_initializer": kernel_initializer,
                 "kernel_regularizer": kernel_regularizer,

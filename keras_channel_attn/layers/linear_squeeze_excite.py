@@ -8,6 +8,7 @@ import keras
 from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import boolean, positive_integer
 from keras_channel_attn.backend import grouped_linear
+from keras_channel_attn.layers.channel_attention import ChannelAttention
 from keras_channel_attn.layers.torch_arrays import (
     TorchWeights,
     matrix_from_torch,
@@ -17,7 +18,7 @@ from keras_channel_attn.layers.weighted_attention import WeightedAttention
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
-class LinearSqueezeExcite(WeightedAttention):
+class LinearSqueezeExcite(WeightedAttention, ChannelAttention):
     """Squeeze-and-Excitation with one linear map, without a bottleneck.
 
         y = x * gate(z W + b),    z = squeeze(x)
@@ -131,10 +132,10 @@ class LinearSqueezeExcite(WeightedAttention):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            gate_activation,
-            pooling,
-            identity_start,
-            data_format,
+            gate_activation=gate_activation,
+            pooling=pooling,
+            identity_start=identity_start,
+            data_format=data_format,
             functions={
                 "kernel_initializer": kernel_initializer,
                 "bias_initializer": bias_initializer,

@@ -20,6 +20,13 @@ def vector_from_torch(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
+    """From `(outputs, inputs, *sizes)`, the kernel of a convolution."""
+    if array.ndim < 3:
+        return None
+    return array.transpose(*range(2, array.ndim), 1, 0)
+
+
 def matrix_from_torch(array: np.ndarray) -> np.ndarray | None:
     """From `(outputs, inputs)`, or a 1x1 convolution of these."""
     if any(size != 1 for size in array.shape[2:]) or array.ndim < 2:

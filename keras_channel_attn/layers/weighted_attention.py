@@ -6,7 +6,7 @@ import keras
 
 from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import keras_object
-from keras_channel_attn.layers.channel_attention import ChannelAttention
+from keras_channel_attn.layers.attention_layer import AttentionLayer
 
 # The modules of Keras that know the functions of weights, by the ends of the
 # names of arguments.
@@ -17,37 +17,24 @@ _MODULES = {
 }
 
 
-class WeightedAttention(ChannelAttention):
-    """Channel attention with kernels, and with biases where `use_bias` says so.
+class WeightedAttention(AttentionLayer):
+    """Attention with kernels, and with biases where `use_bias` says so.
 
     It stores and saves the initializers, regularizers and constraints, and
     creates the weights.
 
     Args:
-        gate_activation, pooling, identity_start, data_format: As in
-            `ChannelAttention`.
         functions: Dictionary from the name of each argument that is a function
             of weights, such as `"kernel_initializer"`, to its value.
-        **kwargs: `learning_rate_multiplier`, and arguments of
-            `keras.layers.Layer`.
+        **kwargs: Arguments of the other base class.
     """
 
     kernel_initializer: Any
     bias_initializer: Any
     use_bias: bool
 
-    def __init__(
-        self,
-        gate_activation: Any,
-        pooling: str,
-        identity_start: bool,
-        data_format: str | None,
-        functions: dict[str, Any],
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            gate_activation, pooling, identity_start, data_format, **kwargs
-        )
+    def __init__(self, functions: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._function_names = tuple(functions)
         for name, value in functions.items():
             setattr(self, name, keras_object(name, value, _module(name).get))

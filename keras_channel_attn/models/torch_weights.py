@@ -12,9 +12,10 @@ import keras
 import numpy as np
 
 from keras_channel_attn.arguments import boolean
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.layers.torch_arrays import (
     Arrange,
+    kernel_from_torch,
     matrix_from_torch,
     vector_from_torch,
 )
@@ -60,10 +61,9 @@ def load_torch_weights(
     translated.
 
     Args:
-        model: A network of `keras_channel_attn.models`; or a built
-            `SqueezeExcite`, `LinearSqueezeExcite`, `EfficientChannelAttention`
-            or layer of a class of your own that implements `torch_weights`, for
-            the weights of one torch module.
+        model: A network of `keras_channel_attn.models`; or a built attention
+            layer of this package, or of a class of your own that implements
+            `torch_weights`, for the weights of one torch module.
         weights: Mapping from names to arrays or tensors, or the path of a file:
             `.safetensors`, which needs the package safetensors, or `.pth`,
             `.pt`, `.bin` or `.tar`, which need torch. No code in a file is
@@ -204,9 +204,9 @@ def _targets(model: Any) -> _Targets:
     if not _has_torch_weights(model):
         raise TypeError(
             "`model` must be a network of `keras_channel_attn.models`, or a "
-            "layer: SqueezeExcite, LinearSqueezeExcite, "
-            "EfficientChannelAttention, or of a class that implements "
-            "`torch_weights` for its `build_excitation`. "
+            "layer: SqueezeExcite, another attention layer with weights, or "
+            "one of a class that implements `torch_weights` for its "
+            "`build_excitation`. "
             f"Received: model={model!r} (of type {type(model).__name__})."
         )
     if not model.built:
@@ -229,7 +229,7 @@ def _targets_of_layer(layer: Any) -> _Targets:
         }
     elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
         is_dense = isinstance(layer, keras.layers.Dense)
-        arrange = matrix_from_torch if is_dense else _kernel_from_torch
+        arrange = matrix_from_torch if is_dense else kernel_from_torch
         targets = {
             "weight": (layer.kernel, arrange),
             "bias": (layer.bias, vector_from_torch),
@@ -247,20 +247,15 @@ def _targets_of_layer(layer: Any) -> _Targets:
             "`keras_channel_attn.models`, and channel attention whose class "
             "implements `torch_weights` for its `build_excitation`."
         )
-    multiplier = getattr(layer, "learning_rate_multiplier", 1)
+    multiplier_of = getattr(layer, "multiplier_of", lambda weight: 1)
     return {
-        name: (weight, arrange, multiplier)
+        name: (weight, arrange, multiplier_of(weight))
         for name, (weight, arrange) in targets.items()
         if weight is not None
     }
 
 
 def _has_torch_weights(layer: Any) -> bool:
-    return isinstance(layer, ChannelAttention) and layer.is_described(
+    return isinstance(layer, AttentionLayer) and layer.is_described(
         "build_excitation", by="torch_weights"
     )
-
-
-def _kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
-    """From `(outputs, inputs, height, width)`."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else None

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph.keras_internals import argument
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import ChannelAttention, SpatialAttention
 from keras_channel_attn.pruning.coupling import (
     Axes,
     Channels,
@@ -193,7 +193,7 @@ def _axes(step: Step) -> list[int]:
 
 
 def attention(step: Step) -> TensorChannels:
-    """Any `ChannelAttention` that describes its weights."""
+    """Any attention layer that describes its weights."""
     layer, axis = step.operation, step.channel_axis
     if what := _undescribed(layer, step.call.inputs[0].shape[axis]):
         raise NotFollowed(what)
@@ -206,18 +206,29 @@ def attention(step: Step) -> TensorChannels:
     if blocks := layer.coupled_blocks():
         step.couple_blocks(blocks, channels.ids)
     check_function(step, channels, layer.gate_activation)
-    # The attention scores have the channels along axis 1.
-    outputs: TensorChannels = [channels, Channels(1, channels.ids)]
-    return outputs[: len(step.call.outputs)]
+    # The attention scores of channels have them along axis 1.
+    is_of_channels = [
+        tensor.shape[1:] == (len(channels.ids),)
+        for tensor in step.call.outputs[1:]
+    ]
+    scores = Channels(1, channels.ids)
+    return [channels, *(scores if x else None for x in is_of_channels)]
 
 
 def _undescribed(layer: Any, size: int) -> str | None:
     """What is not known of a layer, to remove some of its channels."""
-    if type(layer).call is not ChannelAttention.call:
+    if type(layer).call not in (ChannelAttention.call, SpatialAttention.call):
         return "has a `call` of its own in place of `ChannelAttention.call`"
+    if reason := layer.reason_to_lock():
+        return str(reason)
     axes_of, blocks = layer.channel_axes(), layer.coupled_blocks() or 1
     weights = {name: getattr(layer, name, None) for name in axes_of}
-    described = {id(weight) for weight in weights.values()}
+    described = {
+        id(weight)
+        for value in weights.values()
+        # The attribute may be a layer.
+        for weight in getattr(value, "weights", [value])
+    }
     for weight in layer.weights:
         if id(weight) not in described:
             return (

@@ -20,7 +20,7 @@ from keras_channel_attn.graph import (
     is_model,
     snake_name,
 )
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.pruning import passthrough, producers, rearrangement
 from keras_channel_attn.pruning.coupling import (
     Coupling,
@@ -139,7 +139,7 @@ def _reason_without_rule(operation: Any) -> str:
 
 def _rule(operation: Any) -> Any:
     """A `passthrough.Rule`, or `None`."""
-    if isinstance(operation, ChannelAttention):
+    if isinstance(operation, AttentionLayer):
         return passthrough.attention
     if not is_from_keras(type(operation)):
         return None

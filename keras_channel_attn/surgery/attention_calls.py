@@ -6,7 +6,7 @@ import keras
 
 from keras_channel_attn.analysis.attention_layers import attention_inside
 from keras_channel_attn.graph import Call, Graph, is_from_keras, is_model
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 
 
 def attention_calls(graph: Graph, function: str) -> list[Call]:
@@ -25,8 +25,8 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
     calls = [
         call
         for call in graph.all_calls()
-        if isinstance(call.operation, ChannelAttention)
-        or isinstance(getattr(call.operation, "layer", None), ChannelAttention)
+        if isinstance(call.operation, AttentionLayer)
+        or isinstance(getattr(call.operation, "layer", None), AttentionLayer)
     ]
     if calls:
         return calls

@@ -9,7 +9,7 @@ import keras
 
 from keras_channel_attn.graph import Call, Graph, snake_name
 from keras_channel_attn.graph.keras_internals import has_been_called
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.sites import Site
 
 
@@ -33,7 +33,7 @@ class AttentionLayers:
         if site.key not in self._made:
             self._made[site.key] = self._new(site.layer, site.path)
         layer = self._made[site.key]
-        if isinstance(layer, ChannelAttention):
+        if isinstance(layer, AttentionLayer):
             self._check_data_format(layer, site)
         return layer
 
@@ -44,7 +44,7 @@ class AttentionLayers:
         if old not in self._made:
             self._made[old] = self._new(old, path, freed=call.path)
         layer = self._made[old]
-        if isinstance(layer, ChannelAttention) and (
+        if isinstance(layer, AttentionLayer) and (
             layer.data_format != old.data_format
         ):
             raise ValueError(
@@ -70,7 +70,7 @@ class AttentionLayers:
         layer.name = free_name(layer.name, outer + slash, self._taken)
         return layer
 
-    def _check_data_format(self, layer: ChannelAttention, site: Site) -> None:
+    def _check_data_format(self, layer: AttentionLayer, site: Site) -> None:
         axis = site.source.graph.channel_axis(site.tensor)
         last = len(site.tensor.shape) - 1
         if axis is None:
@@ -119,7 +119,7 @@ def _other_data_format(layer: Any, data_format: str, path: str) -> str:
 
 def _factory(attention: Any) -> Callable[[Any, str], Any]:
     """Callable from a site and a name for it to a new layer or `None`."""
-    if isinstance(attention, ChannelAttention):
+    if isinstance(attention, AttentionLayer):
         return lambda site, base: _copy_for_site(attention, site, base)
     if isinstance(attention, (type, keras.layers.Layer)) or not callable(
         attention

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_channel_attn.graph import Call
 from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.layers.effective_weights import (
     function_of_effective,
     scale,
@@ -35,38 +36,46 @@ class ExpandedAttention:
         self._taken = taken
         # From the part of its name to each layer.
         self._layers: dict[str, Any] = {}
-        # From the same part to the weights of attention that it gets.
-        self._originals: dict[str, list[Any]] = {}
+        # From the same part to the weights of attention that it gets, by the
+        # names that they have in the layer.
+        self._originals: dict[str, dict[str, Any]] = {}
 
     def __call__(self, inputs: Any) -> Any:
         """The attended inputs; the layers are made at the first call."""
         attention = self.attention
-        first = attention.data_format == "channels_first"
-        channels = inputs.shape[1 if first else -1]
-        ones = (1,) * (len(inputs.shape) - 2)
-        gates_shape = (channels, *ones) if first else (*ones, channels)
         if mask_of(inputs) is not None:
             # `Multiply` and a pooling layer would apply the mask. The others
             # warn of it.
             inputs = keras.ops.copy(inputs)
+        if not isinstance(attention, ChannelAttention):
+            return attention.expand(self, inputs)
+        gates = self.channel_gates(inputs, attention.pooling)
+        return self.result(keras.layers.Multiply, [inputs, gates])
+
+    def result(self, kind: Any, inputs: Any) -> Any:
+        """The outputs of the last layer, which has the name of attention."""
+        regularizer = self.attention.activity_regularizer
+        return self.apply(kind, "", inputs, activity_regularizer=regularizer)
+
+    def channel_gates(self, inputs: Any, pooling: str) -> Any:
+        """The gates of the channels, which broadcast against the inputs."""
         logits, *others = (
-            attention.expand_excitation(self, descriptor)
-            for descriptor in self._descriptors(inputs)
+            self.attention.expand_excitation(self, descriptor)
+            for descriptor in self._descriptors(inputs, pooling)
         )
         if others:
             logits = self.apply(keras.layers.Add, "sum", [logits, *others])
-        gates = self._gates(logits)
-        gates = self.with_shape(gates, gates_shape, "channels_back")
-        return self.apply(
-            keras.layers.Multiply,
-            "",
-            [inputs, gates],
-            activity_regularizer=attention.activity_regularizer,
-        )
+        return self.over_positions(self.gates(logits), len(inputs.shape))
 
-    def _descriptors(self, inputs: Any) -> list[Any]:
+    def over_positions(self, vector: Any, rank: int) -> Any:
+        """Numbers of the channels, which broadcast against inputs."""
+        channels, ones = math.prod(vector.shape[1:]), (1,) * (rank - 2)
+        is_first = self.attention.data_format == "channels_first"
+        shape = (channels, *ones) if is_first else (*ones, channels)
+        return self.with_shape(vector, shape, "channels_back")
+
+    def _descriptors(self, inputs: Any, pooling: str) -> list[Any]:
         """One descriptor, or the average and the maximum."""
-        pooling = self.attention.pooling
         data_format = self.attention.data_format
         if len(inputs.shape) not in _POOLED_RANKS:
             shape = (-1, inputs.shape[-1])
@@ -91,11 +100,12 @@ class ExpandedAttention:
             return [self.apply(keras.layers.Average, "squeeze", descriptors)]
         return descriptors
 
-    def _gates(self, logits: Any) -> Any:
+    def gates(self, logits: Any, role: str = "gate") -> Any:
+        """The gates of any logits."""
         attention = self.attention
         gates = self.apply(
             keras.layers.Activation,
-            "gate",
+            role,
             logits,
             activation=attention.gate_activation,
         )
@@ -107,7 +117,7 @@ class ExpandedAttention:
         if value == 1:
             return gates
         return self.apply(
-            keras.layers.Rescaling, "gate_scale", gates, scale=1 / value
+            keras.layers.Rescaling, f"{role}_scale", gates, scale=1 / value
         )
 
     def apply(self, kind: Any, role: str, inputs: Any, **arguments: Any) -> Any:
@@ -140,31 +150,88 @@ class ExpandedAttention:
 
         Args:
             role: String, the last part of the name of the layer.
-            inputs: Tensor `(batch, height, width, channels)`.
+            inputs: Tensor `(batch, *spatial, channels)`.
             kernel: Weight of the attention layer, which has the same numbers in
                 the same order as the kernel of the convolution.
             bias: Weight of the attention layer. Defaults to `None`.
             **arguments: Arguments of the convolution. With `filters` it is a
-                `Conv2D`, without a `DepthwiseConv2D`.
+                `Conv1D`, `Conv2D` or `Conv3D`, without a `DepthwiseConv2D`.
         """
-        kind, weight = keras.layers.Conv2D, "kernel"
+        kind, weight = f"Conv{len(inputs.shape) - 2}D", "kernel"
         if "filters" not in arguments:
-            kind, weight = keras.layers.DepthwiseConv2D, "depthwise"
-        for name, variable in ((weight, kernel), ("bias", bias)):
-            if variable is not None:
-                for function in ("regularizer", "constraint"):
-                    arguments[f"{name}_{function}"] = function_of_effective(
-                        variable, function
-                    )
-        self._originals[role] = [kernel] if bias is None else [kernel, bias]
-        return self.apply(
-            kind,
+            kind, weight = "DepthwiseConv2D", "depthwise"
+        return self.with_weights(
+            getattr(keras.layers, kind),
             role,
             inputs,
+            {"kernel": kernel, "bias": bias},
+            {"kernel": weight},
             use_bias=bias is not None,
             data_format="channels_last",
             **arguments,
         )
+
+    def dense(self, role: str, inputs: Any, kernel: Any, bias: Any) -> Any:
+        """The outputs of a dense layer along the last axis."""
+        return self.with_weights(
+            keras.layers.Dense,
+            role,
+            inputs,
+            {"kernel": kernel, "bias": bias},
+            units=kernel.shape[-1],
+            use_bias=bias is not None,
+        )
+
+    def normalize(self, inputs: Any) -> Any:
+        """The outputs of the normalization over the batch, if there is one."""
+        inner = self.attention.normalization
+        if inner is None:
+            return inputs
+        return self.with_weights(
+            keras.layers.BatchNormalization,
+            "normalization",
+            inputs,
+            {
+                "gamma": self.attention.gamma,
+                "beta": self.attention.beta,
+                "moving_mean": inner.moving_mean,
+                "moving_variance": inner.moving_variance,
+            },
+            momentum=inner.momentum,
+            epsilon=inner.epsilon,
+        )
+
+    def with_weights(
+        self,
+        kind: Any,
+        role: str,
+        inputs: Any,
+        weights: dict[str, Any],
+        names: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """The outputs of a layer with weights of the attention layer.
+
+        Args:
+            kind, role, inputs, **arguments: As in `apply`.
+            weights: Dictionary from the attribute of the layer that holds a
+                weight to the weight of the attention layer, or to `None`.
+            names: Dictionary from the same attributes to how the names of their
+                arguments begin. Defaults to the attributes.
+        """
+        weights = {x: weights[x] for x in weights if weights[x] is not None}
+        self._originals[role] = weights
+        for attribute, variable in weights.items():
+            name = (names or {}).get(attribute, attribute)
+            for function in ("regularizer", "constraint"):
+                value = function_of_effective(variable, function)
+                if value is not None:
+                    arguments[f"{name}_{function}"] = value
+        return self.apply(kind, role, inputs, **arguments)
+
+    def refuse(self, reason: str) -> None:
+        """Raise the error of a layer that cannot be expanded."""
+        raise ValueError(cannot_expand(self._path, reason))
 
     def with_shape(self, tensor: Any, shape: tuple[int, ...], role: str) -> Any:
         """A pooled tensor with its channels along another axis.
@@ -196,12 +263,11 @@ class ExpandedAttention:
             layer.trainable = self.attention.trainable
         for role, originals in self._originals.items():
             layer = self._layers[role]
-            # Without a bias both have one weight.
-            new = layer.kernel, layer.bias
-            for variable, original in zip(new, originals, strict=False):
+            for attribute, original in originals.items():
+                variable = getattr(layer, attribute)
                 self._check_functions(original, variable)
                 effective = scale(
-                    original, self.attention.learning_rate_multiplier
+                    original, self.attention.multiplier_of(original)
                 )
                 values = keras.ops.convert_to_numpy(effective)
                 variable.assign(values.reshape(variable.shape))

@@ -6,7 +6,7 @@ from typing import Any
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
 from keras_channel_attn.graph.keras_internals import mask_of
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import ChannelAttention, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
@@ -128,6 +128,9 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
             "it wraps attention in `TimeDistributed`. Call the attention on "
             "inputs without the time axis, or remove it."
         )
+    elif isinstance(layer, SpatialAttention):
+        if not layer.is_described("attend", by="expand"):
+            yield f"its class {type(layer).__name__} has no method `expand`."
     elif not layer.is_described("excite", by="expand_excitation"):
         yield (
             f"its class {type(layer).__name__} is none of this library, and "

@@ -10,7 +10,7 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import keep_names
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 from keras_channel_attn.surgery.site_masks import SiteMasks
 from keras_channel_attn.surgery.sites import Site, find_sites
@@ -173,7 +173,7 @@ def _warn_of_stacked_attention(places: list[tuple[Site, Any]]) -> None:
     paths = [
         site.path
         for site, layer in places
-        if isinstance(layer, ChannelAttention) and site.has_attention
+        if isinstance(layer, AttentionLayer) and site.has_attention
     ]
     if paths:
         warn(

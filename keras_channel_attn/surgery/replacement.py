@@ -11,7 +11,7 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
@@ -115,7 +115,7 @@ def replace_attention(model: Any, attention: Any) -> Any:
                 "`remove_attention`, and insert other attention."
             )
         layer = layers.instead_of(call)
-        if isinstance(layer, ChannelAttention):
+        if isinstance(layer, AttentionLayer):
             changes.replace(call, layer)
             if layer.identity_start != call.operation.identity_start:
                 other_starts[call.path] = layer.identity_start

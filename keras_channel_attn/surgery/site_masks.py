@@ -13,7 +13,7 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.masked_calls import (
     MaskedCalls,
     calls_with_shifting_windows,
@@ -194,7 +194,7 @@ class SiteMasks:
 
 def _channel_axis(site: Site, layer: Any) -> int:
     last = len(site.tensor.shape) - 1
-    if isinstance(layer, ChannelAttention):
+    if isinstance(layer, AttentionLayer):
         return 1 if layer.data_format == "channels_first" else last
     return site.source.graph.channel_axis(site.tensor) or last
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph
-from keras_channel_attn.layers import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.residual import ResidualBranches
 
 
@@ -71,8 +71,7 @@ class Site:
 def _is_attention(call: Call) -> bool:
     wrapped = getattr(call.operation, "layer", None)
     return any(
-        isinstance(layer, ChannelAttention)
-        for layer in (call.operation, wrapped)
+        isinstance(layer, AttentionLayer) for layer in (call.operation, wrapped)
     )
 
 

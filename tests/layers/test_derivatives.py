@@ -1,9 +1,7 @@
 """First derivatives against the reference, second ones in float64."""
 
-import keras
 import numpy as np
 import pytest
-from support import reference
 from support.autodiff import finite_differences, outputs_and_gradients
 from support.configurations import (
     built,
@@ -11,6 +9,7 @@ from support.configurations import (
     over_configurations_and_formats,
     shape_of,
 )
+from support.formulas import outputs_and_scores
 
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -20,34 +19,6 @@ from keras_channel_attn import (
 )
 
 pytestmark = pytest.mark.training
-
-
-def reference_output(layer, x, weights, mask):
-    """The layer's formula in NumPy, from its own attributes."""
-    weights = [layer.learning_rate_multiplier * weight for weight in weights]
-
-    def excite(z):
-        if isinstance(layer, SqueezeExcite):
-            activation = getattr(reference, layer.activation.__name__, None)
-            if layer.activation is keras.activations.silu:
-                activation = reference.swish
-            return reference.bottleneck(z, weights, layer.use_bias, activation)
-        if isinstance(layer, LinearSqueezeExcite):
-            return reference.grouped_linear(z, weights, layer.groups)
-        if isinstance(layer, SqueezeGate):
-            return z
-        convolve = reference.unshared_channel_convolution
-        if layer.shared_kernel:
-            convolve = reference.channel_convolution
-        return convolve(z, weights[0], layer.padding)
-
-    logits = reference.excited(
-        excite, x, layer.data_format, layer.pooling, mask
-    )
-    gates = getattr(reference, layer.gate_activation.__name__)(logits)
-    return reference.rescale(
-        x, gates * (2 if layer.identity_start else 1), layer.data_format
-    )
 
 
 @over_configurations_and_formats
@@ -65,8 +36,10 @@ def test_gradients_of_input_and_weights(
     )
     weights = [w.astype("float64") for w in layer.get_weights()]
     expected_dx, *expected_dws = finite_differences(
-        lambda: (upstream * reference_output(layer, x, weights, mask)).sum(),
-        [x, *weights],
+        lambda: (
+            upstream * outputs_and_scores(layer, x, weights, mask)[0]
+        ).sum(),
+        [x, *weights[: len(dws)]],
     )
     np.testing.assert_allclose(dx, expected_dx, rtol=2e-4, atol=2e-5)
     for dw, expected in zip(dws, expected_dws, strict=True):

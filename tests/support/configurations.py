@@ -5,7 +5,11 @@ import pytest
 
 from keras_channel_attn import (
     ChannelAttention,
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -89,7 +93,60 @@ CONFIGURATIONS = {
         SqueezeGate,
         {"gate_activation": "hard_sigmoid", "pooling": "avg_max_separate"},
     ),
+    "cbam": (ConvolutionalBlockAttention, {"reduction": 2, "kernel_size": 3}),
+    "cbam_normalized": (
+        ConvolutionalBlockAttention,
+        {
+            "reduction": 4,
+            "use_bias": True,
+            "batch_normalization": True,
+            "learning_rate_multiplier": 3,
+        },
+    ),
+    "scse": (ConcurrentSqueezeExcite, {"reduction": 2, "use_bias": True}),
+    "scse_max_multiplier": (
+        ConcurrentSqueezeExcite,
+        {
+            "reduction": 4,
+            "combination": "max",
+            "learning_rate_multiplier": 0.3,
+        },
+    ),
+    "scse_spatial": (ConcurrentSqueezeExcite, {"combination": "spatial"}),
+    "scse_identity": (
+        ConcurrentSqueezeExcite,
+        {"reduction": 4, "identity_start": True},
+    ),
+    "coordinate": (CoordinateAttention, {"divisor": 4}),
+    "coordinate_plain": (
+        CoordinateAttention,
+        {
+            "reduction": 2,
+            "divisor": 1,
+            "use_bias": True,
+            "batch_normalization": False,
+            "activation": "swish",
+        },
+    ),
+    "context": (GlobalContext, {"reduction": 2}),
+    "context_scale": (
+        GlobalContext,
+        {
+            "reduction": 2,
+            "use_bias": False,
+            "fuse": "scale",
+            "gate_activation": "hard_sigmoid",
+        },
+    ),
 }
+# One gate for each channel, and nothing else.
+OF_CHANNELS = {
+    name: row
+    for name, row in CONFIGURATIONS.items()
+    if issubclass(row[0], ChannelAttention)
+}
+# Their weights depend on the number of spatial axes.
+OF_ONE_RANK = (ConvolutionalBlockAttention, CoordinateAttention)
 # Only layers with weights can start as the identity.
 WITH_WEIGHTS = {
     name: row
@@ -124,15 +181,19 @@ def over_alternating_formats(table):
 
 
 over_configurations = over(CONFIGURATIONS)
+over_those_of_channels = over(OF_CHANNELS)
 over_configurations_and_formats = over_alternating_formats(CONFIGURATIONS)
 over_those_with_weights = over(WITH_WEIGHTS)
 over_data_formats = pytest.mark.parametrize("data_format", DATA_FORMATS)
 
 
-def built(layer_class, arguments, channels=8, **more):
-    """A layer with random weights, for inputs of any rank and size."""
+def built(layer_class, arguments, channels=8, rank=2, **more):
+    """A layer with random weights, for inputs of any size.
+
+    `rank` is the number of spatial axes, for the layers that depend on it.
+    """
     layer = layer_class(**arguments, **more)
-    layer.build(shape_of(None, (None,), channels, layer.data_format))
+    layer.build(shape_of(None, (None,) * rank, channels, layer.data_format))
     randomize(layer)
     return layer
 
@@ -144,11 +205,15 @@ def randomize(layer, seed=1):
     stores them divided by it.
     """
     rng = np.random.default_rng(seed)
-    multiplier = getattr(layer, "learning_rate_multiplier", 1)
+    multiplier_of = getattr(layer, "multiplier_of", lambda weight: 1)
+    arrays = [
+        rng.normal(0, 0.5, size=weight.shape) / multiplier_of(weight)
+        for weight in layer.weights
+    ]
     layer.set_weights(
         [
-            rng.normal(0, 0.5, size=weight.shape) / multiplier
-            for weight in layer.get_weights()
+            np.abs(array) if weight.name == "moving_variance" else array
+            for array, weight in zip(arrays, layer.weights, strict=True)
         ]
     )
 

@@ -25,6 +25,10 @@ def swish(x):
     return x * sigmoid(x)
 
 
+def hard_swish(x):
+    return x * hard_sigmoid(x)
+
+
 def channels_last(x, data_format):
     """`x` with its channels on the last axis."""
     return x if data_format == "channels_last" else np.moveaxis(x, 1, -1)
@@ -112,6 +116,64 @@ def rescale(x, scores, data_format="channels_last"):
     gates = scores.reshape(len(scores), *[1] * (last.ndim - 2), -1)
     y = last * gates
     return y if data_format == "channels_last" else np.moveaxis(y, -1, 1)
+
+
+def normalized(x, gamma, beta, mean, variance, epsilon=1e-5):
+    """Normalization with given statistics."""
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+
+
+def position_means(x, mask=None):
+    """CoordAttention, eq. 4 and 5: along each axis, means over the others.
+
+    `x` is (*spatial, channels), one sample. Returns for each axis the means
+    (size, channels), which are zero where all positions are masked.
+    """
+    rank = x.ndim - 1
+    kept = np.ones(x.shape[:-1], bool) if mask is None else mask
+    means = []
+    for axis in range(rank):
+        mean = np.zeros((x.shape[axis], x.shape[-1]))
+        for index in range(x.shape[axis]):
+            valid = np.take(x, index, axis)[np.take(kept, index, axis)]
+            valid = valid.reshape(-1, x.shape[-1])
+            if len(valid):
+                mean[index] = valid.mean(axis=0)
+        means.append(mean)
+    return means
+
+
+def spatial_convolution(maps, kernel):
+    """A sum over windows, position by position, with zeros around the maps.
+
+    `maps` is (*spatial, inputs), one sample; the kernel (*sizes, inputs, 1).
+    """
+    sizes, spatial = kernel.shape[:-2], maps.shape[:-1]
+    widths = [(size // 2, size // 2) for size in sizes]
+    padded = np.pad(maps, [*widths, (0, 0)])
+    out = np.zeros(spatial)
+    for place in np.ndindex(*spatial):
+        window = tuple(
+            slice(start, start + size)
+            for start, size in zip(place, sizes, strict=True)
+        )
+        out[place] = (padded[window] * kernel[..., 0]).sum()
+    return out
+
+
+def softmax_pooling(x, kernel, bias=0, mask=None):
+    """GCNet, eq. 2: means with weights that a softmax over positions gives."""
+    z, maps = np.zeros((len(x), x.shape[-1])), np.zeros(x.shape[:-1])
+    for sample, values in enumerate(x):
+        kept = (
+            np.ones(values.shape[:-1], bool) if mask is None else mask[sample]
+        )
+        logits = (values[kept] @ kernel)[:, 0] + bias
+        weights = np.exp(logits - logits.max(initial=-np.inf))
+        weights = weights / weights.sum()
+        z[sample] = weights @ values[kept]
+        maps[sample][kept] = weights
+    return z, maps
 
 
 def adaptive_kernel_size(channels, gamma=2, b=1):
