@@ -87,6 +87,14 @@ def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
     return ops.amax(inputs, axis=axes)
 
 
+def larger(first: Tensor, second: Tensor) -> Tensor:
+    """The larger one of two tensors, element by element."""
+    # On torch `ops.maximum` would convert float64 to float32.
+    if keras.config.backend() == "torch":
+        return first.maximum(second)
+    return ops.maximum(first, second)
+
+
 def fill_outside(mask: Tensor, inputs: Tensor, value: float) -> Tensor:
     """`inputs` where the mask is `True`, `value` elsewhere."""
     # On torch `ops.where` would convert float64 to float32.

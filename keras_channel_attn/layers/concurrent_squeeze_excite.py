@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_channel_attn._pooling import larger
 from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import one_of
 from keras_channel_attn.layers.bottleneck_attention import BottleneckAttention
@@ -187,7 +188,7 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         channel = self._gates(squeeze(inputs, self.data_format, "avg", mask))
         channel_factors = add_spatial_axes(channel, inputs, self.data_format)
         if self.combination == "max":
-            outputs = ops.maximum(inputs * channel_factors, inputs * factors)
+            outputs = larger(inputs * channel_factors, inputs * factors)
         elif self.identity_start:
             # Each is halved before the sum, which may overflow.
             outputs = inputs * (0.5 * channel_factors + 0.5 * factors)

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_channel_attn._pooling import average, fill_outside
-from keras_channel_attn._tensors import Tensor, flat_positions
+from keras_channel_attn._tensors import Tensor, flat_positions, spatial_axes
 from keras_channel_attn.arguments import one_of
 from keras_channel_attn.backend import activate, bottleneck
 from keras_channel_attn.layers.bottleneck_attention import BottleneckAttention
@@ -192,18 +192,24 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         filled = inputs
         if mask is not None:
             filled = fill_outside(self._over_channels(mask), inputs, 0)
-        positions = self._position_weights(filled, mask)
-        terms = self.excite(self._pooled(filled, positions))
+        weights = self._position_weights(filled, mask)
+        terms = self.excite(self._pooled(filled, weights))
         # On the NumPy backend, arithmetic on bfloat16 returns float32.
         terms = ops.cast(terms, inputs.dtype)
         if self.fuse == "scale":
             terms = self._gate(terms)
         factors = add_spatial_axes(terms, inputs, self.data_format)
         outputs = inputs + factors if self.fuse == "add" else inputs * factors
-        return outputs, (terms, positions)
+        return outputs, (terms, weights, inputs)
+
+    def spatial_scores(self, gates: Any) -> Tensor:
+        _, weights, inputs = gates
+        shape = ops.shape(inputs)
+        axes = spatial_axes(inputs, self.data_format)
+        return ops.reshape(weights, [shape[0], *(shape[axis] for axis in axes)])
 
     def _position_weights(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """Softmax over all positions."""
+        """Softmax `(batch, positions)` over all positions."""
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         logits = self._position_logits(
             inputs, self.context_kernel, self.context_bias
@@ -213,13 +219,12 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         if mask is not None:
             # Finite: all positions may be masked.
             logits = fill_outside(mask, logits, -1e30)
-        weights = ops.softmax(logits, axis=tuple(range(1, len(logits.shape))))
+        logits = flat_positions(logits[..., None], "channels_last")[..., 0]
+        # `ops.softmax` warns of a single position.
+        weights = ops.exp(ops.log_softmax(logits, axis=1))
         return ops.cast(weights, dtype)
 
     def _pooled(self, inputs: Tensor, weights: Tensor) -> Tensor:
-        shape = ops.shape(weights)
-        flat = (shape[0], math.prod(shape[1:]))
-        weights = ops.reshape(weights, flat)
         x = flat_positions(inputs, self.data_format)
         if self.data_format == "channels_last":
             pooled = (weights[:, None] @ x)[:, 0]

@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 from keras import ops
 from support.configurations import (
+    CONFIGURATIONS,
+    OF_ANY_RANK,
     built,
+    over,
     over_configurations,
     over_configurations_and_formats,
     over_data_formats,
     shape_of,
 )
 
-from keras_channel_attn import SqueezeExcite
+from keras_channel_attn import ConvolutionalBlockAttention, SqueezeExcite
 
 
 @over_configurations_and_formats
@@ -39,7 +42,7 @@ def test_functional_model_with_unknown_sizes(rng, layer_class, arguments):
         assert tuple(scores.shape) == (shape[0], 8)
 
 
-@over_configurations
+@over(OF_ANY_RANK)
 def test_weights_serve_every_rank(rng, layer_class, arguments):
     layer = built(layer_class, arguments)
     flat = rng.normal(size=(2, 6, 8)).astype("float32")
@@ -136,6 +139,19 @@ def test_refuses_changed_channels(data_format):
 def test_refuses_an_input_without_positions(shape):
     with pytest.raises(ValueError, match="at least one position"):
         SqueezeExcite(reduction=4)(np.zeros(shape, "float32"))
+
+
+@over({name: CONFIGURATIONS[name] for name in ("cbam", "coordinate")})
+def test_refuses_another_rank_than_its_weights_have(layer_class, arguments):
+    layer = built(layer_class, arguments)
+    message = "built for 2 spatial axes.*Received.*with 1"
+    with pytest.raises(ValueError, match=message):
+        layer(np.ones(shape_of(1, (7,), 8, layer.data_format), "float32"))
+
+
+def test_refuses_more_axes_than_a_convolution_has():
+    with pytest.raises(ValueError, match=r"rank 3, 4 or 5.*Received"):
+        ConvolutionalBlockAttention().build((None, 2, 2, 2, 2, 8))
 
 
 def test_refuses_zero_channels():

@@ -11,6 +11,8 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 from support.configurations import (
     CONFIGURATIONS,
+    OF_ANY_RANK,
+    OF_CHANNELS,
     built,
     over_those_with_weights,
 )
@@ -36,8 +38,8 @@ def inputs(draw, spatial=SPATIAL, batch=2):
 
 
 @functools.cache
-def layer_of(name, data_format="channels_last"):
-    return built(*CONFIGURATIONS[name], CHANNELS, data_format=data_format)
+def layer_of(name, rank, data_format="channels_last"):
+    return built(*CONFIGURATIONS[name], CHANNELS, rank, data_format=data_format)
 
 
 def run(layer, x, mask=None):
@@ -56,20 +58,21 @@ over_names = pytest.mark.parametrize("name", CONFIGURATIONS)
 @EXAMPLES
 @given(x=inputs())
 def test_data_formats_agree(name, x):
-    last, first = layer_of(name), layer_of(name, "channels_first")
+    rank = x.ndim - 2
+    last, first = layer_of(name, rank), layer_of(name, rank, "channels_first")
     y, scores = run(last, x)
     y_first, scores_first = run(first, np.moveaxis(x, -1, 1))
     close(np.moveaxis(y_first, 1, -1), y)
     close(scores_first, scores)
 
 
-@over_names
+@pytest.mark.parametrize("name", OF_ANY_RANK)
 @EXAMPLES
 @given(x=inputs(), seed=st.integers(0, 99))
 def test_gates_do_not_depend_on_the_order_of_positions(name, x, seed):
     positions = x.reshape(len(x), -1, CHANNELS)
     shuffled = np.random.default_rng(seed).permutation(positions, axis=1)
-    layer = layer_of(name)
+    layer = layer_of(name, rank=1)
     close(run(layer, shuffled)[1], run(layer, positions)[1])
 
 
@@ -77,7 +80,7 @@ def test_gates_do_not_depend_on_the_order_of_positions(name, x, seed):
 @EXAMPLES
 @given(x=inputs(st.just((6,)), batch=1), kept=st.integers(1, 6))
 def test_padding_and_mask_equal_trimming(name, x, kept):
-    layer = layer_of(name)
+    layer = layer_of(name, x.ndim - 2)
     y, scores = run(layer, x, np.arange(6)[None] < kept)
     trimmed, trimmed_scores = run(layer, x[:, :kept])
     close(y[:, :kept], trimmed)
@@ -88,7 +91,7 @@ def test_padding_and_mask_equal_trimming(name, x, kept):
 @EXAMPLES
 @given(x=inputs(), other=inputs(st.just((6,)), batch=1))
 def test_samples_do_not_influence_each_other(name, x, other):
-    layer = layer_of(name)
+    layer = layer_of(name, x.ndim - 2)
     replaced = x.copy()
     replaced[1] = other.reshape(x.shape[1:])
     y, scores = run(layer, x)
@@ -97,11 +100,11 @@ def test_samples_do_not_influence_each_other(name, x, other):
     close(scores_replaced[0], scores[0])
 
 
-@over_names
+@pytest.mark.parametrize("name", OF_ANY_RANK)
 @EXAMPLES
 @given(x=inputs(), axis=st.sampled_from([1, 2]))
 def test_an_axis_of_length_one_changes_nothing(name, x, axis):
-    layer = layer_of(name)
+    layer = layer_of(name, x.ndim - 2)
     axis = min(axis, x.ndim - 1)
     y, scores = run(layer, x)
     y_more, scores_more = run(layer, np.expand_dims(x, axis))
@@ -109,11 +112,11 @@ def test_an_axis_of_length_one_changes_nothing(name, x, axis):
     close(scores_more, scores)
 
 
-@over_names
+@pytest.mark.parametrize("name", OF_CHANNELS)
 @EXAMPLES
 @given(x=inputs())
 def test_the_output_is_the_input_times_its_scores(name, x):
-    y, scores = run(layer_of(name), x)
+    y, scores = run(layer_of(name, x.ndim - 2), x)
     close(y, x * scores.reshape(len(x), *[1] * (x.ndim - 2), CHANNELS))
 
 

@@ -52,7 +52,7 @@ def test_what_masked_positions_hold_does_not_matter(
 
 @over_configurations
 def test_a_sample_does_not_depend_on_the_others(rng, layer_class, arguments):
-    layer = built(layer_class, arguments)
+    layer = built(layer_class, arguments, rank=1)
     x = rng.normal(size=(3, 6, 8)).astype("float32")
     mask = np.arange(6)[None] < np.array([[2], [6], [4]])
     together = scores_of(layer, x, mask)

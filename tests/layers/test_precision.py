@@ -40,14 +40,24 @@ SQUEEZES = {
     pooling: (SqueezeExcite, {"reduction": 2, "pooling": pooling})
     for pooling in ("avg", "max", "avg_max_mean", "avg_max_separate")
 }
-over_masks = pytest.mark.parametrize(
-    ("layer_class", "arguments", "masked"),
-    [
-        pytest.param(*row, masked, id=f"{name}-{masked}")
-        for masked, table in [(False, CONFIGURATIONS), (True, SQUEEZES)]
-        for name, row in table.items()
-    ],
-)
+# They compare products: rounded, another one may be the largest.
+WITH_TIES = ("cbam", "cbam_normalized", "scse_max_multiplier")
+
+
+def over_configurations_and_squeezes(left_out=()):
+    return pytest.mark.parametrize(
+        ("layer_class", "arguments", "masked"),
+        [
+            pytest.param(*row, masked, id=f"{name}-{masked}")
+            for masked, table in [(False, CONFIGURATIONS), (True, SQUEEZES)]
+            for name, row in table.items()
+            if name not in left_out
+        ],
+    )
+
+
+over_masks = over_configurations_and_squeezes()
+over_masks_without_ties = over_configurations_and_squeezes(WITH_TIES)
 
 
 def as_float64(tensor):
@@ -130,7 +140,7 @@ def test_identity_start_is_exact(rng, layer_class, arguments, policy):
 
 
 @pytest.mark.training
-@over_masks
+@over_masks_without_ties
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_gradients_under_mixed_precision(
     rng, layer_class, arguments, masked, policy
@@ -147,7 +157,8 @@ def test_gradients_under_mixed_precision(
         results.append([dx, *dws])
     for mixed, exact in zip(*results, strict=True):
         assert mixed.dtype == np.float32
-        scale = np.abs(exact).max()
+        # The gradient of a bias before a softmax is zero.
+        scale = max(np.abs(exact).max(), 0.01)
         np.testing.assert_allclose(mixed, exact, atol=0.04 * scale)
 
 

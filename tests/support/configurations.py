@@ -100,6 +100,7 @@ CONFIGURATIONS = {
             "reduction": 4,
             "use_bias": True,
             "batch_normalization": True,
+            "identity_start": True,
             "learning_rate_multiplier": 3,
         },
     ),
@@ -126,6 +127,7 @@ CONFIGURATIONS = {
             "use_bias": True,
             "batch_normalization": False,
             "activation": "swish",
+            "identity_start": True,
         },
     ),
     "context": (GlobalContext, {"reduction": 2}),
@@ -145,8 +147,13 @@ OF_CHANNELS = {
     for name, row in CONFIGURATIONS.items()
     if issubclass(row[0], ChannelAttention)
 }
-# Their weights depend on the number of spatial axes.
+# Their weights, and where the positions are, depend on the spatial axes.
 OF_ONE_RANK = (ConvolutionalBlockAttention, CoordinateAttention)
+OF_ANY_RANK = {
+    name: row
+    for name, row in CONFIGURATIONS.items()
+    if row[0] not in OF_ONE_RANK
+}
 # Only layers with weights can start as the identity.
 WITH_WEIGHTS = {
     name: row
