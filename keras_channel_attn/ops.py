@@ -37,6 +37,7 @@ __all__ = [
     "channel_convolution",
     "grouped_linear",
     "rescale",
+    "spatial_convolution",
     "squeeze",
 ]
 
@@ -303,6 +304,37 @@ def channel_convolution(
     kernel = ops.cast(kernel, descriptor.dtype)
     padded = pad_channels(descriptor, kernel.shape[0] // 2, padding)
     return shifted_sum(padded, kernel, descriptor.shape[1])
+
+
+def spatial_convolution(maps: list[Tensor], kernel: Tensor) -> Tensor:
+    """A convolution of maps of positions to one map, as in CBAM.
+
+    There are zeros around the maps, as many as the kernel needs to keep their
+    size.
+
+    Args:
+        maps: List of tensors `(batch, *spatial)`, with one to three spatial
+            axes.
+        kernel: Tensor `(*sizes, len(maps), 1)` of odd sizes.
+
+    Returns:
+        Tensor `(batch, *spatial)`.
+
+    Examples:
+
+    >>> x = keras.ops.convert_to_tensor([[1.0, 2.0, 3.0]])
+    >>> outputs = spatial_convolution([x, 10 * x], keras.ops.ones((3, 2, 1)))
+    >>> keras.ops.convert_to_numpy(outputs).tolist()
+    [[33.0, 66.0, 55.0]]
+    """
+    dtype = maps[0].dtype
+    outputs = ops.conv(
+        ops.stack(maps, axis=-1),
+        ops.cast(kernel, dtype),
+        padding="same",
+        data_format="channels_last",
+    )
+    return ops.cast(outputs[..., 0], dtype)
 
 
 def rescale(inputs: Tensor, scores: Tensor, data_format: str) -> Tensor:

@@ -25,6 +25,9 @@ DIGESTS = {
     "variants.keras": (
         "6cf5a5a8ede2626231c9fac866b7828bae45494b6046c423ca6f70aa5144bd80"
     ),
+    "positions.keras": (
+        "7390d219ffe8a9d2197a524ddca999f9cdc5b9c778112a63eadc8013a2b0912a"
+    ),
     "photographs.keras": (
         "6defe58b6de2766de820dc6190611a20773d392bfaa4bfa81f55cac2285aa2d8"
     ),
@@ -42,7 +45,9 @@ def golden_model(file):
     return keras.models.load_model(GOLDEN / f"{file}.keras")
 
 
-@pytest.mark.parametrize("file", ["golden", "variants", "photographs"])
+@pytest.mark.parametrize(
+    "file", ["golden", "variants", "positions", "photographs"]
+)
 def test_loads_and_computes_the_same(file):
     model = golden_model(file)
     arrays = np.load(GOLDEN / f"{file}.npz")
@@ -81,6 +86,7 @@ SQUEEZE_EXCITE = {
 }
 FIRST_EFFICIENT = {*COMMON, *KERNEL, "b", "gamma", "kernel_size", "padding"}
 EFFICIENT = {*FIRST_EFFICIENT, "shared_kernel"}
+SPATIAL = SQUEEZE_EXCITE - {"pooling"}
 # A file may have fewer keys than a layer of the current version writes.
 FROZEN = {
     ("golden", "SqueezeExcite"): SQUEEZE_EXCITE,
@@ -89,6 +95,14 @@ FROZEN = {
     ("variants", "EfficientChannelAttention"): EFFICIENT,
     ("variants", "LinearSqueezeExcite"): {*COMMON, *AFFINE, "groups"},
     ("variants", "SqueezeGate"): COMMON,
+    ("positions", "ConvolutionalBlockAttention"): {
+        *SPATIAL,
+        "kernel_size",
+        "batch_normalization",
+    },
+    ("positions", "ConcurrentSqueezeExcite"): {*SPATIAL, "combination"},
+    ("positions", "CoordinateAttention"): {*SPATIAL, "batch_normalization"},
+    ("positions", "GlobalContext"): {*SPATIAL, "fuse"},
     ("photographs", "ImagePreprocessing"): {
         "crop",
         "data_format",
@@ -152,6 +166,56 @@ WEIGHTS = {
         "layers/squeeze_excite/vars/0": (32, 8),
         "layers/squeeze_excite/vars/1": (8, 32),
     },
+    "positions": {
+        "layers/concurrent_squeeze_excite/vars/0": (32, 4),
+        "layers/concurrent_squeeze_excite/vars/1": (4,),
+        "layers/concurrent_squeeze_excite/vars/2": (4, 32),
+        "layers/concurrent_squeeze_excite/vars/3": (32,),
+        "layers/concurrent_squeeze_excite/vars/4": (32, 1),
+        "layers/concurrent_squeeze_excite/vars/5": (1,),
+        "layers/concurrent_squeeze_excite_1/vars/0": (32, 4),
+        "layers/concurrent_squeeze_excite_1/vars/1": (4, 32),
+        "layers/concurrent_squeeze_excite_1/vars/2": (32, 1),
+        "layers/concurrent_squeeze_excite_2/vars/0": (32, 1),
+        "layers/convolutional_block_attention/vars/0": (32, 8),
+        "layers/convolutional_block_attention/vars/1": (8, 32),
+        "layers/convolutional_block_attention/vars/2": (3, 3, 2, 1),
+        "layers/convolutional_block_attention_1/vars/0": (32, 3),
+        "layers/convolutional_block_attention_1/vars/1": (3,),
+        "layers/convolutional_block_attention_1/vars/2": (3, 32),
+        "layers/convolutional_block_attention_1/vars/3": (32,),
+        "layers/convolutional_block_attention_1/vars/4": (7, 7, 2, 1),
+        "layers/convolutional_block_attention_1/vars/5": (1,),
+        "layers/convolutional_block_attention_1/vars/6": (1,),
+        "layers/convolutional_block_attention_1/vars/7": (1,),
+        "layers/convolutional_block_attention_1/vars/8": (1,),
+        "layers/coordinate_attention/vars/0": (32, 4),
+        "layers/coordinate_attention/vars/1": (4,),
+        "layers/coordinate_attention/vars/2": (4,),
+        "layers/coordinate_attention/vars/3": (4, 32),
+        "layers/coordinate_attention/vars/4": (4, 32),
+        "layers/coordinate_attention/vars/5": (4,),
+        "layers/coordinate_attention/vars/6": (4,),
+        "layers/coordinate_attention_1/vars/0": (32, 8),
+        "layers/coordinate_attention_1/vars/1": (8,),
+        "layers/coordinate_attention_1/vars/2": (8, 32),
+        "layers/coordinate_attention_1/vars/3": (32,),
+        "layers/coordinate_attention_1/vars/4": (8, 32),
+        "layers/coordinate_attention_1/vars/5": (32,),
+        "layers/global_context/vars/0": (32, 1),
+        "layers/global_context/vars/1": (1,),
+        "layers/global_context/vars/2": (32, 4),
+        "layers/global_context/vars/3": (4,),
+        "layers/global_context/vars/4": (4,),
+        "layers/global_context/vars/5": (4,),
+        "layers/global_context/vars/6": (4, 32),
+        "layers/global_context/vars/7": (32,),
+        "layers/global_context_1/vars/0": (32, 1),
+        "layers/global_context_1/vars/1": (32, 4),
+        "layers/global_context_1/vars/2": (4,),
+        "layers/global_context_1/vars/3": (4,),
+        "layers/global_context_1/vars/4": (4, 32),
+    },
 }
 
 
@@ -205,6 +269,59 @@ def datasets(path):
                 "sixth/kernel",
                 "seventh/reduce_kernel",
                 "seventh/expand_kernel",
+            ],
+        ),
+        (
+            "positions",
+            [
+                "convolutional_block_attention/reduce_kernel",
+                "convolutional_block_attention/expand_kernel",
+                "convolutional_block_attention/spatial_kernel",
+                "convolutional_block_attention_1/reduce_kernel",
+                "convolutional_block_attention_1/reduce_bias",
+                "convolutional_block_attention_1/expand_kernel",
+                "convolutional_block_attention_1/expand_bias",
+                "convolutional_block_attention_1/spatial_kernel",
+                "convolutional_block_attention_1/gamma",
+                "convolutional_block_attention_1/beta",
+                "convolutional_block_attention_1/moving_mean",
+                "convolutional_block_attention_1/moving_variance",
+                "concurrent_squeeze_excite/reduce_kernel",
+                "concurrent_squeeze_excite/reduce_bias",
+                "concurrent_squeeze_excite/expand_kernel",
+                "concurrent_squeeze_excite/expand_bias",
+                "concurrent_squeeze_excite/spatial_kernel",
+                "concurrent_squeeze_excite/spatial_bias",
+                "concurrent_squeeze_excite_1/reduce_kernel",
+                "concurrent_squeeze_excite_1/expand_kernel",
+                "concurrent_squeeze_excite_1/spatial_kernel",
+                "concurrent_squeeze_excite_2/spatial_kernel",
+                "coordinate_attention/reduce_kernel",
+                "coordinate_attention/gamma",
+                "coordinate_attention/beta",
+                "coordinate_attention/expand_kernel_0",
+                "coordinate_attention/expand_kernel_1",
+                "coordinate_attention/moving_mean",
+                "coordinate_attention/moving_variance",
+                "coordinate_attention_1/reduce_kernel",
+                "coordinate_attention_1/reduce_bias",
+                "coordinate_attention_1/expand_kernel_0",
+                "coordinate_attention_1/expand_bias_0",
+                "coordinate_attention_1/expand_kernel_1",
+                "coordinate_attention_1/expand_bias_1",
+                "global_context/context_kernel",
+                "global_context/context_bias",
+                "global_context/reduce_kernel",
+                "global_context/reduce_bias",
+                "global_context/gamma",
+                "global_context/beta",
+                "global_context/expand_kernel",
+                "global_context/expand_bias",
+                "global_context_1/context_kernel",
+                "global_context_1/reduce_kernel",
+                "global_context_1/gamma",
+                "global_context_1/beta",
+                "global_context_1/expand_kernel",
             ],
         ),
     ],

@@ -178,6 +178,25 @@ def test_attend_with_other_statistics(rng, data_format):
     close(y, reference.rescale(x, expected, data_format))
 
 
+@pytest.mark.parametrize("spatial", [(6,), (4, 5), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_spatial_convolution(rng, spatial, size):
+    maps = rng.normal(size=(2, 3, *spatial)).astype("float32")
+    shape = (size,) * len(spatial) + (3, 1)
+    kernel = rng.normal(size=shape).astype("float32")
+    actual = attention_ops.spatial_convolution(
+        [ops.convert_to_tensor(maps[:, index]) for index in range(3)],
+        ops.convert_to_tensor(kernel),
+    )
+    for sample, outputs in zip(maps, actual, strict=True):
+        expected = reference.spatial_convolution(
+            np.moveaxis(sample, 0, -1), kernel.astype("float64")
+        )
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(outputs), expected, rtol=1e-4, atol=1e-4
+        )
+
+
 @over_data_formats
 @pytest.mark.parametrize("spatial", RANKS, ids=str)
 def test_rescale(rng, data_format, spatial):

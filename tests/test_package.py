@@ -51,10 +51,27 @@ RESULTS = {
         "attention_parameters attention_macs layers"
     ),
 }
+BOTTLENECK = (
+    "reduction={}, bottleneck_units=None, divisor={}, activation='{}', "
+    "use_bias={}, {}gate_activation='sigmoid', identity_start=False, "
+    "data_format=None, kernel_initializer='glorot_uniform', "
+    "bias_initializer='zeros', kernel_regularizer=None, "
+    "bias_regularizer=None, kernel_constraint=None, bias_constraint=None, "
+    "learning_rate_multiplier=1, **kwargs"
+)
 LAYERS = {
     "ChannelAttention": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, learning_rate_multiplier=1, **kwargs"
+    ),
+    "ConcurrentSqueezeExcite": BOTTLENECK.format(
+        16, 1, "relu", False, "combination='sum', "
+    ),
+    "ConvolutionalBlockAttention": BOTTLENECK.format(
+        16, 1, "relu", False, "kernel_size=7, batch_normalization=False, "
+    ),
+    "CoordinateAttention": BOTTLENECK.format(
+        32, 8, "hard_swish", False, "batch_normalization=True, "
     ),
     "EfficientChannelAttention": (
         "kernel_size=None, gamma=2, b=1, padding='zeros', "
@@ -63,6 +80,7 @@ LAYERS = {
         "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
         "learning_rate_multiplier=1, **kwargs"
     ),
+    "GlobalContext": BOTTLENECK.format(16, 1, "relu", True, "fuse='add', "),
     "LinearSqueezeExcite": (
         "groups=1, use_bias=False, gate_activation='sigmoid', pooling='avg', "
         "identity_start=False, data_format=None, "
@@ -189,8 +207,13 @@ def test_signature(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_call_signature(name):
-    assert signature(getattr(keras_channel_attn, name).call) == (
-        "(self, inputs, mask=None, return_attention_scores=False)"
+    layer_class = getattr(keras_channel_attn, name)
+    is_spatial = not issubclass(
+        layer_class, keras_channel_attn.ChannelAttention
+    )
+    more = ", return_spatial_scores=False, training=None" if is_spatial else ""
+    assert signature(layer_class.call) == (
+        f"(self, inputs, mask=None, return_attention_scores=False{more})"
     )
 
 
@@ -277,11 +300,15 @@ def test_imports_only_keras_and_numpy(path):
 # What the modules of each room may import of the package: see CONTRIBUTING.md.
 ROOMS = {
     "_tensors": set(),
+    "_pooling": {"_tensors"},
     "arguments": set(),
     "warnings_to_user": set(),
-    "ops": {"_tensors"},
+    "ops": {"_pooling", "_tensors"},
     "backend": {"_tensors", "ops"},
-    "layers": {"_tensors", "arguments", "backend", "ops", "warnings_to_user"},
+    "layers": {
+        *("_pooling", "_tensors", "arguments", "backend", "ops"),
+        "warnings_to_user",
+    },
     "graph": {"warnings_to_user"},
     "analysis": {"arguments", "graph", "layers"},
     "surgery": {"analysis", "arguments", "graph", "layers"},
@@ -326,7 +353,11 @@ def test_import_registers_the_layers_and_nothing_else():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert printed == [
-        "['keras_channel_attn>EfficientChannelAttention', "
+        "['keras_channel_attn>ConcurrentSqueezeExcite', "
+        "'keras_channel_attn>ConvolutionalBlockAttention', "
+        "'keras_channel_attn>CoordinateAttention', "
+        "'keras_channel_attn>EfficientChannelAttention', "
+        "'keras_channel_attn>GlobalContext', "
         "'keras_channel_attn>ImagePreprocessing', "
         "'keras_channel_attn>LinearSqueezeExcite', "
         "'keras_channel_attn>SqueezeExcite', "
@@ -338,7 +369,11 @@ def test_import_registers_the_layers_and_nothing_else():
 @pytest.mark.parametrize(
     "layer",
     [
+        keras_channel_attn.ConcurrentSqueezeExcite,
+        keras_channel_attn.ConvolutionalBlockAttention,
+        keras_channel_attn.CoordinateAttention,
         keras_channel_attn.EfficientChannelAttention,
+        keras_channel_attn.GlobalContext,
         keras_channel_attn.LinearSqueezeExcite,
         keras_channel_attn.SqueezeExcite,
         keras_channel_attn.SqueezeGate,

@@ -12,6 +12,7 @@ from keras_channel_attn.ops import (
     attend,
     bottleneck,
     grouped_linear,
+    spatial_convolution,
 )
 
 if keras.config.backend() == "torch":
@@ -21,6 +22,7 @@ if keras.config.backend() == "torch":
         bottleneck,
         channel_convolution,
         grouped_linear,
+        spatial_convolution,
     )
 elif keras.config.backend() in ("tensorflow", "jax"):
     from keras_channel_attn.backend.convolution import (
@@ -37,4 +39,5 @@ __all__ = [
     "bottleneck",
     "channel_convolution",
     "grouped_linear",
+    "spatial_convolution",
 ]

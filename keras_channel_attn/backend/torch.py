@@ -243,6 +243,19 @@ def channel_convolution(
     return _per_channel_convolution(descriptor, kernel, padding)
 
 
+def spatial_convolution(maps: list[Tensor], kernel: Tensor) -> Tensor:
+    """Same as `keras_channel_attn.ops.spatial_convolution`."""
+    kernel = _cast_weight(kernel, maps[0].dtype)
+    rank = kernel.ndim - 2
+    convolve = getattr(torch.nn.functional, f"conv{rank}d")
+    outputs = convolve(
+        torch.stack(maps, 1),
+        kernel.permute(rank + 1, rank, *range(rank)),
+        padding=[size // 2 for size in kernel.shape[:rank]],
+    )
+    return outputs[:, 0]
+
+
 def _shared_convolution(
     descriptor: Tensor, kernel: Tensor, padding: str
 ) -> Tensor:

@@ -223,7 +223,10 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         return positions + self.excitation_macs(channels)
 
     def expand(self, expansion: Any, inputs: Any) -> Any:
-        axis = self._channel_axis
+        axis, pairs = self._channel_axis, []
+        # The weights of both keep their order.
+        if self.combination != "spatial":
+            pairs = [[inputs, expansion.channel_gates(inputs, "avg")]]
         logits = expansion.dense(
             "spatial",
             ops.moveaxis(inputs, axis, -1),
@@ -231,10 +234,9 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
             self.spatial_bias,
         )
         gates = expansion.gates(logits, "spatial_gate")
-        pairs = [[inputs, ops.moveaxis(gates, -1, axis)]]
+        pairs.append([inputs, ops.moveaxis(gates, -1, axis)])
         if self.combination == "spatial":
             return expansion.result(keras.layers.Multiply, *pairs)
-        pairs.insert(0, [inputs, expansion.channel_gates(inputs, "avg")])
         combine = keras.layers.Add
         if self.combination == "max":
             combine = keras.layers.Maximum

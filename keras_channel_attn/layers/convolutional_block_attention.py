@@ -9,7 +9,7 @@ from keras import ops
 from keras_channel_attn._pooling import average, fill_outside, maximum
 from keras_channel_attn._tensors import Tensor
 from keras_channel_attn.arguments import boolean, odd_integer
-from keras_channel_attn.backend import attend
+from keras_channel_attn.backend import attend, spatial_convolution
 from keras_channel_attn.layers.bottleneck_attention import BottleneckAttention
 from keras_channel_attn.layers.spatial_attention import SpatialAttention
 from keras_channel_attn.layers.torch_arrays import (
@@ -213,10 +213,9 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
         if mask is not None:
             # As the zeros around the map, which the convolution adds.
             inputs = fill_outside(self._over_channels(mask), inputs, 0)
-        maps = ops.stack([average(inputs, axes), maximum(inputs, axes)], -1)
-        kernel = ops.cast(self.effective_weight(self.spatial_kernel), dtype)
-        logits = ops.conv(
-            maps, kernel, padding="same", data_format="channels_last"
+        logits = spatial_convolution(
+            [average(inputs, axes), maximum(inputs, axes)],
+            self.effective_weight(self.spatial_kernel),
         )
         if self.batch_normalization:
             shape = ops.shape(logits)
@@ -227,7 +226,7 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
                 training,
             )
             logits = ops.reshape(logits, shape)
-        return ops.cast(logits[..., 0], dtype)
+        return ops.cast(logits, dtype)
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
         return {}
@@ -262,19 +261,22 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
             kernel_size=self.kernel_size,
             padding="same",
         )
-        logits = expansion.normalize(logits)
+        if self.batch_normalization:
+            logits = expansion.normalize(logits)
         gates = expansion.gates(logits, "spatial_gate")
         return expansion.result(
             keras.layers.Multiply, [x, ops.moveaxis(gates, -1, axis)]
         )
 
     def torch_weights(self) -> TorchWeights:
-        maps = super().torch_weights()
-        return {
-            **{f"channel.{name}": pair for name, pair in maps.items()},
-            "spatial.conv.conv.weight": (
-                self.spatial_kernel,
-                kernel_from_torch,
-            ),
-            **self._torch_normalization("spatial.conv.bn"),
+        weights = {
+            f"channel.{name}": pair
+            for name, pair in super().torch_weights().items()
         }
+        weights["spatial.conv.conv.weight"] = (
+            self.spatial_kernel,
+            kernel_from_torch,
+        )
+        if self.batch_normalization:
+            weights |= self._torch_normalization("spatial.conv.bn")
+        return weights

@@ -195,9 +195,9 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         hidden = self._linear(
             ops.concatenate(means, axis=1), self.reduce_kernel, self.reduce_bias
         )
-        if mask is not None:
-            mask = ops.concatenate(masks, axis=1)
-        hidden = self._normalize(hidden, mask, training)
+        mask = ops.concatenate(masks, axis=1) if masks else None
+        if self.batch_normalization:
+            hidden = self._normalize(hidden, mask, training)
         hidden = activate(self.activation, hidden)
         gates, start = [], 0
         for axis, (kernel, bias) in enumerate(self._expansions()):
@@ -270,7 +270,8 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
             "reduce_bias": (),
         }
         if self.batch_normalization:
-            axes |= {"gamma": (), "beta": (), "normalization": ()}
+            names = ("gamma", "beta", "moving_mean", "moving_variance")
+            axes |= dict.fromkeys(names, ())
         for axis in range(self.spatial_rank or 0):
             axes |= {
                 f"expand_kernel_{axis}": (1,),
@@ -305,7 +306,8 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         ]
         x = ops.concatenate(means, axis=1)
         x = expansion.dense("reduce", x, self.reduce_kernel, self.reduce_bias)
-        x = expansion.normalize(x)
+        if self.batch_normalization:
+            x = expansion.normalize(x)
         x = expansion.apply(
             keras.layers.Activation, "activation", x, activation=self.activation
         )
@@ -326,8 +328,9 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         weights: TorchWeights = {
             "conv1.weight": (self.reduce_kernel, matrix_from_torch),
             "conv1.bias": (self.reduce_bias, vector_from_torch),
-            **self._torch_normalization("bn1"),
         }
+        if self.batch_normalization:
+            weights |= self._torch_normalization("bn1")
         maps = zip(names, self._expansions(), strict=True)
         for name, (kernel, bias) in maps:
             weights[f"{name}.weight"] = (kernel, matrix_from_torch)

@@ -103,8 +103,8 @@ class EffectiveWeights(keras.layers.Layer):
         )
         # `id` of each weight that is stored divided.
         self._stored_divided: set[int] = set()
-        # The normalization of the batch, if the layer has one.
-        self.normalization: Any = None
+        # And of each that is not trained, and stored as it is.
+        self._stored_whole: set[int] = set()
 
     def add_effective_weight(
         self,
@@ -145,6 +145,20 @@ class EffectiveWeights(keras.layers.Layer):
         self._stored_divided.add(id(weight))
         return weight
 
+    def add_statistic(
+        self, name: str, shape: tuple[int, ...], initializer: Any
+    ) -> Any:
+        """Create a weight that is not trained, and not multiplied."""
+        weight = self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            trainable=False,
+            autocast=False,
+        )
+        self._stored_whole.add(id(weight))
+        return weight
+
     def effective_weight(self, weight: Any) -> Any:
         """The values of a weight that `excite` computes with.
 
@@ -170,12 +184,9 @@ class EffectiveWeights(keras.layers.Layer):
         """Raise an error if the multiplier would silently have no effect."""
         if self.learning_rate_multiplier == 1:
             return
-        # Its statistics are not trained.
-        statistics = getattr(self.normalization, "weights", [])
+        known = self._stored_divided | self._stored_whole
         names = [
-            weight.name
-            for weight in self.weights
-            if id(weight) not in {*self._stored_divided, *map(id, statistics)}
+            weight.name for weight in self.weights if id(weight) not in known
         ]
         if names or not self.weights:
             has = f"the weights {names} without it" if names else "no weights"
@@ -200,6 +211,11 @@ class EffectiveWeights(keras.layers.Layer):
     # Files have effective weights, so that a file fits every multiplier. In
     # float64 the products lose nothing, so that loading restores every digit.
 
+    def _multiplier_in_file(self, key: str, keys: Any) -> float:
+        # Keras numbers the weights that are trained before the others.
+        is_whole = int(key) >= len(keys.keys()) - len(self._stored_whole)
+        return 1 if is_whole else self.learning_rate_multiplier
+
     def save_own_variables(self, store: Any) -> None:
         if self.learning_rate_multiplier == 1:
             super().save_own_variables(store)
@@ -208,13 +224,13 @@ class EffectiveWeights(keras.layers.Layer):
         super().save_own_variables(stored)
         for key, variable in stored.items():
             array = ops.convert_to_numpy(variable).astype("float64")
-            store[key] = array * self.learning_rate_multiplier
+            store[key] = array * self._multiplier_in_file(key, stored)
 
     def load_own_variables(self, store: Any) -> None:
         if self.learning_rate_multiplier != 1:
             store = {
                 key: np.asarray(store[key], "float64")
-                / self.learning_rate_multiplier
+                / self._multiplier_in_file(key, store)
                 for key in store.keys()  # noqa: SIM118
             }
         super().load_own_variables(store)

@@ -5,12 +5,17 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_channel_attn._pooling import average
 from keras_channel_attn._tensors import Tensor, position_products
 from keras_channel_attn.layers.attention_layer import AttentionLayer
 from keras_channel_attn.layers.torch_arrays import (
     TorchWeights,
     vector_from_torch,
 )
+
+# Those of torch.
+NORMALIZATION_EPSILON = 1e-5
+NORMALIZATION_MOMENTUM = 0.9
 
 
 class SpatialAttention(AttentionLayer):
@@ -113,7 +118,7 @@ class SpatialAttention(AttentionLayer):
         """A map with a channel axis, which broadcasts against the inputs."""
         return ops.expand_dims(scores, self._channel_axis)
 
-    # Normalization over the batch, with torch's default numbers.
+    # Normalization over the batch.
 
     def _add_normalization(self, units: int, is_last: bool = False) -> None:
         """Create it, with scales of zero at an identity start if it is last."""
@@ -124,38 +129,55 @@ class SpatialAttention(AttentionLayer):
         self.beta = self.add_effective_weight(
             name="beta", shape=(units,), initializer="zeros"
         )
-        self.normalization = keras.layers.BatchNormalization(
-            momentum=0.9,
-            epsilon=1e-5,
-            center=False,
-            scale=False,
-            dtype=self.dtype_policy,
-            name="normalization",
+        self.moving_mean, self.moving_variance = (
+            self.add_statistic(name, (units,), initializer)
+            for name, initializer in (
+                ("moving_mean", "zeros"),
+                ("moving_variance", "ones"),
+            )
         )
-        self.normalization.build((None, None, units))
 
     def _normalize(
         self, features: Tensor, mask: Tensor | None, training: bool
     ) -> Tensor:
-        """Normalize `(batch, positions, units)`; a mask has no last axis."""
-        if self.normalization is None:
-            return features
-        normalized = self.normalization(features, training=training, mask=mask)
+        """Normalize `(batch, positions, units)`; a mask has no last axis.
+
+        `keras.layers.BatchNormalization` fails for a mask and one unit.
+        """
+        dtype = keras.backend.standardize_dtype(features.dtype)
+        wide = "float64" if dtype == "float64" else "float32"
+        features = ops.cast(features, wide)
+        if training and self.trainable:
+            axes, mask = (0, 1), None if mask is None else mask[..., None]
+            mean = average(features, axes, mask)
+            variance = average((features - mean) ** 2, axes, mask)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+        else:
+            mean = ops.cast(self.moving_mean, wide)
+            variance = ops.cast(self.moving_variance, wide)
         gamma, beta = (
-            ops.cast(self.effective_weight(weight), features.dtype)
+            ops.cast(self.effective_weight(weight), wide)
             for weight in (self.gamma, self.beta)
         )
-        return ops.cast(normalized, features.dtype) * gamma + beta
+        scale = gamma * ops.rsqrt(variance + NORMALIZATION_EPSILON)
+        return ops.cast((features - mean) * scale + beta, dtype)
+
+    def _move(self, statistic: Any, value: Tensor) -> None:
+        """Move the average of a statistic of the batches."""
+        value = ops.cast(ops.stop_gradient(value), statistic.dtype)
+        statistic.assign(
+            NORMALIZATION_MOMENTUM * statistic
+            + (1 - NORMALIZATION_MOMENTUM) * value
+        )
 
     def _torch_normalization(self, module: str) -> TorchWeights:
         """The weights of the normalization by the names of torch's module."""
-        if self.normalization is None:
-            return {}
         weights = {
             "weight": self.gamma,
             "bias": self.beta,
-            "running_mean": self.normalization.moving_mean,
-            "running_var": self.normalization.moving_variance,
+            "running_mean": self.moving_mean,
+            "running_var": self.moving_variance,
         }
         return {
             f"{module}.{name}": (weight, vector_from_torch)

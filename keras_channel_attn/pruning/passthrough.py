@@ -223,12 +223,7 @@ def _undescribed(layer: Any, size: int) -> str | None:
         return str(reason)
     axes_of, blocks = layer.channel_axes(), layer.coupled_blocks() or 1
     weights = {name: getattr(layer, name, None) for name in axes_of}
-    described = {
-        id(weight)
-        for value in weights.values()
-        # The attribute may be a layer.
-        for weight in getattr(value, "weights", [value])
-    }
+    described = {id(weight) for weight in weights.values()}
     for weight in layer.weights:
         if id(weight) not in described:
             return (

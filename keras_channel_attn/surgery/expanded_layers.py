@@ -13,6 +13,10 @@ from keras_channel_attn.layers.effective_weights import (
     function_of_effective,
     scale,
 )
+from keras_channel_attn.layers.spatial_attention import (
+    NORMALIZATION_EPSILON,
+    NORMALIZATION_MOMENTUM,
+)
 from keras_channel_attn.surgery.attention_layers import free_name
 
 # Of the inputs of Keras' pooling layers. Those of others are reshaped.
@@ -183,22 +187,15 @@ class ExpandedAttention:
         )
 
     def normalize(self, inputs: Any) -> Any:
-        """The outputs of the normalization over the batch, if there is one."""
-        inner = self.attention.normalization
-        if inner is None:
-            return inputs
+        """The outputs of the normalization over the batch."""
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
         return self.with_weights(
             keras.layers.BatchNormalization,
             "normalization",
             inputs,
-            {
-                "gamma": self.attention.gamma,
-                "beta": self.attention.beta,
-                "moving_mean": inner.moving_mean,
-                "moving_variance": inner.moving_variance,
-            },
-            momentum=inner.momentum,
-            epsilon=inner.epsilon,
+            {name: getattr(self.attention, name) for name in names},
+            momentum=NORMALIZATION_MOMENTUM,
+            epsilon=NORMALIZATION_EPSILON,
         )
 
     def with_weights(

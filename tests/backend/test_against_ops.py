@@ -21,6 +21,7 @@ OWN = {
     "bottleneck": ("torch",),
     "channel_convolution": ("tensorflow", "torch", "jax"),
     "grouped_linear": ("torch",),
+    "spatial_convolution": ("torch",),
 }
 
 
@@ -46,6 +47,17 @@ def close(actual, expected, tolerance=1e-5):
         rtol=tolerance,
         atol=tolerance,
     )
+
+
+@where_own("spatial_convolution")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spatial", [(5,), (3, 4), (2, 3, 2)], ids=str)
+def test_spatial_convolution(rng, dtype, spatial):
+    maps = [tensor(rng.normal(size=(2, *spatial)), dtype) for _ in range(2)]
+    kernel = tensor(rng.normal(size=(3,) * len(spatial) + (2, 1)))
+    actual = backend.spatial_convolution(maps, kernel)
+    expected = attention_ops.spatial_convolution(maps, kernel)
+    close(actual, expected, 2 * DTYPES[dtype])
 
 
 # With another pooling or a mask torch calls `ops` too.

@@ -21,10 +21,15 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from support import reference
+from support.formulas import outputs_and_scores
 from support.prepared_images import CASES, image, key
 
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -136,6 +141,45 @@ def variants_outputs(x, weights):
     return attended(x, sigmoid, itself)
 
 
+def positions():
+    """The layers that attend to positions, two of each kind."""
+    inputs = keras.Input((4, 5, 32), name="inputs")
+    x, last = inputs, {"data_format": "channels_last"}
+    for layer in (
+        ConvolutionalBlockAttention(4, kernel_size=3, **last),
+        ConvolutionalBlockAttention(
+            bottleneck_units=3,
+            use_bias=True,
+            batch_normalization=True,
+            identity_start=True,
+            **last,
+        ),
+        ConcurrentSqueezeExcite(8, use_bias=True, **last),
+        ConcurrentSqueezeExcite(8, combination="max", **last),
+        ConcurrentSqueezeExcite(combination="spatial", **last),
+        CoordinateAttention(8, divisor=1, **last),
+        CoordinateAttention(
+            use_bias=True,
+            batch_normalization=False,
+            gate_activation="hard_sigmoid",
+            **last,
+        ),
+        GlobalContext(8, **last),
+        GlobalContext(8, use_bias=False, fuse="scale", **last),
+    ):
+        x = layer(x)
+    return keras.Model(inputs, x, name="positions")
+
+
+def positions_outputs(x, weights):
+    """The same in NumPy, from the papers' formulas."""
+    model = positions()
+    model.set_weights(weights)
+    for layer in model.layers[1:]:
+        x, _ = outputs_and_scores(layer, x)
+    return x
+
+
 def features(rng):
     return rng.normal(size=(2, 4, 5, 32)).astype("float32")
 
@@ -157,6 +201,7 @@ def photographs_outputs(x, weights):
 MODELS = {
     "golden": (golden, golden_outputs, features),
     "variants": (variants, variants_outputs, features),
+    "positions": (positions, positions_outputs, features),
     "photographs": (
         photographs,
         photographs_outputs,
@@ -173,9 +218,10 @@ def main():
             continue
         rng = np.random.default_rng(0)
         model = build()
-        model.set_weights(
-            [rng.normal(0, 0.5, w.shape) for w in model.get_weights()]
-        )
+        for weight in model.weights:
+            values = rng.normal(0, 0.5, weight.shape)
+            is_variance = weight.name == "moving_variance"
+            weight.assign(np.abs(values) if is_variance else values)
         x = inputs(rng)
         y = outputs(x, model.get_weights()).astype("float32")
         model.save(files[0])

@@ -5,20 +5,37 @@ import pytest
 from support.configurations import Plain
 
 from keras_channel_attn import (
+    ChannelAttention,
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
 )
 
-WITH_BIASES = [SqueezeExcite, LinearSqueezeExcite]
+SPATIAL = [
+    ConvolutionalBlockAttention,
+    ConcurrentSqueezeExcite,
+    CoordinateAttention,
+    GlobalContext,
+]
+WITH_BOTTLENECK = [SqueezeExcite, *SPATIAL]
+WITH_BIASES = [*WITH_BOTTLENECK, LinearSqueezeExcite]
 WITH_KERNELS = [*WITH_BIASES, EfficientChannelAttention]
 ALL = [*WITH_KERNELS, SqueezeGate, Plain]
 NAN = float("nan")
 
 # (layers, argument, values of a wrong type, values that are not allowed)
 REFUSED = [
-    (ALL, "pooling", [None, 1], ["mean", "max+avg"]),
+    (
+        [SqueezeExcite, LinearSqueezeExcite, SqueezeGate, Plain],
+        "pooling",
+        [None, 1],
+        ["mean", "max+avg"],
+    ),
     (ALL, "gate_activation", [], ["gate", 3]),
     (ALL, "identity_start", [1, None, "yes"], []),
     (ALL, "data_format", [1, NAN], ["NCHW"]),
@@ -36,19 +53,19 @@ REFUSED = [
     (WITH_BIASES, "bias_regularizer", [], [0.1]),
     (WITH_BIASES, "bias_constraint", [], [1]),
     (
-        [SqueezeExcite],
+        WITH_BOTTLENECK,
         "reduction",
         [16.0, NAN, "16", True, [16], None],
         [0, -1],
     ),
     (
-        [SqueezeExcite],
+        WITH_BOTTLENECK,
         "bottleneck_units",
         [16.0, NAN, "16", True, [16], np.array([16]), np.array(True)],
         [0, -1],
     ),
-    ([SqueezeExcite], "divisor", [16.0, NAN, "16", True, [16], None], [0, -1]),
-    ([SqueezeExcite], "activation", [], ["rely", 1]),
+    (WITH_BOTTLENECK, "divisor", [16.0, NAN, "16", True, [16], None], [0, -1]),
+    (WITH_BOTTLENECK, "activation", [], ["rely", 1]),
     ([LinearSqueezeExcite], "groups", [16.0, "channels", True, None], [0, -2]),
     (
         [EfficientChannelAttention],
@@ -70,6 +87,20 @@ REFUSED = [
     ),
     ([EfficientChannelAttention], "padding", [None, 1], ["same", "valid"]),
     ([EfficientChannelAttention], "shared_kernel", [1, None], []),
+    (
+        [ConvolutionalBlockAttention],
+        "kernel_size",
+        [7.0, NAN, "7", True, (7, 7), None],
+        [0, -7, 6],
+    ),
+    (
+        [ConvolutionalBlockAttention, CoordinateAttention],
+        "batch_normalization",
+        [1, None, "yes"],
+        [],
+    ),
+    ([ConcurrentSqueezeExcite], "combination", [None, 1], ["mean", "channel"]),
+    ([GlobalContext], "fuse", [None, True], ["mul", "sum"]),
 ]
 CASES = [
     pytest.param(
@@ -92,7 +123,7 @@ def test_refuses_a_wrong_argument(layer_class, argument, value, error):
 @pytest.mark.parametrize(
     ("layer_class", "argument"),
     [
-        (SqueezeExcite, "ratio"),
+        *((layer_class, "ratio") for layer_class in WITH_BOTTLENECK),
         (EfficientChannelAttention, "reduction"),
         (LinearSqueezeExcite, "reduction"),
         (SqueezeGate, "reduction"),
@@ -102,6 +133,17 @@ def test_refuses_a_wrong_argument(layer_class, argument, value, error):
 def test_refuses_an_unknown_argument(layer_class, argument):
     with pytest.raises(ValueError, match=argument):
         layer_class(**{argument: 16})
+
+
+@pytest.mark.parametrize("name", ["ratio", "reduction"])
+def test_the_name_of_the_channel_half_of_cbam(name):
+    message = (
+        rf"no argument `{name}`. Received: {name}=8.*"
+        r'SqueezeExcite\(.*pooling="avg_max_separate".*'
+        "ConvolutionalBlockAttention"
+    )
+    with pytest.raises(ValueError, match=message):
+        ChannelAttention(**{name: 8})
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array])

@@ -3,7 +3,11 @@
 import pytest
 
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -63,6 +67,31 @@ ALL_ARGUMENTS = {
         "learning_rate_multiplier": 0.5,
         **KERAS,
     },
+    **{
+        layer_class: {
+            "reduction": 4,
+            "bottleneck_units": 6,
+            "divisor": 2,
+            "activation": "swish",
+            **own,
+            "gate_activation": "hard_sigmoid",
+            "identity_start": True,
+            "data_format": "channels_first",
+            **KERNELS,
+            **BIASES,
+            "learning_rate_multiplier": 3,
+            **KERAS,
+        }
+        for layer_class, own in (
+            (
+                ConvolutionalBlockAttention,
+                {"kernel_size": 5, "batch_normalization": True},
+            ),
+            (ConcurrentSqueezeExcite, {"combination": "max"}),
+            (CoordinateAttention, {"batch_normalization": False}),
+            (GlobalContext, {"fuse": "scale"}),
+        )
+    },
     SqueezeGate: {
         "gate_activation": "hard_sigmoid",
         "pooling": "max",
@@ -105,7 +134,14 @@ def test_argument_survives_build_as_given(layer_class, argument):
     assert getattr(layer, argument) == arguments[argument]
 
 
-@over_layers
+@pytest.mark.parametrize(
+    "layer_class",
+    [
+        layer_class
+        for layer_class, arguments in ALL_ARGUMENTS.items()
+        if "pooling" in arguments
+    ],
+)
 @pytest.mark.parametrize(
     ("earlier", "name"),
     [("avg_max", "avg_max_mean"), ("avg+max", "avg_max_separate")],

@@ -6,7 +6,11 @@ import pytest
 from support.configurations import over
 
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -23,6 +27,10 @@ def two_kernels(channels, units):
         "expand_kernel": (units, channels),
     }
 
+
+# Of one unit.
+NORMALIZATION = {"gamma": (1,), "beta": (1,)}
+STATISTICS = {"moving_mean": (1,), "moving_variance": (1,)}
 
 # (layer, arguments, channels, names and shapes in order)
 WEIGHTS = {
@@ -96,6 +104,81 @@ WEIGHTS = {
         {"kernel": (32, 64), "bias": (64,)},
     ),
     "gate": (SqueezeGate, {}, 64, {}),
+    "cbam": (
+        ConvolutionalBlockAttention,
+        {},
+        64,
+        {**two_kernels(64, 4), "spatial_kernel": (7, 7, 2, 1)},
+    ),
+    "cbam_of_authors": (
+        ConvolutionalBlockAttention,
+        {"use_bias": True, "batch_normalization": True, "kernel_size": 3},
+        64,
+        {
+            "reduce_kernel": (64, 4),
+            "reduce_bias": (4,),
+            "expand_kernel": (4, 64),
+            "expand_bias": (64,),
+            "spatial_kernel": (3, 3, 2, 1),
+            **NORMALIZATION,
+            **STATISTICS,
+        },
+    ),
+    "scse": (
+        ConcurrentSqueezeExcite,
+        {},
+        64,
+        {**two_kernels(64, 4), "spatial_kernel": (64, 1)},
+    ),
+    "scse_spatial": (
+        ConcurrentSqueezeExcite,
+        {"combination": "spatial", "use_bias": True},
+        64,
+        {"spatial_kernel": (64, 1), "spatial_bias": (1,)},
+    ),
+    "coordinate": (
+        CoordinateAttention,
+        {"bottleneck_units": 1, "use_bias": True},
+        64,
+        {
+            "reduce_kernel": (64, 1),
+            "reduce_bias": (1,),
+            **NORMALIZATION,
+            "expand_kernel_0": (1, 64),
+            "expand_bias_0": (64,),
+            "expand_kernel_1": (1, 64),
+            "expand_bias_1": (64,),
+            **STATISTICS,
+        },
+    ),
+    # The authors' widths (arXiv 2103.02907) of 256 and 512 channels.
+    **{
+        f"coordinate_{channels}": (
+            CoordinateAttention,
+            {"batch_normalization": False},
+            channels,
+            {
+                "reduce_kernel": (channels, units),
+                "expand_kernel_0": (units, channels),
+                "expand_kernel_1": (units, channels),
+            },
+        )
+        for channels, units in [(64, 8), (256, 8), (512, 16)]
+    },
+    "context": (
+        GlobalContext,
+        {},
+        16,
+        {
+            "context_kernel": (16, 1),
+            "context_bias": (1,),
+            "reduce_kernel": (16, 1),
+            "reduce_bias": (1,),
+            **NORMALIZATION,
+            "expand_kernel": (1, 16),
+            "expand_bias": (16,),
+        },
+    ),
 }
 
 
@@ -117,8 +200,26 @@ over_kernels_and_biases = over(
         "eca": (EfficientChannelAttention, {}),
         "eca_ns": (EfficientChannelAttention, {"shared_kernel": False}),
         "linear": (LinearSqueezeExcite, {"use_bias": True}),
+        "cbam": (ConvolutionalBlockAttention, {"use_bias": True}),
+        "scse": (ConcurrentSqueezeExcite, {"use_bias": True}),
+        "coordinate": (
+            CoordinateAttention,
+            {"use_bias": True, "batch_normalization": False},
+        ),
+        "context": (GlobalContext, {"use_bias": True}),
     }
 )
+
+
+def kernels_and_biases(layer):
+    """The weights with the name of their kind."""
+    kinds = ("kernel", "bias")
+    return [
+        (weight, kind)
+        for weight in layer.weights
+        for kind in kinds
+        if kind in weight.name
+    ]
 
 
 def built_with(layer_class, arguments, kernels, biases):
@@ -139,13 +240,13 @@ def test_regularizers_and_constraints(layer_class, arguments):
         {"regularizer": "l2", "constraint": "non_neg"},
         {"regularizer": "l1", "constraint": "max_norm"},
     )
-    for weight in layer.weights:
+    for weight, kind in kernels_and_biases(layer):
         classes = [
             type(value).__name__
             for value in (weight.regularizer, weight.constraint)
         ]
         expected = ["L1", "MaxNorm"]
-        if weight.name.endswith("kernel"):
+        if kind == "kernel":
             expected = ["L2", "NonNeg"]
         assert classes == expected, weight.name
 
@@ -158,8 +259,9 @@ def test_initializers(layer_class, arguments):
         {"initializer": keras.initializers.Constant(2)},
         {"initializer": keras.initializers.Constant(3)},
     )
-    for weight, array in zip(layer.weights, layer.get_weights(), strict=True):
-        expected = 2 if weight.name.endswith("kernel") else 3
+    for weight, kind in kernels_and_biases(layer):
+        expected = 2 if kind == "kernel" else 3
+        array = keras.ops.convert_to_numpy(weight)
         np.testing.assert_array_equal(array, expected, weight.name)
 
 

@@ -27,7 +27,10 @@ from support.pruning import (
 )
 
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -187,6 +190,16 @@ BODIES = {
     "LinearSqueezeExcite, groups": lambda x: LinearSqueezeExcite(4)(x),
     "LinearSqueezeExcite, one each": lambda x: LinearSqueezeExcite(12)(x),
     "SqueezeGate": lambda x: SqueezeGate()(x),
+    "ConcurrentSqueezeExcite": lambda x: ConcurrentSqueezeExcite(4)(x),
+    "ConcurrentSqueezeExcite, max": lambda x: ConcurrentSqueezeExcite(
+        4, use_bias=True, combination="max"
+    )(x),
+    "ConcurrentSqueezeExcite, spatial": lambda x: ConcurrentSqueezeExcite(
+        combination="spatial"
+    )(x),
+    "CoordinateAttention": lambda x: CoordinateAttention()(x),
+    "GlobalContext": lambda x: GlobalContext(4)(x),
+    "GlobalContext, scale": lambda x: GlobalContext(4, fuse="scale")(x),
     "nested model": nested_twice,
     "shared layer": shared_twice,
 }

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_channel_attn import ChannelAttention
+from keras_channel_attn.layers import AttentionLayer
 from support.configurations import shape_of
 
 
@@ -248,7 +248,7 @@ def attention_of(model):
     return {
         path: layer
         for path, layer in layers_of(model).items()
-        if isinstance(layer, ChannelAttention)
+        if isinstance(layer, AttentionLayer)
     }
 
 

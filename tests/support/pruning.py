@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_channel_attn import ChannelAttention, SqueezeExcite, model_costs
+from keras_channel_attn import SqueezeExcite, model_costs
+from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.pruning import (
     channel_groups,
     prune_channels,
@@ -57,7 +58,14 @@ def silence(model, removed):
             if (
                 part.role != "consumers"
                 and part.weight != "moving_variance"
-                and not isinstance(part.layer, ChannelAttention)
+                and (
+                    not isinstance(part.layer, AttentionLayer)
+                    # What it adds shifts the channels.
+                    or (
+                        getattr(part.layer, "fuse", None) == "add"
+                        and part.weight.startswith("expand")
+                    )
+                )
             ):
                 chosen = part.positions[np.isin(part.channels, channels)]
                 set_zero(getattr(part.layer, part.weight), part.axis, chosen)
