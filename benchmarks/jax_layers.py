@@ -1,15 +1,22 @@
 """Attention layers on JAX, compiled: ours, and SE written in `jax.numpy`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import spatial
 from benchmarks.variants import variants
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
 REDUCTION = 16
 MODES = ("jit",)
-BASELINES = {"SE": ("jax.numpy SE",), "ECA": ()}
+BASELINES = {
+    "SE": ("jax.numpy SE",),
+    "ECA": (),
+    **{name: (f"Keras layers, {name}",) for name in spatial.NAMES},
+}
 
 
 def squeeze_excite(weights, x):
@@ -25,9 +32,18 @@ def floor(_, x):
 
 def stateless(layer, shape):
     """The weights, and a function of the weights and the input."""
-    layer.build(shape)
-    weights = [weight.value for weight in layer.weights]
-    return weights, lambda weights, x: layer.stateless_call(weights, [], x)[0]
+    layer(jnp.zeros((1, *shape[1:])))
+    weights = [weight.value for weight in layer.trainable_weights]
+    state = [weight.value for weight in layer.non_trainable_weights]
+
+    def call(weights, x):
+        return layer.stateless_call(weights, state, x)[0]
+
+    def trained(weights, x, training):
+        return layer.stateless_call(weights, state, x, training=training)[0]
+
+    is_spatial = spatial.in_training(layer) is not layer
+    return weights, trained if is_spatial else call
 
 
 def layers(shape):
@@ -44,7 +60,11 @@ def layers(shape):
         eca = EfficientChannelAttention(data_format=data_format)
         ours[f"ours SE{suffix}"] = (*stateless(se, input_shape), data_format)
         ours[f"ours ECA{suffix}"] = (*stateless(eca, input_shape), data_format)
-    for name, layer in variants(channels, REDUCTION).items():
+    for name, layer in {
+        **variants(channels, REDUCTION),
+        **spatial.ours(channels, REDUCTION),
+        **spatial.keras_layers(channels, REDUCTION),
+    }.items():
         ours[name] = (*stateless(layer, shape), "channels_last")
     return {
         **ours,
@@ -63,6 +83,8 @@ def tensor(shape, data_format):
 def forward(contestant, shape, mode):
     weights, function, data_format = contestant
     x = tensor(shape, data_format)
+    if spatial.in_training(function) is not function:
+        function = functools.partial(function, training=False)
     compiled = jax.jit(function)
     return lambda: compiled(weights, x).block_until_ready()
 
@@ -71,10 +93,11 @@ def training(contestant, shape, mode):
     weights, function, data_format = contestant
     x = tensor(shape, data_format)
     upstream = tensor(shape, data_format)
+    trained = spatial.in_training(function)
 
     @jax.jit
     def step(weights, x, upstream):
-        y, gradients = jax.vjp(function, weights, x)
+        y, gradients = jax.vjp(trained, weights, x)
         return y, gradients(upstream)
 
     return lambda: jax.block_until_ready(step(weights, x, upstream))

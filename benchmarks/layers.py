@@ -19,6 +19,8 @@ import platform
 from benchmarks.timing import quartiles, report_progress, time_in_turn
 
 THREADS = 2
+# As in `benchmarks.spatial`, which cannot be imported before `prepare`.
+NAMES = ("CBAM", "scSE", "coordinate", "context")
 SHAPES = ((32, 56, 56, 64), (8, 56, 56, 64), (32, 14, 14, 256), (32, 7, 7, 512))
 SINGLE = (1, 7, 7, 512)
 
@@ -191,6 +193,25 @@ def ratios(module, results):
     return lines
 
 
+def ratios_to_peers(module, results):
+    """Lines of Markdown: ratios of the layers for positions to their peers."""
+    columns = ["mode", "shape", "step", *(f"{name} / peer" for name in NAMES)]
+    lines = [
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
+    for (mode, shape, step), times in results.items():
+        call = median(times.get("empty Keras layer", [0.0, 0.0]))
+        cells = [
+            f"{(median(times[f'ours {name}']) - call) / best:.2f}"
+            for name in NAMES
+            for best in [min(median(times[x]) for x in module.BASELINES[name])]
+        ]
+        size = "x".join(map(str, shape))
+        lines.append(f"| {mode} | {size} | {step} | {' | '.join(cells)} |")
+    return lines
+
+
 def ratios_to_squeeze_excite(names, results):
     """Lines of Markdown: ratios of the related layers to SE."""
     columns = [
@@ -228,6 +249,8 @@ def main():
         *ratios_to_squeeze_excite(
             module.variants(SINGLE[-1], module.REDUCTION), results
         ),
+        "",
+        *ratios_to_peers(module, results),
         "",
         *table(results),
     ]

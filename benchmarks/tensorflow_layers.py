@@ -6,6 +6,7 @@ Ours, SE written in TensorFlow, and SE as in KerasCV.
 import keras
 import tensorflow as tf
 
+from benchmarks import spatial
 from benchmarks.variants import variants
 from keras_channel_attn import EfficientChannelAttention, SqueezeExcite
 
@@ -14,6 +15,7 @@ MODES = ("function", "XLA")
 BASELINES = {
     "SE": ("TensorFlow SE", "KerasCV SE"),
     "ECA": (),
+    **{name: (f"Keras layers, {name}",) for name in spatial.NAMES},
 }
 
 
@@ -62,7 +64,11 @@ def layers(shape):
     return {
         **{
             name: (layer, "channels_last")
-            for name, layer in variants(channels, REDUCTION).items()
+            for name, layer in {
+                **variants(channels, REDUCTION),
+                **spatial.ours(channels, REDUCTION),
+                **spatial.keras_layers(channels, REDUCTION),
+            }.items()
         },
         "ours SE": (SqueezeExcite(**bias, **last), "channels_last"),
         "ours ECA": (EfficientChannelAttention(**last), "channels_last"),
@@ -98,12 +104,13 @@ def training(contestant, shape, mode):
     weights = list(getattr(layer, "trainable_variables", ()))
     if isinstance(layer, keras.layers.Layer):
         weights = [weight.value for weight in weights]
+    trained = spatial.in_training(layer)
 
     @tf.function(jit_compile=mode == "XLA")
     def step(x, upstream):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x)
+            y = trained(x)
         return y, tape.gradient(y, [x, *weights], upstream)
 
     return lambda: step(x, upstream)

@@ -2,11 +2,14 @@
 
 import keras
 import torch
-from timm.layers import EcaModule, SEModule
+from timm.layers import EcaModule, GlobalContext, SEModule
+from timm.layers.cbam import CbamModule
+from timm.layers.coord_attn import CoordAttn
 from timm.layers.squeeze_excite import SqueezeExciteCl
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
+from benchmarks import spatial
 from benchmarks.variants import variants
 from keras_channel_attn import (
     EfficientChannelAttention,
@@ -19,6 +22,10 @@ MODES = ("eager", "compiled")
 BASELINES = {
     "SE": ("timm SEModule", "timm SqueezeExciteCl", "torchvision SE"),
     "ECA": ("timm EcaModule",),
+    "CBAM": ("timm CbamModule",),
+    "scSE": ("Keras layers, scSE",),
+    "coordinate": ("timm CoordAttn",),
+    "context": ("timm GlobalContext",),
 }
 
 
@@ -92,7 +99,11 @@ def layers(shape):
     return {
         **{
             name: (layer, "channels_last")
-            for name, layer in variants(channels, REDUCTION).items()
+            for name, layer in {
+                **variants(channels, REDUCTION),
+                **spatial.ours(channels, REDUCTION),
+                **spatial.keras_layers(channels, REDUCTION),
+            }.items()
         },
         "ours SE": (SqueezeExcite(**bias, **last), "channels_last"),
         "ours ECA": (EfficientChannelAttention(**last), "channels_last"),
@@ -114,6 +125,18 @@ def layers(shape):
             "channels_first",
         ),
         "timm EcaModule": (EcaModule(channels), "channels_first"),
+        "timm CbamModule": (
+            CbamModule(channels, rd_channels=units),
+            "channels_first",
+        ),
+        "timm CoordAttn": (
+            CoordAttn(channels, rd_channels=units),
+            "channels_first",
+        ),
+        "timm GlobalContext": (
+            GlobalContext(channels, rd_channels=units),
+            "channels_first",
+        ),
         "ours SE without Keras": (
             SqueezeExciteWithoutKeras(channels, units),
             "channels_last",
@@ -164,7 +187,9 @@ def training(contestant, shape, mode):
             if weight.requires_grad
         ]
 
+    trained = spatial.in_training(layer)
+
     def run():
-        torch.autograd.grad(layer(x), [x, *weights], upstream)
+        torch.autograd.grad(trained(x), [x, *weights], upstream)
 
     return run

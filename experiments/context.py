@@ -40,7 +40,11 @@ from experiments.statistics import COSTS, Measure, costs, markdown, report
 from experiments.study import Study, carry_out, parser_for, positive
 from experiments.training import accuracy, milliseconds, train
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -66,6 +70,25 @@ def squeeze_excite():
     return SqueezeExcite(reduction=4)
 
 
+def convolutional_block():
+    return ConvolutionalBlockAttention(reduction=4)
+
+
+def concurrent_squeeze_excite():
+    return ConcurrentSqueezeExcite(reduction=4)
+
+
+def coordinate_attention():
+    # Without moving averages, which a small study would have to settle.
+    return CoordinateAttention(
+        reduction=4, divisor=1, batch_normalization=False
+    )
+
+
+def global_context():
+    return GlobalContext(reduction=4)
+
+
 @dataclass(frozen=True)
 class Row:
     attention: Callable | None = None  # returns a new layer
@@ -82,6 +105,10 @@ ROWS = {
     "ECA": Row(EfficientChannelAttention),
     "SE": Row(squeeze_excite),
     "linear SE": Row(LinearSqueezeExcite),
+    "CBAM": Row(convolutional_block),
+    "scSE": Row(concurrent_squeeze_excite),
+    "coordinate": Row(coordinate_attention),
+    "global context": Row(global_context),
     "SE, first layer": Row(squeeze_excite, after=(1,)),
     "SE, second layer": Row(squeeze_excite, after=(2,)),
     "SE, last layer": Row(squeeze_excite, after=(3,)),

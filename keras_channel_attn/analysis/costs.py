@@ -18,7 +18,7 @@ from keras_channel_attn.analysis.shapes import (
     shaped_calls,
 )
 from keras_channel_attn.graph import graph_of, warn
-from keras_channel_attn.layers import AttentionLayer
+from keras_channel_attn.layers import AttentionLayer, SpatialAttention
 
 # How many uncounted layers a warning names.
 _NAMED = 5
@@ -256,10 +256,13 @@ def _row(
 def _reason(call: ShapedCall) -> str:
     """Why the multiply-adds of a call are unknown."""
     name = type(call.operation).__name__
-    if isinstance(call.operation, ChannelAttention):
+    if isinstance(call.operation, AttentionLayer):
+        method, by = ("excite", "excitation_macs")
+        if isinstance(call.operation, SpatialAttention):
+            method, by = ("attend", "attention_macs")
         return (
-            f"the products in `excite` of {name} are unknown; write its method "
-            "`excitation_macs`"
+            f"the products in `{method}` of {name} are unknown; write its "
+            f"method `{by}`"
         )
     return call.problem or f"the shapes do not tell the products in {name}"
 

@@ -55,7 +55,7 @@ def test_controls_cost_at_least_as_much():
         for row in ROWS
         if ROWS[row].attention and ROWS[row].dilations == context.PLAIN
     ]
-    assert len(attended) == 7
+    assert len(attended) == 11
     assert max(attended) <= parameters["wider"] < parameters["deeper"]
     assert parameters["dilated"] == parameters["none"]
     # SE(4) for 16 channels, after one of three layers and after all.

@@ -101,6 +101,24 @@ class ECANSLayer(nn.Module):
         return x * gates[..., None]
 
 
+class SMPSCSEModule(nn.Module):
+    """segmentation_models.pytorch 0.5.0, base/modules.py: gates of channels
+    from two 1x1 convolutions and of positions from one, all with biases; the
+    two products are added."""
+
+    def __init__(self, in_channels, reduction=16):
+        super().__init__()
+        units = in_channels // reduction
+        self.reduce = nn.Conv2d(in_channels, units, 1)
+        self.expand = nn.Conv2d(units, in_channels, 1)
+        self.position = nn.Conv2d(in_channels, 1, 1)
+
+    def forward(self, x):
+        z = x.mean((2, 3), keepdim=True)
+        channels = torch.sigmoid(self.expand(functional.relu(self.reduce(z))))
+        return x * channels + x * torch.sigmoid(self.position(x))
+
+
 FORMULAS = {
     "ECANet": {"eca_layer": ECANSLayer},
     "moskomule": {"SELayer": moskomule_selayer},
@@ -108,4 +126,5 @@ FORMULAS = {
     "KerasCV": {"SqueezeAndExcite2D": KerasCVSqueezeAndExcite2D},
     "mmpretrain": {"SELayer": mmpretrain_selayer},
     "MONAI": {"ChannelSELayer": monai_channel_selayer},
+    "segmentation_models.pytorch": {"SCSEModule": SMPSCSEModule},
 }
