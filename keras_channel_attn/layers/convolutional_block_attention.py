@@ -56,9 +56,9 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         identity_start: Boolean. If `True`, the layer returns its input
-            unchanged until it is trained: both gates start at
-            `gate(0)`, and are divided by it. Use it to insert
-            attention into a trained network. Defaults to `False`.
+            unchanged until it is trained: both gates start at `gate(0)`, and
+            are divided by it. Use it to insert attention into a trained
+            network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of all kernels. They get different
@@ -75,28 +75,25 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
-        inputs: Tensor of rank 3, 4 or 5. Integers are cast to the
-            compute dtype.
+        inputs: Tensor of rank 3, 4 or 5. Integers are cast to the compute
+            dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            have no effect on the gates of other positions. The gates
-            are applied to all positions. If the inputs carry a Keras mask,
-            Keras passes it to this argument and attaches it to the outputs.
-        return_attention_scores: Boolean. If `True`, the gates of the
-            channels `(batch,
-            channels)` are returned as well. Defaults to `False`.
-        return_spatial_scores: Boolean. If `True`, the gates of the
-            positions `(batch, *spatial)`
-            is returned as well, after the attention scores if both are asked
-            for. Defaults to `False`.
+            have no effect on the gates of other positions. The gates are
+            applied to all positions. If the inputs carry a Keras mask, Keras
+            passes it to this argument and attaches it to the outputs.
+        return_attention_scores: Boolean. If `True`, the gates of the channels
+            `(batch, channels)` are returned as well. Defaults to `False`.
+        return_spatial_scores: Boolean. If `True`, the gates of the positions
+            `(batch, *spatial)` are returned as well, after the attention scores
+            if both are asked for. Defaults to `False`.
         training: Boolean, whether the normalization uses the statistics of
             the batch.
 
     Input shape:
-        `(batch, *spatial, channels)` or, with
-        `data_format="channels_first"`, `(batch, channels, *spatial)`, with
-        one to three spatial axes. All dimensions except `channels` may be
-        `None`. The number of spatial axes is fixed when the layer is
-        built.
+        `(batch, *spatial, channels)` or, with `data_format="channels_first"`,
+        `(batch, channels, *spatial)`, with one to three spatial axes. All
+        dimensions except `channels` may be `None`. The number of spatial axes
+        is fixed when the layer is built.
 
     Output shape:
         The same as the input shape. If scores are asked for, a tuple of it and

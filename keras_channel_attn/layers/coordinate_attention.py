@@ -32,7 +32,7 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
 
     The width in the code of the authors, `max(8, channels // 32)`, is that of
     `divisor=8` for multiples of 256 channels, and else close to it. The
-    CoordAttn of timm has `reduction=24`. Both add a bias or not: `use_bias`.
+    CoordAttn of timm has `reduction=24`.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
@@ -51,9 +51,9 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         identity_start: Boolean. If `True`, the layer returns its input
-            unchanged until it is trained: the last maps start at zero,
-            and the gates are divided by `gate(0)`. Use it to insert
-            attention into a trained network. Defaults to `False`.
+            unchanged until it is trained: the last maps start at zero, and the
+            gates are divided by `gate(0)`. Use it to insert attention into a
+            trained network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of all kernels. They get different
@@ -70,29 +70,28 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
-        inputs: Tensor of rank 3 or more. Integers are cast to the
-            compute dtype.
+        inputs: Tensor of rank 3 or more. Integers are cast to the compute
+            dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            have no effect on the gates of other positions, and
-            are excluded from the means. The gates
-            are applied to all positions. If the inputs carry a Keras mask,
-            Keras passes it to this argument and attaches it to the outputs.
-        return_attention_scores: Boolean. If `True`, the product of the means
-            of the gates along each axis `(batch,
-            channels)` are returned as well. Defaults to `False`.
-        return_spatial_scores: Boolean. If `True`, the product of the means
-            of the gates over the channels `(batch, *spatial)`
-            is returned as well, after the attention scores if both are asked
+            have no effect on the gates of other positions and are excluded from
+            the means. The gates are applied to all positions. If the inputs
+            carry a Keras mask, Keras passes it to this argument and attaches it
+            to the outputs.
+        return_attention_scores: Boolean. If `True`, numbers `(batch, channels)`
+            are returned as well: of the gates along each axis the means over
+            its positions, multiplied. Defaults to `False`.
+        return_spatial_scores: Boolean. If `True`, a map `(batch, *spatial)` is
+            returned as well: of the gates along each axis the means over the
+            channels, multiplied, after the attention scores if both are asked
             for. Defaults to `False`.
         training: Boolean, whether the normalization uses the statistics of
             the batch.
 
     Input shape:
-        `(batch, *spatial, channels)` or, with
-        `data_format="channels_first"`, `(batch, channels, *spatial)`, with
-        one or more spatial axes. All dimensions except `channels` may be
-        `None`. The number of spatial axes is fixed when the layer is
-        built.
+        `(batch, *spatial, channels)` or, with `data_format="channels_first"`,
+        `(batch, channels, *spatial)`, with one or more spatial axes. All
+        dimensions except `channels` may be `None`. The number of spatial axes
+        is fixed when the layer is built.
 
     Output shape:
         The same as the input shape. If scores are asked for, a tuple of it and

@@ -56,9 +56,9 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         identity_start: Boolean. If `True`, the layer returns its input
-            unchanged until it is trained: the last map starts at zero,
-            and gates are divided by `gate(0)`. Use it to insert
-            attention into a trained network. Defaults to `False`.
+            unchanged until it is trained: the last map starts at zero, and
+            gates are divided by `gate(0)`. Use it to insert attention into a
+            trained network. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         kernel_initializer: Initializer of all kernels. They get different
@@ -75,27 +75,24 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
-        inputs: Tensor of rank 3 or more. Integers are cast to the
-            compute dtype.
-        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            have no effect on the gates of other positions, and
-            are not pooled. The gates
-            are applied to all positions. If the inputs carry a Keras mask,
-            Keras passes it to this argument and attaches it to the outputs.
-        return_attention_scores: Boolean. If `True`, the gates, or
-            with `fuse="add"` the numbers that are added, `(batch,
-            channels)` are returned as well. Defaults to `False`.
-        return_spatial_scores: Boolean. If `True`, the weights of the
-            positions `(batch, *spatial)`
-            is returned as well, after the attention scores if both are asked
-            for. Defaults to `False`.
+        inputs: Tensor of rank 3 or more. Integers are cast to the compute
+            dtype.
+        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False` are
+            not pooled, so that they have no effect on other positions. If the
+            inputs carry a Keras mask, Keras passes it to this argument and
+            attaches it to the outputs.
+        return_attention_scores: Boolean. If `True`, the gates `(batch,
+            channels)` are returned as well, or with `fuse="add"` the numbers
+            that are added. Defaults to `False`.
+        return_spatial_scores: Boolean. If `True`, the weights of the positions
+            `(batch, *spatial)` are returned as well, after the attention scores
+            if both are asked for. Defaults to `False`.
         training: Boolean. Not used.
 
     Input shape:
-        `(batch, *spatial, channels)` or, with
-        `data_format="channels_first"`, `(batch, channels, *spatial)`, with
-        one or more spatial axes. All dimensions except `channels` may be
-        `None`.
+        `(batch, *spatial, channels)` or, with `data_format="channels_first"`,
+        `(batch, channels, *spatial)`, with one or more spatial axes. All
+        dimensions except `channels` may be `None`.
 
     Output shape:
         The same as the input shape. If scores are asked for, a tuple of it and

@@ -11,7 +11,7 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
-from keras_channel_attn.layers import AttentionLayer
+from keras_channel_attn.layers import AttentionLayer, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
@@ -116,6 +116,8 @@ def replace_attention(model: Any, attention: Any) -> Any:
             )
         layer = layers.instead_of(call)
         if isinstance(layer, AttentionLayer):
+            if not isinstance(layer, SpatialAttention):
+                _check_map_unused(call)
             changes.replace(call, layer)
             if layer.identity_start != call.operation.identity_start:
                 other_starts[call.path] = layer.identity_start
@@ -147,6 +149,12 @@ def _warn_of_other_starts(starts: dict[str, bool]) -> None:
         f"large. Pass attention with identity_start={not start}, or train the "
         "network long enough."
     )
+
+
+def _check_map_unused(call: Call) -> None:
+    """Raise an error if a call returns a map that the new layer has not."""
+    if call.arguments_by_name().get("return_spatial_scores"):
+        check_scores_unused(call, "replace")
 
 
 def _check_mask(call: Call, layer: Any) -> None:

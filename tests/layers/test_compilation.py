@@ -68,10 +68,11 @@ def test_jax_gradients_for_each_sample(rng, layer_class, arguments):
 
     layer = built(layer_class, arguments)
     x, _ = sample(rng)
-    weights = [weight.value for weight in layer.weights]
+    weights = [weight.value for weight in layer.trainable_weights]
+    state = [weight.value for weight in layer.non_trainable_weights]
 
     def loss(weights, x):
-        return layer.stateless_call(weights, [], x)[0].sum()
+        return layer.stateless_call(weights, state, x)[0].sum()
 
     each = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(weights, x[:, None])
     for index in range(len(x)):

@@ -22,8 +22,10 @@ from keras_channel_attn import (
     ConvolutionalBlockAttention,
     CoordinateAttention,
     GlobalContext,
+    SqueezeExcite,
     attention_scores,
     models,
+    replace_attention,
 )
 from keras_channel_attn.pruning import channel_groups
 
@@ -239,6 +241,7 @@ def test_an_identity_start_can_learn(rng, layer_class, arguments):
         **{**arguments, "identity_start": True, "data_format": "channels_last"}
     )
     x = rng.normal(size=(4, 3, 5, 8)).astype("float32")
+    layer.build(x.shape)
     y, _, gradients = outputs_and_gradients(layer, x, x)
     np.testing.assert_array_equal(y, x)
     assert any(gradient.any() for gradient in gradients)
@@ -276,6 +279,17 @@ def test_pruning_of_cbam_is_locked():
     x = keras.layers.Dense(2)(keras.layers.Flatten()(x))
     locked = channel_groups(keras.Model(inputs, x))["conv"].locked
     assert "the mean and the maximum over all channels" in locked
+
+
+def test_a_map_that_is_used_is_kept():
+    inputs = keras.Input((3, 4, 8))
+    layer = ConcurrentSqueezeExcite(2, data_format="channels_last", name="old")
+    model = keras.Model(inputs, layer(inputs, return_spatial_scores=True))
+    with pytest.raises(ValueError, match=r"cannot replace 'old'.* scores"):
+        replace_attention(model, SqueezeExcite(2, data_format="channels_last"))
+    context = GlobalContext(2, data_format="channels_last")
+    copy = replace_attention(model, context)
+    assert [x.shape for x in copy.outputs] == [x.shape for x in model.outputs]
 
 
 KEYS = {

@@ -250,7 +250,7 @@ def test_one_kernel_for_a_layer_with_a_kernel_for_each_channel():
 
 
 def test_a_layer_without_weights():
-    with pytest.raises(TypeError, match="LinearSqueezeExcite, Efficient"):
+    with pytest.raises(TypeError, match="another attention layer with weights"):
         models.load_torch_weights(SqueezeGate(), {})
 
 
