@@ -75,7 +75,15 @@ def maximum(
         return _unmasked_maximum(inputs, axes)
     filled = fill_outside(mask, inputs, -math.inf)
     largest = _unmasked_maximum(filled, axes)
-    return fill_outside(ops.any(mask, axis=axes), largest, 0)
+    return fill_outside(any_along(mask, axes), largest, 0)
+
+
+def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Whether the mask is `True` somewhere along axes, not negative ones."""
+    # One by one: for several axes Keras 3.12 reduces others of them on torch.
+    for axis in sorted(axes, reverse=True):
+        mask = ops.any(mask, axis=axis)
+    return mask
 
 
 def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:

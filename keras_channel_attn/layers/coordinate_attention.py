@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_channel_attn._pooling import average, fill_outside
+from keras_channel_attn._pooling import any_along, average, fill_outside
 from keras_channel_attn._tensors import Tensor, spatial_axes
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.backend import activate
@@ -226,7 +226,7 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
             if mask is not None:
                 first = int(self.data_format == "channels_first")
                 others = tuple(other - first for other in others)
-                masks.append(ops.any(mask, axis=others) if others else mask)
+                masks.append(any_along(mask, others))
         return means, masks
 
     def _linear(self, x: Tensor, kernel: Any, bias: Any) -> Tensor:
