@@ -219,7 +219,7 @@ def randomize(layer, seed=1):
     ]
     layer.set_weights(
         [
-            np.abs(array) if weight.name == "moving_variance" else array
+            0.5 + array**2 if weight.name == "moving_variance" else array
             for array, weight in zip(arrays, layer.weights, strict=True)
         ]
     )
