@@ -29,7 +29,12 @@ from keras_channel_attn.layers import (
 from keras_channel_attn.masks import mask_after_convolution
 from keras_channel_attn.surgery.dtype_policies import with_dtype_policy
 from keras_channel_attn.surgery.expansion import expand_attention
-from keras_channel_attn.surgery.fusion import fuse_squeeze_excite
+from keras_channel_attn.surgery.fusion import (
+    AttentionBlock,
+    AttentionBlocks,
+    attention_blocks,
+    fuse_attention,
+)
 from keras_channel_attn.surgery.insertion import (
     attention_sites,
     insert_attention,
@@ -40,6 +45,8 @@ from keras_channel_attn.surgery.replacement import (
 )
 
 __all__ = [
+    "AttentionBlock",
+    "AttentionBlocks",
     "ChannelAttention",
     "ConcurrentSqueezeExcite",
     "ConvolutionalBlockAttention",
@@ -51,11 +58,12 @@ __all__ = [
     "ModelCosts",
     "SqueezeExcite",
     "SqueezeGate",
+    "attention_blocks",
     "attention_layers",
     "attention_scores",
     "attention_sites",
     "expand_attention",
-    "fuse_squeeze_excite",
+    "fuse_attention",
     "insert_attention",
     "mask_after_convolution",
     "model_costs",

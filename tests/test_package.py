@@ -20,6 +20,7 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 
 # Frozen: see the promise in CONTRIBUTING.md.
 FUNCTIONS = {
+    "attention_blocks": "(model)",
     "attention_layers": "(model)",
     "attention_scores": (
         "(model, x, layers=None, batch_size=None, steps=None, "
@@ -27,7 +28,7 @@ FUNCTIONS = {
     ),
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model, ignore_masks=False)",
-    "fuse_squeeze_excite": "(model)",
+    "fuse_attention": "(model)",
     "insert_attention": "(model, attention, where='residual', mask=None)",
     "mask_after_convolution": (
         "(mask, kernel_size, strides=1, padding='valid', dilation_rate=1)"
@@ -42,6 +43,8 @@ FUNCTIONS = {
 }
 # What functions return, and its fields.
 RESULTS = {
+    "AttentionBlock": "path kind layer reason",
+    "AttentionBlocks": "name blocks",
     "LayerCosts": (
         "path kind output_shape parameters macs is_attention "
         "attention_parameters attention_macs reason"

@@ -223,7 +223,7 @@ def _observable_paths(model: Any) -> dict[AttentionLayer, str]:
                 else "Squeeze-and-Excitation that is written as several "
                 "layers, as in the MobileNetV3 and EfficientNet of "
                 "`keras.applications`, becomes a layer by "
-                "`fuse_squeeze_excite(model)`."
+                "`fuse_attention(model)`."
             )
         )
     if hidden:

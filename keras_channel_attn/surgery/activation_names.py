@@ -1,4 +1,4 @@
-"""Which activation a chain of calls computes: by its name, or by its values."""
+"""Which activation some nodes compute: by its name, or by its values."""
 
 import inspect
 import math
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call, Probe, is_from_keras, is_operation
+from keras_channel_attn.surgery.normal_operations import Node, shape_of
 
 _NAMES = (
     "linear",
@@ -24,34 +25,58 @@ _NAMES = (
 )
 # Those that are 0.5 at zero: an identity start doubles them.
 _DOUBLED_NAMES = ("sigmoid", "hard_sigmoid")
-_RESHAPING = (keras.layers.Flatten, keras.layers.Reshape)
+# Operations of these names are functions without arguments.
+_NAMED_OPERATIONS = ("relu", "relu6", "silu", "tanh", "sigmoid", "hard_sigmoid")
+# Of all numbers that a function is tried on.
+_LARGEST_SIZE = 50_000
 
 
-def activation_and_factor(
-    function: Any, tensor: Any, calls: list[Call]
-) -> tuple[str, int] | None:
+def activation_and_factor(node: Node) -> tuple[str, int] | None:
     """Name and factor of an activation that is written in any way.
 
-    It is `function`, the activation of the layer that made the vector of
-    channels `tensor`, and the chain of calls that follow. Returns the name in
-    `keras.activations` and 1; 2 for a sigmoid that is doubled; `None` for
-    everything else, and where training could differ.
+    It is all that follows the last node that is not elementwise. Returns the
+    name in `keras.activations` and 1; 2 for a sigmoid that is doubled; `None`
+    for everything else, and where training could differ.
     """
-    if not _keeps_gradients(function, tensor) or not all(
+    function = keras.activations.linear
+    calls = [step.call for step in _steps(node)]
+    if any(map(_is_inside_layer, _steps(node))):
+        function = calls.pop(0).operation.activation
+    if not _keeps_gradients(function, shape_of(node.base.layout)) or not all(
         map(_computes_alike_in_training, calls)
     ):
         return None
     name = _name_in_layers(function, calls)
-    return (name, 1) if name else _match_values(function, tensor, calls)
+    return (name, 1) if name else _match_values(function, node)
 
 
-def _name_in_layers(function: Any, calls: list[Call]) -> str | None:
+def _is_inside_layer(step: Node) -> bool:
+    """Whether it is the activation of the layer with a linear map."""
+    return step.call is step.base.call
+
+
+def _steps(node: Node) -> list[Node]:
+    """The elementwise nodes up to a node, each after its inputs."""
+    found: dict[Node, None] = {}
+    for given in node.inputs if node.kind == "elementwise" else ():
+        found.update(dict.fromkeys(_steps(given)))
+    if node.kind == "elementwise":
+        found[node] = None
+    return list(found)
+
+
+def _name_in_layers(function: Any, calls: list[Any]) -> str | None:
     """The name of the only function, if a layer has it under its name."""
     functions = [function]
     for call in calls:
         if type(call.operation) is keras.layers.Activation:
             functions.append(call.operation.activation)
-        elif type(call.operation) not in _RESHAPING:
+        elif name := next(
+            (n for n in _NAMED_OPERATIONS if is_operation(call.operation, n)),
+            None,
+        ):
+            functions.append(keras.activations.get(name))
+        else:
             return None
     linear = keras.activations.linear
     functions = [f for f in functions if f is not linear] or [linear]
@@ -67,7 +92,7 @@ def _computes_alike_in_training(call: Call) -> bool:
     A user's layer may do something else in training. One that drops at random
     has variables.
     """
-    operation, tensor = call.operation, call.inputs[0]
+    operation, shape = call.operation, tuple(call.inputs[0].shape)
     functions = [
         value
         for name, value in vars(operation).items()
@@ -77,16 +102,16 @@ def _computes_alike_in_training(call: Call) -> bool:
         is_from_keras(type(operation))
         and not getattr(operation, "variables", ())
         and not is_operation(operation, "stop_gradient")
-        and all(_keeps_gradients(function, tensor) for function in functions)
+        and all(_keeps_gradients(function, shape) for function in functions)
     )
 
 
-def _keeps_gradients(function: Any, tensor: Any) -> bool:
+def _keeps_gradients(function: Any, shape: Any) -> bool:
     """Whether no gradient is stopped inside it, as far as Keras sees."""
     if is_from_keras(function):
         return True
     try:
-        inputs = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+        inputs = keras.Input(batch_shape=shape)
         graph = keras.Function(inputs, function(inputs))
     except Exception:
         # It is written with something else than `keras.ops`.
@@ -99,19 +124,17 @@ def _keeps_gradients(function: Any, tensor: Any) -> bool:
 
 # NumPy warns of what is infinite far from zero.
 @np.errstate(over="ignore", invalid="ignore")
-def _match_values(
-    function: Any, tensor: Any, calls: list[Call]
-) -> tuple[str, int] | None:
-    points = _points(tensor.shape)
+def _match_values(function: Any, node: Node) -> tuple[str, int] | None:
+    shape = shape_of(node.base.layout)
+    points = _points(shape)
+    parts = np.split(points, len(points) // shape[0] if shape[0] else 1)
     try:
-        values = _values(function, calls, points, tensor.shape[0])
+        values = np.concatenate([_values(function, node, x) for x in parts])
     except Exception:
         # It is no function of any such tensor.
         return None
-    if values.shape[0] != len(points) or values.size != points.size:
-        return None
     tolerance = 1e-5 if values.dtype == "float32" else 2e-3
-    values = values.astype("float32").reshape(points.shape)
+    values = values.astype("float32")
     candidates = [(name, 1) for name in _NAMES]
     candidates += [(name, 2) for name in _DOUBLED_NAMES]
     for name, factor in candidates:
@@ -128,19 +151,19 @@ def _outputs(function: Any, array: Any) -> Any:
     return keras.ops.convert_to_numpy(outputs)
 
 
-def _values(
-    function: Any, calls: list[Call], points: Any, batch_size: int | None
-) -> Any:
-    """The outputs of a chain of calls, batch by batch if its size is fixed."""
-    probes = [Probe(call) for call in calls]
-    parts = np.split(points, len(points) // batch_size if batch_size else 1)
-    results = []
-    for part in parts:
-        values = _outputs(function, part)
-        for probe in probes:
-            values = probe([values])
-        results.append(values)
-    return np.concatenate(results)
+def _values(function: Any, node: Node, points: Any) -> Any:
+    """The outputs of elementwise nodes, in the shape of the points."""
+    arrays = {node.base: points}
+    for step in _steps(node):
+        if _is_inside_layer(step):
+            arrays[step] = _outputs(function, points)
+            continue
+        # Between two of them the numbers may be in another shape.
+        shape = tuple(step.call.inputs[0].shape[1:])
+        shape = points.shape[1:] if None in shape else shape
+        given = [arrays[x].reshape(-1, *shape) for x in step.inputs]
+        arrays[step] = Probe(step.call)(given)
+    return arrays[node].reshape(points.shape)
 
 
 def _points(shape: Any) -> Any:
@@ -150,8 +173,10 @@ def _points(shape: Any) -> Any:
     """
     sizes = np.geomspace(1e-4, 1e4, 151)
     points = np.concatenate([-sizes[::-1], [0], sizes]).astype("float32")
+    inner = [size or 2 for size in shape[1:]]
+    count = math.prod(inner)
+    samples = min(len(points), max(8, _LARGEST_SIZE // count))
     if shape[0]:
-        points = np.resize(points, -(-len(points) // shape[0]) * shape[0])
-    channels = np.arange(math.prod(shape[1:]))[None]
-    steps = np.arange(len(points))[:, None] + channels
-    return points[steps % len(points)].reshape(-1, *shape[1:])
+        samples = -(-samples // shape[0]) * shape[0]
+    steps = np.arange(samples)[:, None] + np.arange(count)[None]
+    return points[steps % len(points)].reshape(-1, *inner)

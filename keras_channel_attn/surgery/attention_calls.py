@@ -36,8 +36,8 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
         if hidden
         else f"`{function}` found no channel attention in the model "
         f"'{graph.model.name}'. It looks for layers of `keras_channel_attn`; "
-        "`fuse_squeeze_excite` makes them of Squeeze-and-Excitation that is "
-        "written as several layers."
+        "`fuse_attention` makes them of attention that is written as several "
+        "layers."
     )
 
 

@@ -51,9 +51,8 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     Weights, dtype policies, regularizers, constraints and `trainable` flags are
     kept. A sequential model becomes a functional model, as it has branches now.
     Everything else is kept as `insert_attention` keeps it. The result is not
-    compiled. `fuse_squeeze_excite` is the inverse for `SqueezeExcite` with
-    `pooling="avg"` or `"max"`, if its functions are built-ins of Keras, it is
-    called once, and has no constraints. A class of your own describes its
+    compiled. `fuse_attention` is the inverse, if its functions are built-ins of
+    Keras and it is called once. A class of your own describes its
     `excite` in the method `expand_excitation`: see `ChannelAttention`.
 
     Args:

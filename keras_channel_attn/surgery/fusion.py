@@ -1,60 +1,155 @@
-"""Squeeze-and-Excitation written as several layers, fused into one layer."""
+"""Attention that is written as several layers, made one layer."""
 
-import collections
 import dataclasses
-import math
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_channel_attn.graph import (
-    Call,
-    Changes,
-    Graph,
-    IdentityMap,
-    graph_of,
-    is_operation,
-    matrix_count,
-    rebuild,
-)
-from keras_channel_attn.graph.keras_internals import argument, mask_of
-from keras_channel_attn.layers import SqueezeExcite
-from keras_channel_attn.surgery.activation_names import activation_and_factor
-
-_POOLINGS = {
-    getattr(keras.layers, f"Global{name}Pooling{rank}D"): pooling
-    for name, pooling in (("Average", "avg"), ("Max", "max"))
-    for rank in (1, 2, 3)
-}
-_MAPS = (
-    keras.layers.Dense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-)
+from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.surgery.attention_layers import free_name
+from keras_channel_attn.surgery.expanded_layers import shape_dependence
+from keras_channel_attn.surgery.fusion_conditions import policy_of
+from keras_channel_attn.surgery.matches import Match, Obstacle, Weight
+from keras_channel_attn.surgery.recognition import Block, blocks_of
 
 
-def fuse_squeeze_excite(model: Any) -> Any:
-    """A copy of a network with each Squeeze-and-Excitation as a single layer.
+@dataclasses.dataclass(frozen=True)
+class AttentionBlock:
+    """Attention that is written as several layers: see `attention_blocks`.
 
-    Keras' own MobileNetV3 and EfficientNet write Squeeze-and-Excitation as a
-    global pooling, two dense layers or 1x1 convolutions with their activations
-    and a multiplication. The pooling may be `keras.ops.mean` or
-    `keras.ops.max`. Each of these blocks becomes one `SqueezeExcite` with
-    the same weights and the name of its multiplication. The copy computes what
-    the original does; its attention can be looked at, removed, or replaced: see
-    `replace_attention`. This is the inverse of `expand_attention`: gates that
-    are doubled become `identity_start=True`.
+    Attributes:
+        path: String, the name of the layer or operation that computes the
+            output, preceded by the names of the models around it.
+        kind: String, the short name of the mechanism, such as `"SE"`.
+        layer: String, the layer of this library that equals it, as code:
+            `"SqueezeExcite(16, use_bias=True)"`; `None` if there is none.
+        reason: String, why `fuse_attention` leaves it alone, with the path of
+            the layer that shows it; `None` if it is fused.
+    """
 
-    A block is left alone where one layer could not do the same: if its parts
-    are used elsewhere too, are not trained, regularized or computed alike (a
-    single frozen bias included), if a layer of it acts in training only or is
-    not from Keras, if a gradient is stopped in it, if it is quantized, or if a
-    mask comes with its input.
+    path: str
+    kind: str
+    layer: str | None
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionBlocks:
+    """The attention blocks of a model: see `attention_blocks`.
+
+    Attributes:
+        name: String, the name of the model.
+        blocks: List of `AttentionBlock`, in the order of computation.
+    """
+
+    name: str
+    blocks: list[AttentionBlock]
+
+    def __str__(self) -> str:
+        count = len(self.blocks)
+        noun = (
+            "attention block that is"
+            if count == 1
+            else ("attention blocks that are")
+        )
+        lines = [f"{self.name}: {count or 'no'} {noun} written as layers"]
+        for block in self.blocks:
+            equal = f", equals {block.layer}" if block.layer else ""
+            lines.append(f"  {block.path}: {block.kind}{equal}")
+            if block.reason:
+                lines.append(f"    not fused: {block.reason}")
+        return "\n".join(lines)
+
+
+def attention_blocks(model: Any) -> AttentionBlocks:
+    """The attention in a network that is written as several layers.
+
+    It says what `fuse_attention` does with a network, and why it leaves some
+    blocks alone: weights that are shared with another part of the network,
+    tensors that are used elsewhere, and the mistakes that circulate in copies
+    of attention blocks, such as an average in the place of the maximum. Print
+    the result. Nothing is copied or changed.
+
+    Args:
+        model: Functional or sequential model of Keras, built.
+
+    Returns:
+        `AttentionBlocks`.
+
+    Raises:
+        TypeError: If `model` is not a model of Keras.
+        ValueError: If it has no graph or is not built.
+
+    Examples:
+
+    >>> x = keras.Input((32, 32, 64), name="x")
+    >>> y = keras.layers.GlobalAveragePooling2D()(x)
+    >>> y = keras.layers.Dense(4, "relu")(y)
+    >>> y = keras.layers.Dense(64, "sigmoid")(y)
+    >>> y = keras.layers.Multiply(name="se")([x, y])
+    >>> print(attention_blocks(keras.Model(x, y, name="network")))
+    network: 1 attention block that is written as layers
+      se: SE, equals SqueezeExcite(16, use_bias=True)
+    """
+    graph = graph_of(model)
+    blocks = [
+        AttentionBlock(
+            block.call.path,
+            block.kind,
+            _code(block),
+            _sentence(block.obstacle),
+        )
+        for block in blocks_of(graph)
+    ]
+    return AttentionBlocks(model.name, blocks)
+
+
+def _sentence(obstacle: Obstacle | None) -> str | None:
+    if obstacle is None:
+        return None
+    return f"'{obstacle.call.path}' {obstacle.reason}"
+
+
+def _code(block: Block) -> str | None:
+    """The call of a layer: `SqueezeExcite(16, use_bias=True)`."""
+    if block.match is None or block.arguments is None:
+        return None
+    shown = [
+        repr(value)
+        if name in ("reduction", "kernel_size")
+        else f"{name}={value!r}"
+        for name, value in block.arguments.items()
+    ]
+    return f"{block.match.mechanism.layer.__name__}({', '.join(shown)})"
+
+
+def fuse_attention(model: Any) -> Any:
+    """A copy of a network with each attention block as a single layer.
+
+    Most attention in networks of Keras is a function that emits several layers:
+    a pooling, two dense layers and a multiplication. Such attention cannot be
+    looked at, replaced or removed. In the copy each block is one layer of this
+    library with the same weights and outputs, and the name of the layer or
+    operation that computed its output, the multiplication.
+
+    A block is recognized by what its operations compute, not by the classes of
+    its layers: layers of Keras, functions of `keras.ops`, operators, indices,
+    and each `Lambda` or own layer without weights that is written with them.
+    `attention_blocks` lists what is recognized, and what nearly is and why not.
+
+    A block is left alone where one layer could not do the same: if its weights
+    or tensors are used elsewhere too, if its parts are not trained or computed
+    alike (a single frozen bias included), if a layer of it acts in training
+    only, if a gradient is stopped in it, if it is quantized, or if a mask comes
+    with its input.
+
+    A bias that only one of two maps has is joined by one of zeros that is not
+    trainable. If a regularizer or a constraint is not the same for all weights
+    of a layer, it is set on the weights. Like everything that is set on a
+    layer after its construction, neither is in a saved file.
 
     Everything else is kept as `insert_attention` keeps it. The result is not
-    compiled.
+    compiled. This is the inverse of `expand_attention`.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -77,80 +172,105 @@ def fuse_squeeze_excite(model: Any) -> Any:
     >>> model = keras.applications.MobileNetV3Small(
     ...     weights=None, include_top=False, input_shape=(64, 64, 3)
     ... )
-    >>> fused = fuse_squeeze_excite(model)
+    >>> fused = fuse_attention(model)
     >>> sum(isinstance(layer, SqueezeExcite) for layer in fused.layers)
     9
     """
-    graph = graph_of(model)
-    blocks = _fusible_blocks(graph)
-    if not blocks:
+    graph, changes = graph_of(model), Changes()
+    taken = set(graph.operations())
+    called: set[Any] = set()
+    for block in blocks_of(graph):
+        if block.match is None or block.arguments is None or block.obstacle:
+            continue
+        name = block.call.operation.name
+        if block.call.operation in called:
+            # One layer without weights may multiply in several blocks.
+            outer = block.call.path.removesuffix(name)
+            name = free_name(name, outer, taken)
+        called.add(block.call.operation)
+        _fuse(block.match, block.arguments, name, changes)
+    if not changes.instead:
         raise ValueError(
-            f"`fuse_squeeze_excite` found no block in the model '{model.name}' "
-            "that one `SqueezeExcite` can replace. Such a block pools over all "
-            "positions, by a layer of Keras, `keras.ops.mean` or "
-            "`keras.ops.max`, applies two `Dense` layers or 1x1 convolutions "
-            "with activations of Keras, and multiplies its own input by the "
-            "result. Each part of it is used for nothing else, and all are "
-            "trained and computed alike, without masks, constraints, dropout "
-            "or quantization. Models inside other layers are not read. "
-            "Squeeze-and-Excitation that is one layer needs no fusion."
-        )
-    changes = Changes()
-    for block in blocks:
-        changes.replace(
-            block.product,
-            block.layer(),
-            inputs=[block.inputs],
-            prepare=block.prepare,
+            f"`fuse_attention` found no block in the model '{model.name}' that "
+            "one attention layer can replace. Such a block is computed from "
+            "its own input by operations of Keras, each part of it is used "
+            "for nothing else, and all are trained and computed alike, without "
+            "masks, dropout or quantization. Models inside other layers are "
+            "not read. Attention that is one layer needs no fusion. "
+            f"`attention_blocks` finds:\n{attention_blocks(model)}"
         )
     return rebuild(graph, changes)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """Pooling, a linear map, an activation, another map, a gate, a product."""
+def _fuse(
+    match: Match, arguments: dict[str, Any], name: str, changes: Changes
+) -> None:
+    weights = match.weights()
+    layer = match.mechanism.layer(
+        **{"data_format": keras.config.image_data_format(), **arguments},
+        **_functions_of_all(weights),
+        dtype=policy_of(match),
+        name=name,
+    )
 
-    inputs: Any  # the tensor that is pooled and multiplied
-    pooling: tuple[str, str]  # see `_pooling`
-    members: list[Call]  # from the pooling to the gate
-    product: Call
-    maps: list[Any]  # the two layers with weights
-    activations: dict[str, Any]  # these arguments of the layer
+    def prepare(built: Any) -> None:
+        if match.layers:
+            built.trainable = match.layers[0].trainable
+        for weight in weights:
+            _give(getattr(built, weight.name), weight)
 
-    def layer(self) -> SqueezeExcite:
-        (pooling, data_format), reduce = self.pooling, self.maps[0]
-        return SqueezeExcite(
-            bottleneck_units=reduce.kernel.shape[-1],
-            use_bias=reduce.use_bias,
-            pooling=pooling,
-            data_format=data_format,
-            kernel_regularizer=reduce.kernel_regularizer,
-            bias_regularizer=reduce.bias_regularizer,
-            dtype=reduce.dtype_policy,
-            name=self.product.operation.name,
-            **self.activations,
-        )
+    changes.replace(
+        match.product, layer, inputs=[match.inputs], prepare=prepare
+    )
 
-    def prepare(self, layer: SqueezeExcite) -> None:
-        """Give the layer the weights, and what was set on them later."""
-        layer.trainable = self.maps[0].trainable
-        originals = [
-            (linear_map, weight)
-            for linear_map in self.maps
-            for weight in linear_map.weights
-        ]
-        for own, (linear_map, weight) in zip(
-            layer.weights, originals, strict=True
-        ):
-            # Without the spatial axes of kernels, whose size is 1. A new
-            # array: JAX frees those that a training step was given.
-            value = keras.ops.convert_to_numpy(weight)
-            own.assign(value.reshape(own.shape))
-            for role, kind in _SET_ON_WEIGHTS.items():
-                function = getattr(weight, role)
-                if function is not getattr(linear_map, f"{weight.name}_{role}"):
-                    in_shape = function and kind(function, weight.shape)
-                    setattr(own, role, in_shape)
+
+def _give(own: Any, weight: Weight) -> None:
+    """Give a weight the value of the original, and what was set on it."""
+    original = weight.original
+    if original is None:
+        own.assign(keras.ops.zeros(own.shape))
+        own.trainable = False
+        return
+    # Without the spatial axes of kernels, whose size is 1. A new array: JAX
+    # frees those that a training step was given.
+    value = keras.ops.convert_to_numpy(original)
+    own.assign(weight.factor * value.reshape(own.shape))
+    for role, kind in _IN_SHAPE.items():
+        function = getattr(original, role)
+        if _serialized(role, function) == _serialized(role, getattr(own, role)):
+            continue
+        if function is not None and own.shape != original.shape:
+            function = kind(function, original.shape)
+        setattr(own, role, function)
+
+
+def _functions_of_all(weights: list[Weight]) -> dict[str, Any]:
+    """The regularizers and constraints that all weights of a kind have."""
+    arguments = {}
+    for kind in ("kernel", "bias"):
+        originals = [w.original for w in weights if kind in w.name]
+        for role in _IN_SHAPE:
+            functions = [getattr(x, role, None) for x in originals]
+            serialized = [_serialized(role, x) for x in functions]
+            name = f"{kind}_{role}"
+            if (
+                functions
+                and functions[0] is not None
+                and all(x == serialized[0] for x in serialized)
+                and all(
+                    shape_dependence(
+                        name, functions[0], tuple(x.shape), tuple(x.shape[-2:])
+                    )
+                    is None
+                    for x in originals
+                )
+            ):
+                arguments[name] = functions[0]
+    return arguments
+
+
+def _serialized(role: str, function: Any) -> Any:
+    return getattr(keras, f"{role}s").serialize(function)
 
 
 class _RegularizerInShape(keras.regularizers.Regularizer):
@@ -177,192 +297,7 @@ class _ConstraintInShape(keras.constraints.Constraint):
 
 
 # What may be set on a weight that is built.
-_SET_ON_WEIGHTS = {
+_IN_SHAPE = {
     "regularizer": _RegularizerInShape,
     "constraint": _ConstraintInShape,
 }
-
-
-def _fusible_blocks(graph: Graph) -> list[_Block]:
-    """The blocks whose layers are called once and used for nothing else."""
-    calls = list(graph.all_calls())
-    times_called = collections.Counter(call.operation for call in calls)
-    times_used = IdentityMap()
-    for call in calls:
-        for tensor in call.inputs:
-            times_used[tensor] = times_used.get(tensor, 0) + 1
-
-    def is_used_by_the_block_alone(call: Call) -> bool:
-        output = call.outputs[0]
-        return (
-            times_called[call.operation] == 1
-            and times_used[output] == 1
-            and not call.graph.is_output(output)
-        )
-
-    return [
-        block
-        for call in calls
-        if times_called[call.operation] == 1
-        and (block := _block_ending_with(call))
-        and all(map(is_used_by_the_block_alone, block.members))
-    ]
-
-
-def _block_ending_with(product: Call) -> _Block | None:
-    operation = product.operation
-    multiplies = type(operation) is keras.layers.Multiply or is_operation(
-        operation, "multiply"
-    )
-    if not multiplies or len(product.inputs) != 2:
-        return None
-    first, second = product.inputs
-    for inputs, gates in ((first, second), (second, first)):
-        members = product.graph.chain(gates, inputs)
-        if members and (block := _block(inputs, members, product)):
-            return block
-    return None
-
-
-def _block(inputs: Any, members: list[Call], product: Call) -> _Block | None:
-    """The block that a chain of calls and a product form, or `None`."""
-    maps = [call for call in members if matrix_count(call.operation)]
-    pooling = _pooling(members[0])
-    if (
-        pooling is None
-        or mask_of(inputs) is not None
-        or any(len(call.outputs) != 1 for call in members)
-        or len(maps) != 2
-        or not all(map(_maps_channels, maps))
-        or not _gates_channels(inputs, members[-1].outputs[0], product, pooling)
-    ):
-        return None
-    layers = [call.operation for call in maps]
-    if not _act_alike(layers, [*members, product]):
-        return None
-    activations = _activations(members, maps)
-    if activations is None:
-        return None
-    return _Block(inputs, pooling, members, product, layers, activations)
-
-
-def _pooling(call: Call) -> tuple[str, str] | None:
-    """The pooling over all positions that a call is, and its data format."""
-    operation, rank = call.operation, len(call.inputs[0].shape)
-    if type(operation) in _POOLINGS:
-        return _POOLINGS[type(operation)], operation.data_format
-    formats = {
-        tuple(range(1, rank - 1)): "channels_last",
-        tuple(range(2, rank)): "channels_first",
-    }
-    for name, pooling in (("mean", "avg"), ("max", "max")):
-        if is_operation(operation, name):
-            # Without an axis it is computed over all, the batch included.
-            axis = argument(operation, "axis")
-            axes = np.atleast_1d(0 if axis is None else axis) % rank
-            data_format = formats.get(tuple(sorted(axes)))
-            if data_format and getattr(operation, "initial", None) is None:
-                return pooling, data_format
-    return None
-
-
-def _activations(
-    members: list[Call], maps: list[Call]
-) -> dict[str, Any] | None:
-    """The activations in a chain of calls, as arguments of the layer."""
-    first, second = map(members.index, maps)
-    before, activation, gate = (
-        activation_and_factor(
-            getattr(call.operation, "activation", keras.activations.linear),
-            call.outputs[0],
-            following,
-        )
-        for call, following in (
-            (members[0], members[1:first]),
-            (maps[0], members[first + 1 : second]),
-            (maps[1], members[second + 1 :]),
-        )
-    )
-    if before != ("linear", 1) or gate is None:
-        return None
-    if activation is None or activation[1] != 1:
-        return None
-    return {
-        "activation": activation[0],
-        "gate_activation": gate[0],
-        "identity_start": gate[1] == 2,
-    }
-
-
-def _gates_channels(
-    inputs: Any, gate: Any, product: Call, pooling: tuple[str, str]
-) -> bool:
-    """Whether the gates are broadcast along the spatial axes alone."""
-    shape, gates = inputs.shape, gate.shape
-    first = pooling[1] == "channels_first"
-    axis = 1 if first else len(shape) - 1
-    if len(gates) == 2 and not first:
-        # The layer, unlike the operator, inserts the missing axes between.
-        merges = isinstance(product.operation, keras.layers.Multiply)
-        return merges and gates == (shape[0], shape[axis])
-    return gates == tuple(
-        size if position in (0, axis) else 1
-        for position, size in enumerate(shape)
-    )
-
-
-def _act_alike(maps: list[Any], calls: list[Call]) -> bool:
-    """Whether one layer can be trained and computed like all of these."""
-    reduce, expand = maps
-    policy = reduce.dtype_policy
-    return (
-        all(map(_is_plain, maps))
-        and _training_arguments(reduce) == _training_arguments(expand)
-        and policy.quantization_mode is None
-        and all(
-            getattr(call.operation, "activity_regularizer", None) is None
-            and call.operation.dtype_policy == policy
-            for call in calls
-            if isinstance(call.operation, keras.layers.Layer)
-        )
-        and calls[-1].outputs[0].dtype == reduce.compute_dtype
-    )
-
-
-def _training_arguments(linear_map: Any) -> tuple[Any, ...]:
-    """What one layer has for both of its linear maps."""
-    return (
-        linear_map.use_bias,
-        linear_map.trainable,
-        keras.regularizers.serialize(linear_map.kernel_regularizer),
-        keras.regularizers.serialize(linear_map.bias_regularizer),
-    )
-
-
-def _is_plain(linear_map: Any) -> bool:
-    """Whether it has a kernel, perhaps a bias, and nothing that constrains."""
-    return (
-        len(linear_map.weights) == 1 + linear_map.use_bias
-        and linear_map.kernel_constraint is None
-        and linear_map.bias_constraint is None
-        # A single weight can be frozen too.
-        and all(
-            weight.trainable == linear_map.trainable
-            for weight in linear_map.weights
-        )
-    )
-
-
-def _maps_channels(call: Call) -> bool:
-    """Whether a call is one matrix for a vector of channels."""
-    layer, shape = call.operation, call.inputs[0].shape
-    if type(layer) not in _MAPS:
-        return False
-    kernel_shape = layer.kernel.shape
-    first = getattr(layer, "data_format", None) == "channels_first"
-    channels = shape[1 if first else -1]
-    # All numbers of one sample stand along the axis of channels.
-    return (
-        all(size == 1 for size in kernel_shape[:-2])
-        and math.prod(shape[1:]) == channels == kernel_shape[-2]
-    )

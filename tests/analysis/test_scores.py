@@ -15,7 +15,7 @@ from keras_channel_attn import (
     SqueezeExcite,
     attention_layers,
     attention_scores,
-    fuse_squeeze_excite,
+    fuse_attention,
     insert_attention,
 )
 
@@ -821,7 +821,7 @@ class Own(keras.Model):
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
-        (networks.residual, ValueError, "fuse_squeeze_excite"),
+        (networks.residual, ValueError, "fuse_attention"),
         (Own, ValueError, "calls no attention layer"),
         (lambda: keras.Sequential([Block()]), ValueError, "is not built"),
         (lambda: "model.keras", TypeError, "must be a Keras model"),
@@ -842,7 +842,7 @@ def test_eca_after_fusion(rng):
     model = keras.Model(inputs, [outputs, gates])
     x = data_for(model, rng)
     model = keras.Model(inputs, layers.Flatten()(outputs))
-    scores = attention_scores(fuse_squeeze_excite(model), x, verbose=0)
+    scores = attention_scores(fuse_attention(model), x, verbose=0)
     expected = keras.Model(inputs, gates).predict(x, verbose=0)
     np.testing.assert_allclose(scores["product"], expected[:, 0, 0], rtol=1e-4)
 

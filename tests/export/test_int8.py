@@ -12,7 +12,7 @@ from keras_channel_attn import (
     LinearSqueezeExcite,
     SqueezeExcite,
     expand_attention,
-    fuse_squeeze_excite,
+    fuse_attention,
 )
 
 pytestmark = [
@@ -99,7 +99,7 @@ def test_operations_of_a_whole_network(tmp_path):
     model = keras.applications.MobileNetV3Small(
         weights=None, include_top=False, input_shape=(32, 32, 3)
     )
-    expanded = expand_attention(fuse_squeeze_excite(model))
+    expanded = expand_attention(fuse_attention(model))
     found = set(operations(export(expanded, "LiteRT", tmp_path)))
     assert {"MEAN", "CONV_2D"} < found
     assert not found & {"SUM", "EXPAND_DIMS"}

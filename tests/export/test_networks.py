@@ -10,7 +10,7 @@ from support.networks import randomize
 from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
-    fuse_squeeze_excite,
+    fuse_attention,
     models,
 )
 
@@ -41,7 +41,7 @@ def fused_mobile_net():
         classes=10,
         classifier_activation=None,
     )
-    network = fuse_squeeze_excite(network)
+    network = fuse_attention(network)
     assert any(isinstance(layer, SqueezeExcite) for layer in network.layers)
     return network
 

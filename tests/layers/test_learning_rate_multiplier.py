@@ -15,7 +15,7 @@ from keras_channel_attn import (
     SqueezeGate,
     attention_layers,
     expand_attention,
-    fuse_squeeze_excite,
+    fuse_attention,
     insert_attention,
     models,
     pruning,
@@ -352,7 +352,7 @@ def test_expanded(layer_class, arguments):
 def test_fused():
     model = network(*MECHANISMS["se"], 30)
     randomize(attention_of(model))
-    fused = fuse_squeeze_excite(expand_attention(model))
+    fused = fuse_attention(expand_attention(model))
     assert attention_of(fused).learning_rate_multiplier == 1
     assert distance(predictions(model), predictions(fused)) < 1e-6
 

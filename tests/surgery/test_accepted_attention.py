@@ -18,7 +18,7 @@ from support.copies import (
 from keras_channel_attn import (
     SqueezeExcite,
     expand_attention,
-    fuse_squeeze_excite,
+    fuse_attention,
     insert_attention,
     remove_attention,
     replace_attention,
@@ -267,13 +267,13 @@ def test_what_one_layer_would_lose_is_not_fused(arguments):
     x = image()
     model = keras.Model(x, block(x, **arguments))
     with pytest.raises(ValueError, match="found no block"):
-        fuse_squeeze_excite(model)
+        fuse_attention(model)
 
 
 def test_the_block_without_them_is_fused():
     x = image()
     model = keras.Model(x, block(x))
-    assert_same_outputs(model, fuse_squeeze_excite(model))
+    assert_same_outputs(model, fuse_attention(model))
 
 
 # Attention that the graph does not show.

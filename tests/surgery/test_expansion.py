@@ -30,7 +30,7 @@ from keras_channel_attn import (
     LinearSqueezeExcite,
     SqueezeExcite,
     expand_attention,
-    fuse_squeeze_excite,
+    fuse_attention,
     models,
 )
 
@@ -391,7 +391,7 @@ def test_fusion_is_the_inverse(name, data_format, spatial):
         **CONFIGURATIONS[name][1], name="attention", data_format=data_format
     )
     model = one_layer(layer, spatial)
-    fused = fuse_squeeze_excite(expand_attention(model))
+    fused = fuse_attention(expand_attention(model))
     (found,) = attention_of(fused).values()
     # The width of the bottleneck is stated as such.
     ignored = "reduction", "bottleneck_units"
@@ -422,7 +422,7 @@ def resnet():
 
 
 def mobilenet():
-    return fuse_squeeze_excite(
+    return fuse_attention(
         keras.applications.MobileNetV3Small(
             weights=None, include_top=False, input_shape=(32, 32, 3)
         )

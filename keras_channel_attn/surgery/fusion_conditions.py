@@ -1,0 +1,111 @@
+"""Whether one layer can stand for the layers of a block."""
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_channel_attn.graph import Call, Graph, IdentityMap
+from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.surgery.matches import Match, Obstacle
+
+
+class Uses:
+    """What uses the tensors and the layers of a network.
+
+    Args:
+        graph: `Graph` of the network.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._times = collections.Counter(
+            call.operation for call in graph.all_calls()
+        )
+        self._users = IdentityMap()
+        for call in graph.all_calls():
+            for tensor in call.inputs:
+                self._users.setdefault(tensor, []).append(call)
+
+    def times_called(self, operation: Any) -> int:
+        """How many calls of a layer or operation the network has."""
+        return self._times[operation]
+
+    def check(self, match: Match) -> None:
+        """Raise `Obstacle` if a part of a block is used for something else."""
+        members = {match.product, *match.members}
+        for call in match.members:
+            for tensor in call.outputs:
+                if match.values[tensor].node is match.found["x"]:
+                    continue
+                if call.graph.is_output(tensor):
+                    raise Obstacle("is an output of the model", call)
+                for user in self._users.get(tensor, []):
+                    if user not in members:
+                        raise Obstacle(f"is used by '{user.path}' too", call)
+        inside = collections.Counter(
+            call.operation for call in _calls_inside(match.members)
+        )
+        for call in _calls_inside(match.members):
+            layer = call.operation
+            is_weighted = getattr(layer, "weights", ())
+            if is_weighted and self._times[layer] > inside[layer]:
+                raise Obstacle("has weights that are used elsewhere too", call)
+
+
+def _calls_inside(members: list[Call]) -> Iterator[Call]:
+    """Calls, and those of the models that are called, once for each model."""
+    yield from members
+    for inner in {call.inner: None for call in members if call.inner}:
+        yield from inner.all_calls()
+
+
+def check_training(match: Match) -> None:
+    """Raise `Obstacle` if one layer could not be trained like the block."""
+    if mask_of(match.inputs) is not None:
+        raise Obstacle("gets a mask with its input", match.product)
+    policy = policy_of(match)
+    for call in [*_calls_inside(match.members), match.product]:
+        layer = call.operation
+        if not isinstance(layer, keras.layers.Layer):
+            continue
+        if getattr(layer, "activity_regularizer", None) is not None:
+            raise Obstacle("has an activity regularizer", call)
+        if layer.dtype_policy != policy:
+            raise Obstacle("computes with another precision", call)
+    if policy.quantization_mode is not None:
+        raise Obstacle("is quantized", match.product)
+    if match.product.outputs[0].dtype != policy.compute_dtype:
+        raise Obstacle("returns another precision", match.product)
+    if len(set(match.layers)) < len(match.layers):
+        role = next(iter(match.mechanism.weights))
+        raise Obstacle("is several maps at once", match.found[role].call)
+    flags = {weight.trainable for weight in _weights_of(match.layers)}
+    flags |= {layer.trainable for layer in match.layers}
+    for name in match.mechanism.weights:
+        call, layer = match.found[name].call, match.found[name].layer
+        if len(layer.weights) != 1 + (layer.bias is not None):
+            raise Obstacle("has more weights than a kernel and a bias", call)
+        if len(flags) > 1:
+            raise Obstacle("is frozen in part", call)
+    for weight in match.weights():
+        if weight.factor != 1 and any(
+            getattr(weight.original, role, None) is not None
+            for role in ("regularizer", "constraint")
+        ):
+            raise Obstacle(
+                "has a bias that is regularized and would be halved",
+                match.found["expand"].call,
+            )
+
+
+def _weights_of(layers: list[Any]) -> list[Any]:
+    return [weight for layer in layers for weight in layer.weights]
+
+
+def policy_of(match: Match) -> Any:
+    """The dtype policy of the layer that stands for a block."""
+    for layer in [*match.layers, match.product.operation]:
+        if isinstance(layer, keras.layers.Layer):
+            return layer.dtype_policy
+    return keras.config.dtype_policy()

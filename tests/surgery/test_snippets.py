@@ -1,0 +1,140 @@
+"""Attention as people paste it: recognized in any spelling, mistakes named."""
+
+import keras
+import pytest
+from support import snippets
+from support.networks import assert_same, attention_of, randomize
+from support.snippets import MISTAKES, SIMILAR, SNIPPETS, Snippet
+
+from keras_channel_attn import attention_blocks, fuse_attention
+
+
+def check_fused(snippet):
+    model = randomize(snippet.model())
+    (block,) = attention_blocks(model).blocks
+    assert (block.layer, block.reason) == (snippet.expected, None)
+    fused = fuse_attention(model)
+    assert [layer.name for layer in fused.layers] == [
+        "image",
+        "before",
+        *attention_of(fused),
+        "after",
+    ]
+    assert_same(model, fused)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda x: x.source)
+def test_snippets_are_fused(snippet):
+    check_fused(snippet)
+
+
+POOLINGS = [
+    "GlobalAveragePooling2D()(x)",
+    "GlobalAveragePooling2D(keepdims=True)(x)",
+    "Reshape((1, 1, c))(GlobalAveragePooling2D()(x))",
+    "ops.mean(x, axis=[1, 2], keepdims=True)",
+    "ops.mean(ops.mean(x, 1), 1)",
+    "ops.mean(x, (-3, -2))[:, None, None]",
+    "AveragePooling2D((6, 6))(x)",
+    "ops.average_pool(x, 6)",
+    "ops.mean(Reshape((36, c))(x), 1, keepdims=True)",
+    "ops.mean(Permute((3, 1, 2))(x), (2, 3))",
+    "Lambda(lambda a: ops.mean(a, axis=[1, 2]))(x)",
+    "Flatten()(GlobalAveragePooling2D(keepdims=True)(x))",
+]
+MAPS = [
+    'Dense(c, activation="sigmoid")(Dense(4, activation="relu")(z))',
+    'Activation("sigmoid")(Dense(c)(ReLU()(Dense(4)(z))))',
+    "ops.sigmoid(Dense(c)(ops.relu(Dense(4)(z))))",
+    'EinsumDense("...a,ab->...b", c, bias_axes="b", activation="sigmoid")'
+    '(EinsumDense("...a,ab->...b", 4, bias_axes="b", activation="relu")(z))',
+    'Dense(c, activation="sigmoid")'
+    "(Lambda(lambda a: ops.relu(a))(Dense(4)(z)))",
+]
+CONVOLUTIONS = [
+    'Conv2D(c, 1, activation="sigmoid")(Conv2D(4, 1, activation="relu")(z))',
+    'Conv1D(c, 1, activation="sigmoid")(Conv1D(4, 1, activation="relu")(z))',
+]
+PRODUCTS = [
+    "Multiply()([x, g])",
+    "Multiply()([g, x])",
+    "x * Reshape((1, 1, c))(g)",
+    "ops.multiply(Reshape((1, 1, -1))(g), x)",
+    "Lambda(lambda a: a[0] * a[1])([x, Reshape((1, 1, c))(g)])",
+    "Permute((3, 1, 2))(x) * Reshape((c, 1, 1))(g)",
+]
+
+
+def spellings():
+    """Each spelling of a part, with others of the rest."""
+    for i, pooling in enumerate(POOLINGS):
+        yield pooling, MAPS[i % len(MAPS)], PRODUCTS[i % len(PRODUCTS)]
+    yield POOLINGS[1], CONVOLUTIONS[0], PRODUCTS[0]
+    yield "Reshape((1, c))(ops.mean(x, (1, 2)))", CONVOLUTIONS[1], PRODUCTS[1]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "maps", "product"), [*spellings()], ids=lambda x: x
+)
+def test_spellings_of_squeeze_excite(pooling, maps, product):
+    code = f"z = {pooling}; g = {maps}; y = {product}"
+    expected = "SqueezeExcite(4, use_bias=True"
+    is_first = product.startswith("Permute")
+    expected += ", data_format='channels_first')" if is_first else ")"
+    model = randomize(Snippet("", code, "").model())
+    (block,) = attention_blocks(model).blocks
+    assert (block.layer, block.reason) == (expected, None)
+    assert_same(model, fuse_attention(model))
+
+
+@pytest.mark.parametrize("snippet", MISTAKES, ids=lambda x: x.expected)
+def test_mistakes_are_named(snippet):
+    model = snippet.model()
+    found = attention_blocks(model)
+    reasons = [block.reason for block in found.blocks]
+    assert any(x and f" {snippet.expected}" in x for x in reasons)
+    if "shown" in snippet.code:
+        assert any(x and x.startswith("'shown' ") for x in reasons)
+        assert "not fused: 'shown' " in str(found)
+    with pytest.raises(ValueError, match="found no block"):
+        fuse_attention(model)
+
+
+@pytest.mark.parametrize("code", SIMILAR)
+def test_what_is_similar_is_not_mentioned(code):
+    model = Snippet("", code, "").model()
+    found = attention_blocks(model)
+    assert found.blocks == []
+    assert str(found) == (
+        f"{model.name}: no attention blocks that are written as layers"
+    )
+
+
+def test_axes_that_are_equal_by_chance_alone():
+    """Height and channels have one size: the gates are those of rows."""
+    code = (
+        'g = Dense(h, activation="sigmoid")(Dense(4, activation="relu")'
+        "(ops.mean(x, (2, 3)))); y = Multiply()([x, g])"
+    )
+    model = Snippet("", code, "", (16, 6, 16)).model()
+    with pytest.raises(ValueError, match="along another axis"):
+        fuse_attention(model)
+
+
+def test_reading_changes_no_names():
+    model = SNIPPETS[2].model()
+    names = []
+    for read in (lambda model: None, attention_blocks):
+        keras.utils.clear_session(free_memory=False)
+        keras.layers.Dense(1)
+        read(model)
+        names.append([keras.layers.Dense(1).name, keras.Input((1,)).name])
+    assert names[0] == names[1]
+
+
+def test_page():
+    """Written by `python tests/support/snippets.py`."""
+    page = snippets.PAGE.read_text()
+    assert snippets.written(page) == page
+    for snippet in (*SNIPPETS, *MISTAKES):
+        assert snippets.lines(snippet.code) in page
