@@ -28,7 +28,7 @@ FUNCTIONS = {
     ),
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model, ignore_masks=False)",
-    "fuse_attention": "(model)",
+    "fuse_attention": "(model, layers=None)",
     "insert_attention": "(model, attention, where='residual', mask=None)",
     "mask_after_convolution": (
         "(mask, kernel_size, strides=1, padding='valid', dilation_rate=1)"

@@ -22,7 +22,7 @@ from keras_channel_attn.ops import add_spatial_axes
 _HALVES = ("float16", "bfloat16")
 _FUSIONS = ("add", "scale")
 # That of the normalization, as in timm.
-_EPSILON = 1e-6
+EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
@@ -254,7 +254,7 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
             ops.cast(self.effective_weight(weight), wide)
             for weight in (self.gamma, self.beta)
         )
-        scale = gamma * ops.rsqrt(variance + _EPSILON)
+        scale = gamma * ops.rsqrt(variance + EPSILON)
         return ops.cast(difference * scale + beta, dtype)
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
@@ -293,7 +293,7 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
             "normalization",
             x,
             {"gamma": self.gamma, "beta": self.beta},
-            epsilon=_EPSILON,
+            epsilon=EPSILON,
         )
         x = expansion.apply(
             layers.Activation, "activation", x, activation=self.activation

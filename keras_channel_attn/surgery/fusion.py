@@ -1,11 +1,20 @@
 """Attention that is written as several layers, made one layer."""
 
 import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_channel_attn.graph import Changes, graph_of, rebuild
+from keras_channel_attn.graph import (
+    Call,
+    Changes,
+    Probe,
+    graph_of,
+    rebuild,
+)
 from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.expanded_layers import shape_dependence
 from keras_channel_attn.surgery.fusion_conditions import policy_of
@@ -114,16 +123,16 @@ def _code(block: Block) -> str | None:
     """The call of a layer: `SqueezeExcite(16, use_bias=True)`."""
     if block.match is None or block.arguments is None:
         return None
-    shown = [
-        repr(value)
-        if name in ("reduction", "kernel_size")
-        else f"{name}={value!r}"
-        for name, value in block.arguments.items()
-    ]
-    return f"{block.match.mechanism.layer.__name__}({', '.join(shown)})"
+    kind, arguments = block.match.mechanism.layer, dict(block.arguments)
+    first = next(iter(inspect.signature(kind).parameters))
+    shown = [repr(arguments.pop(first))] if first in arguments else []
+    shown += [f"{name}={value!r}" for name, value in arguments.items()]
+    return f"{kind.__name__}({', '.join(shown)})"
 
 
-def fuse_attention(model: Any) -> Any:
+def fuse_attention(
+    model: Any, layers: dict[type, Callable[[Any], Any]] | None = None
+) -> Any:
     """A copy of a network with each attention block as a single layer.
 
     Most attention in networks of Keras is a function that emits several layers:
@@ -153,6 +162,11 @@ def fuse_attention(model: Any) -> Any:
 
     Args:
         model: Functional or sequential model of Keras, built.
+        layers: Dictionary from classes of your own layers, which the graph of
+            a network does not show from inside, to functions. A function takes
+            a layer of the class and returns a layer of this library and the
+            list of its weights, arrays in the order of `get_weights`. The
+            outputs of both layers are compared. Defaults to `None`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
@@ -161,6 +175,7 @@ def fuse_attention(model: Any) -> Any:
     Raises:
         TypeError: If `model` is not a model of Keras.
         ValueError: If it has no graph, is not built, or has no such block; if
+            a layer from `layers` computes something else than the original; if
             its class or one of its layers cannot be copied: see
             `insert_attention`.
 
@@ -189,6 +204,11 @@ def fuse_attention(model: Any) -> Any:
             name = free_name(name, outer, taken)
         called.add(block.call.operation)
         _fuse(block.match, block.arguments, name, changes)
+    made: dict[Any, Any] = {}
+    for call in graph.all_calls():
+        function = (layers or {}).get(type(call.operation))
+        if function is not None:
+            _replace_own(call, function, made, changes)
     if not changes.instead:
         raise ValueError(
             f"`fuse_attention` found no block in the model '{model.name}' that "
@@ -214,14 +234,48 @@ def _fuse(
     )
 
     def prepare(built: Any) -> None:
-        if match.layers:
-            built.trainable = match.layers[0].trainable
+        for node in match.nodes().values():
+            built.trainable = node.layer.trainable
         for weight in weights:
             _give(getattr(built, weight.name), weight)
 
     changes.replace(
         match.product, layer, inputs=[match.inputs], prepare=prepare
     )
+
+
+def _replace_own(
+    call: Call,
+    function: Callable[[Any], Any],
+    made: dict[Any, Any],
+    changes: Changes,
+) -> None:
+    """Replace a layer of a user by what a function returns for it."""
+    original = call.operation
+    if original not in made:
+        made[original] = function(original)
+        made[original][0].name = original.name
+    layer, weights = made[original]
+
+    def prepare(built: Any) -> None:
+        built.set_weights(weights)
+        built.trainable = original.trainable
+        shape = [size or 4 for size in call.inputs[0].shape]
+        array = np.random.default_rng(0).normal(size=shape).astype("float32")
+        one, other = Probe(call)([array]), built(array)
+        other = keras.ops.convert_to_numpy(other)
+        if not np.allclose(
+            one, other, rtol=1e-3, atol=1e-3 * np.abs(one).max()
+        ):
+            raise ValueError(
+                f"The layer that `layers` has for '{call.path}' (of type "
+                f"{type(original).__name__}) computes something else. "
+                f"Received: {type(built).__name__} whose outputs differ by "
+                f"{np.abs(one - other).max():.3g}. Check its arguments and "
+                "the order of the weights."
+            )
+
+    changes.replace(call, layer, inputs=call.inputs[:1], prepare=prepare)
 
 
 def _give(own: Any, weight: Weight) -> None:
@@ -233,8 +287,10 @@ def _give(own: Any, weight: Weight) -> None:
         return
     # Without the spatial axes of kernels, whose size is 1. A new array: JAX
     # frees those that a training step was given.
-    value = keras.ops.convert_to_numpy(original)
-    own.assign(weight.factor * value.reshape(own.shape))
+    value = keras.ops.convert_to_numpy(original).reshape(own.shape)
+    own.assign(
+        weight.factor * (np.flip(value, -2) if weight.is_reversed else value)
+    )
     for role, kind in _IN_SHAPE.items():
         function = getattr(original, role)
         if _serialized(role, function) == _serialized(role, getattr(own, role)):

@@ -77,35 +77,39 @@ def check_training(match: Match) -> None:
         raise Obstacle("is quantized", match.product)
     if match.product.outputs[0].dtype != policy.compute_dtype:
         raise Obstacle("returns another precision", match.product)
-    if len(set(match.layers)) < len(match.layers):
-        role = next(iter(match.mechanism.weights))
-        raise Obstacle("is several maps at once", match.found[role].call)
-    flags = {weight.trainable for weight in _weights_of(match.layers)}
-    flags |= {layer.trainable for layer in match.layers}
-    for name in match.mechanism.weights:
-        call, layer = match.found[name].call, match.found[name].layer
-        if len(layer.weights) != 1 + (layer.bias is not None):
-            raise Obstacle("has more weights than a kernel and a bias", call)
-        if len(flags) > 1:
-            raise Obstacle("is frozen in part", call)
+    for role, node in match.nodes().items():
+        layer = node.layer
+        if [x.layer for x in match.nodes().values()].count(layer) > 1:
+            raise Obstacle("is several maps at once", node.call)
+        is_normal = role == "normalization"
+        if not is_normal and len(layer.weights) != 1 + (layer.bias is not None):
+            raise Obstacle(
+                "has more weights than a kernel and a bias", node.call
+            )
+    flags = set()
     for weight in match.weights():
+        original = weight.original
+        if original is None:
+            continue
+        if "moving" not in weight.name:
+            flags |= {original.trainable, weight.call.operation.trainable}
+        if len(flags) > 1:
+            raise Obstacle("is frozen, and other parts are not", weight.call)
         if weight.factor != 1 and any(
-            getattr(weight.original, role, None) is not None
+            getattr(original, role, None) is not None
             for role in ("regularizer", "constraint")
         ):
             raise Obstacle(
-                "has a bias that is regularized and would be halved",
-                match.found["expand"].call,
+                "has a weight that is regularized or constrained, and would be "
+                "multiplied by a number",
+                weight.call,
             )
-
-
-def _weights_of(layers: list[Any]) -> list[Any]:
-    return [weight for layer in layers for weight in layer.weights]
 
 
 def policy_of(match: Match) -> Any:
     """The dtype policy of the layer that stands for a block."""
-    for layer in [*match.layers, match.product.operation]:
+    layers = [node.layer for node in match.nodes().values()]
+    for layer in [*layers, match.product.operation]:
         if isinstance(layer, keras.layers.Layer):
             return layer.dtype_policy
     return keras.config.dtype_policy()

@@ -1,13 +1,19 @@
 """A mechanism that was found in a network, and the layer that equals it."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 import keras
 
 from keras_channel_attn.graph import Call, IdentityMap
+from keras_channel_attn.layers import (
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
+)
 from keras_channel_attn.surgery.activation_names import activation_and_factor
 from keras_channel_attn.surgery.mechanisms import Mechanism
+from keras_channel_attn.surgery.normal_operations import Node, axes_of
 from keras_channel_attn.surgery.patterns import Found
 
 GATES = ("sigmoid", "hard_sigmoid", "tanh")
@@ -28,15 +34,17 @@ class Weight:
 
     Attributes:
         name: String, the attribute of the new layer.
-        layer: The layer that has the original.
+        call: `Call` of the layer that has the original.
         original: Variable, or `None` for a bias of zeros.
         factor: Number that its value is multiplied by.
+        is_reversed: Boolean, whether its last axis but one is reversed.
     """
 
     name: str
-    layer: Any
+    call: Call
     original: Any
-    factor: float
+    factor: float = 1
+    is_reversed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +67,10 @@ class Match:
     members: list[Call]
     values: IdentityMap
 
-    @property
-    def layers(self) -> list[Any]:
-        """The layers with weights."""
-        return [self.found[name].layer for name in self.mechanism.weights]
+    def nodes(self) -> dict[str, Node]:
+        """From the names of layers with weights to their nodes."""
+        names = self.mechanism.weights
+        return {x: self.found[x] for x in names if x in self.found}
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the layer that are not its defaults.
@@ -70,11 +78,26 @@ class Match:
         Raises:
             Obstacle: If the layer cannot compute the same.
         """
-        return {
+        given = {
             **self._sizes(),
+            **self._biases(),
             **self._activations(),
             **self._pooling(),
-            **self._data_format(),
+            **self.mechanism.arguments,
+            "data_format": self._data_format(),
+        }
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(
+                self.mechanism.layer
+            ).parameters.items()
+        }
+        defaults["data_format"] = keras.config.image_data_format()
+        return {
+            name: value
+            for name, value in given.items()
+            # The width is stated in any case.
+            if name == "reduction" or _plain(value) != _plain(defaults[name])
         }
 
     def _sizes(self) -> dict[str, Any]:
@@ -83,25 +106,39 @@ class Match:
             units, channels = found["reduce"].units, self._channels()
             reduction = channels // units
             sizes = {"bottleneck_units": units}
-            if reduction and channels // reduction == units:
+            # Rounded to a multiple of the divisor, the width may be another.
+            is_whole = reduction and channels // reduction == units
+            if is_whole and self.mechanism.layer is not CoordinateAttention:
                 sizes = {"reduction": reduction}
-        if "taps" in found:
-            (size,) = found["taps"].windows.values()
-            if size % 2 == 0:
-                raise Obstacle(
-                    f"has a kernel of even size, {size}, so that the gates are "
-                    "shifted by half a channel",
-                    found["taps"].call,
-                )
-            sizes["kernel_size"] = size
-            if found["taps"].layer.bias is not None:
-                raise Obstacle(
-                    "has a bias, which `EfficientChannelAttention` has not",
-                    found["taps"].call,
-                )
-        elif any(layer.bias is not None for layer in self.layers):
-            sizes["use_bias"] = True
+        for name in ("taps", "spatial"):
+            windows = set(found[name].windows.values()) if name in found else ()
+            if name in found and (name == "taps" or "refined" in found):
+                if len(windows) > 1 or any(size % 2 == 0 for size in windows):
+                    raise Obstacle(
+                        "has a kernel of even size, or of several sizes",
+                        found[name].call,
+                    )
+                sizes["kernel_size"] = next(iter(windows), 1)
         return sizes
+
+    def _biases(self) -> dict[str, Any]:
+        nodes, layer = self.nodes(), self.mechanism.layer
+        for name in ("taps", "spatial"):
+            if name == "taps" or layer is ConvolutionalBlockAttention:
+                node = nodes.pop(name, None)
+                if node is not None and node.layer.bias is not None:
+                    raise Obstacle(
+                        f"has a bias, which `{layer.__name__}` has not",
+                        node.call,
+                    )
+        norm = nodes.pop("normalization", None)
+        if norm and (norm.layer.gamma is None or norm.layer.beta is None):
+            raise Obstacle("has no scale, or no offset", norm.call)
+        biases = {x.layer.bias is not None for x in nodes.values()}
+        arguments = {"use_bias": True in biases} if biases else {}
+        if layer is CoordinateAttention:
+            arguments["batch_normalization"] = norm is not None
+        return arguments
 
     def _channels(self) -> int:
         (axis,) = self.found["channels"]
@@ -110,16 +147,16 @@ class Match:
 
     def _activations(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
-        for role in ("activation", "gate"):
+        for role in ("activation", "gate", "term"):
             nodes = self.found.get(role, ())
-            names = {activation_and_factor(node) for node in nodes}
-            if not names:
+            pairs = {activation_and_factor(node) for node in nodes}
+            if not pairs:
                 continue
-            call = nodes[0].call
-            if len(names) > 1:
+            call = nodes[-1].call
+            if len(pairs) > 1:
                 raise Obstacle(f"is one of several {role}s", call)
-            (pair,) = names
-            if pair is None or (role == "activation" and pair[1] != 1):
+            (pair,) = pairs
+            if pair is None:
                 raise Obstacle(
                     f"makes the {role} with what is no activation of Keras, or "
                     "does something else in training",
@@ -133,8 +170,12 @@ class Match:
                     else f"makes the gates with `{name}`, not with a sigmoid",
                     call,
                 )
-            default = "relu" if role == "activation" else "sigmoid"
-            if name != default:
+            is_sum = self.mechanism.arguments.get("combination") == "sum"
+            if factor != 1 and (role != "gate" or is_sum):
+                raise Obstacle(f"doubles the {role}", call)
+            if role == "term" and name != "linear":
+                raise Obstacle(f"applies `{name}` before the sum", call)
+            if role != "term":
                 argument = "gate_activation" if role == "gate" else role
                 arguments[argument] = name
             if factor == 2:
@@ -143,12 +184,20 @@ class Match:
 
     def _pooling(self) -> dict[str, Any]:
         kinds = {"mean": "avg", "max": "max", "average": "avg_max_mean"}
-        name = "avg_max_separate"
         if "pool" in self.found:
             name = kinds[self.found["pool"].kind]
-        return {} if name == "avg" else {"pooling": name}
+        elif "average" in self.found:
+            name = "avg_max_separate"
+        else:
+            return {}
+        if "pooling" in inspect.signature(self.mechanism.layer).parameters:
+            return {"pooling": name}
+        expected = "avg_max_separate" if "refined" in self.found else "avg"
+        if name != expected:
+            raise Obstacle("pools in another way", self.product)
+        return {}
 
-    def _data_format(self) -> dict[str, Any]:
+    def _data_format(self) -> str:
         layout = self.values[self.inputs].layout
         (axis,) = self.found["channels"]
         axes = [[axis for axis, _ in dimension] for dimension in layout]
@@ -158,24 +207,61 @@ class Match:
             raise Obstacle(
                 "has channels on an axis in the middle", self.product
             )
-        is_default = name == keras.config.image_data_format()
-        return {} if is_default else {"data_format": name}
+        return name
 
     def weights(self) -> list[Weight]:
         """The weights of the layer."""
-        is_biased = "use_bias" in self._sizes()
-        return [
-            Weight(
-                pattern.format(name),
-                layer,
-                getattr(layer, name),
-                # Added to the sum of two descriptors, it counts once.
-                0.5 if (role, name) == self._halved() else 1,
-            )
-            for role, pattern in self.mechanism.weights.items()
-            for name in (("kernel", "bias") if is_biased else ("kernel",))
-            for layer in [self.found[role].layer]
-        ]
+        is_biased = self._biases().get("use_bias", False)
+        weights = []
+        for role, node in self.nodes().items():
+            names = ["kernel", "bias"] if is_biased else ["kernel"]
+            if role == "normalization":
+                names = ["gamma", "beta"]
+                if node.kind == "batch_normalization":
+                    names += ["moving_mean", "moving_variance"]
+            if role == "spatial" and "refined" in self.found:
+                names = ["kernel"]
+            weights += [
+                Weight(
+                    self._name(role).format(name),
+                    node.call,
+                    getattr(node.layer, name),
+                    self._factor(role, name),
+                    role == "spatial" and "reversed" in self.found,
+                )
+                for name in names
+            ]
+        return weights
 
-    def _halved(self) -> tuple[str, str] | None:
-        return ("expand", "bias") if "sum_of_hidden" in self.found else None
+    def _name(self, role: str) -> str:
+        """The pattern of the names of weights, by the order of the axes."""
+        if not role.startswith("expand_"):
+            return self.mechanism.weights[role]
+        mean = self.found["mean" + role.removeprefix("expand")]
+        layout = self.values[self.inputs].layout
+        first = self._data_format() == "channels_first"
+        spatial = layout[2:] if first else layout[1:-1]
+        kept = [not axes_of((x,)) & mean.axes for x in spatial]
+        return f"expand_{{}}_{kept.index(True)}"
+
+    def _factor(self, role: str, name: str) -> float:
+        """What a weight is multiplied by, so that the outputs are the same."""
+        found = self.found
+        if (role, name) == ("expand", "bias") and "sum_of_hidden" in found:
+            # Added to the sum of both descriptors, it counts once.
+            return 0.5
+        if "normalization" not in found:
+            return 1
+        # With another epsilon, numbers of another size are normalized alike.
+        ratio = self.mechanism.epsilon / found["normalization"].layer.epsilon
+        powers = {"moving_mean": 0.5, "moving_variance": 1.0}
+        power = 0.5 if role == "reduce" else powers.get(name, 0.0)
+        return ratio**power
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared: activations have several names."""
+    try:
+        return keras.activations.get(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

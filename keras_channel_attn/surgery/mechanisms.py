@@ -2,24 +2,36 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from keras_channel_attn.layers import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
 )
+from keras_channel_attn.layers.global_context import EPSILON
+from keras_channel_attn.layers.spatial_attention import NORMALIZATION_EPSILON
 from keras_channel_attn.surgery.patterns import (
     Pattern,
     across_channels,
     activation,
     along_channels,
+    at_positions,
     either,
+    named,
+    of_channels,
     operation,
     over_channels,
+    over_other_positions,
     over_positions,
     tensor,
     to_all_channels,
+    to_one_channel,
     to_one_map,
 )
 
@@ -41,10 +53,14 @@ def expand(of: Pattern, name: str = "expand") -> Pattern:
     return operation("linear", of, place=to_all_channels, name=name)
 
 
+def reduce(of: Pattern) -> Pattern:
+    """The first map of a bottleneck."""
+    return operation("linear", of, place=along_channels, name="reduce")
+
+
 def hidden(of: Pattern) -> Pattern:
     """The first map of a bottleneck and its activation."""
-    reduce = operation("linear", of, place=along_channels, name="reduce")
-    return activation("activation", reduce)
+    return activation("activation", reduce(of))
 
 
 def bottleneck(of: Pattern) -> Pattern:
@@ -69,34 +85,66 @@ def gates(excite: Callable[[Pattern], Pattern]) -> Pattern:
     )
 
 
-BOTTLENECK = either(
-    gates(bottleneck),
-    activation(
-        "gate",
-        expand(
-            operation(
-                "sum", hidden(AVERAGE), hidden(MAXIMUM), name="sum_of_hidden"
-            )
-        ),
+SEPARATE = either(
+    operation("sum", bottleneck(AVERAGE), bottleneck(MAXIMUM)),
+    expand(
+        operation("sum", hidden(AVERAGE), hidden(MAXIMUM), name="sum_of_hidden")
     ),
 )
+
+
+# Positions
 
 
 def spatial_gates(of: Pattern) -> Pattern:
     """CBAM's gates of positions, from the mean and the maximum of channels."""
     mean = operation("mean", of, place=over_channels, name="channel_mean")
     maximum = operation("max", of, place=over_channels, name="channel_max")
-    return activation(
-        "spatial_gate",
-        operation(
-            "linear",
-            either(
-                operation("concatenation", mean, maximum),
-                operation("concatenation", maximum, mean, name="reversed"),
-            ),
-            place=to_one_map,
-            name="spatial",
-        ),
+    maps = either(
+        operation("concatenation", mean, maximum),
+        operation("concatenation", maximum, mean, name="reversed"),
+    )
+    spatial = operation("linear", maps, place=to_one_map, name="spatial")
+    return activation("gate", spatial)
+
+
+def to_one(name: str) -> Pattern:
+    """A 1x1 convolution of the input to one channel."""
+    return operation("linear", X, place=to_one_channel, name=name)
+
+
+def normalized(kind: str, of: Pattern) -> Pattern:
+    """A normalization of the channels of a bottleneck."""
+    return operation(kind, of, place=of_channels, name="normalization")
+
+
+def context(normalization: str = "layer_normalization") -> Pattern:
+    """The bottleneck of a mean that is weighted by a softmax."""
+    weights = operation("softmax", to_one("context"), place=at_positions)
+    total = operation(
+        "total", operation("product", X, weights), place=at_positions
+    )
+    normal = normalized(normalization, reduce(total))
+    return expand(activation("activation", normal))
+
+
+def along_axes(count: int) -> Pattern:
+    """The input times gates along each of some spatial axes."""
+    means = [
+        operation("mean", X, place=over_other_positions, name=f"mean_{i}")
+        for i in range(count)
+    ]
+    joined = reduce(operation("concatenation", *means))
+    hidden = activation(
+        "activation",
+        either(joined, normalized("batch_normalization", joined)),
+    )
+    parts = [
+        expand(operation("part", hidden, position=i), f"expand_{i}")
+        for i in range(count)
+    ]
+    return operation(
+        "product", X, *(activation("gate", part) for part in parts)
     )
 
 
@@ -108,27 +156,75 @@ class Mechanism:
         kind: String, its short name.
         layer: Class of the layer.
         pattern: Pattern of its output.
-        weights: Dictionary from the names of linear maps in the pattern to
-            those of the weights of the layer: `"reduce_{}"` for
-            `reduce_kernel` and `reduce_bias`.
+        weights: Dictionary from the names of layers in the pattern to those of
+            the weights of the layer: `"reduce_{}"` for `reduce_kernel` and
+            `reduce_bias`.
+        arguments: Dictionary, arguments of the layer.
+        epsilon: Number, of its normalization.
     """
 
     kind: str
     layer: type
     pattern: Pattern
     weights: dict[str, str]
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epsilon: float = 1
 
 
 TWO_MAPS = {"reduce": "reduce_{}", "expand": "expand_{}"}
+CHANNELS = operation("product", X, gates(bottleneck))
+CBAM_CHANNELS = operation("product", X, activation("gate", SEPARATE))
+POSITIONS = operation("product", X, activation("gate", to_one("spatial")))
 
 # The first that matches is the one. A larger block stands before its parts.
 MECHANISMS = (
     Mechanism(
-        "SE",
-        SqueezeExcite,
-        operation("product", X, BOTTLENECK),
-        TWO_MAPS,
+        "CBAM",
+        ConvolutionalBlockAttention,
+        operation(
+            "product",
+            named("refined", CBAM_CHANNELS),
+            spatial_gates(tensor("refined")),
+        ),
+        {**TWO_MAPS, "spatial": "spatial_{}"},
     ),
+    Mechanism(
+        "coordinate attention",
+        CoordinateAttention,
+        either(*map(along_axes, (2, 3))),
+        {
+            "reduce": "reduce_{}",
+            "normalization": "{}",
+            **{f"expand_{i}": f"expand_{{}}_{i}" for i in range(3)},
+        },
+        epsilon=NORMALIZATION_EPSILON,
+    ),
+    *(
+        Mechanism(
+            "global context",
+            GlobalContext,
+            pattern,
+            {**TWO_MAPS, "context": "context_{}", "normalization": "{}"},
+            {"fuse": fuse},
+            EPSILON,
+        )
+        for fuse, pattern in {
+            "add": operation("sum", X, activation("term", context())),
+            "scale": operation("product", X, activation("gate", context())),
+        }.items()
+    ),
+    *(
+        Mechanism(
+            "scSE",
+            ConcurrentSqueezeExcite,
+            operation(kind, CHANNELS, POSITIONS),
+            {**TWO_MAPS, "spatial": "spatial_{}"},
+            {"combination": combination},
+        )
+        for kind, combination in (("sum", "sum"), ("maximum", "max"))
+    ),
+    Mechanism("CBAM channels", SqueezeExcite, CBAM_CHANNELS, TWO_MAPS),
+    Mechanism("SE", SqueezeExcite, CHANNELS, TWO_MAPS),
     Mechanism(
         "linear SE",
         LinearSqueezeExcite,
@@ -146,5 +242,12 @@ MECHANISMS = (
         SqueezeGate,
         operation("product", X, gates(lambda z: z)),
         {},
+    ),
+    Mechanism(
+        "sSE",
+        ConcurrentSqueezeExcite,
+        POSITIONS,
+        {"spatial": "spatial_{}"},
+        {"combination": "spatial"},
     ),
 )

@@ -10,6 +10,7 @@ from keras_channel_attn.graph import snake_name
 from keras_channel_attn.surgery.activation_names import activation_and_factor
 from keras_channel_attn.surgery.mechanisms import (
     X,
+    context,
     expand,
     hidden,
     pooling,
@@ -114,6 +115,17 @@ def _other_axes(found: Found) -> Node | None:
     return found["root"] if axes[0] != axes[1] else None
 
 
+def _gates_of_positions(is_right: bool) -> Callable[[Found], Node | None]:
+    def shows(found: Found) -> Node | None:
+        gate = found["gate"][-1]
+        if gate.kind == "softmax":
+            return None
+        is_gate = _is_sigmoid(gate)
+        return found["spatial"] if is_gate == is_right else None
+
+    return shows
+
+
 def _trained_gate(found: Found) -> Node | None:
     gate = found["chain"][:1]
     is_trained = gate and isinstance(gate[0].layer, keras.layers.PReLU)
@@ -189,6 +201,28 @@ MISTAKES = (
         "the gates of the channels return",
         _product(_product(X, chain(tensor("gates"))), spatial_gates(X)),
         _node("spatial"),
+    ),
+    Mistake(
+        "CBAM",
+        "makes gates of positions without a sigmoid",
+        _product(X, spatial_gates(X)),
+        _gates_of_positions(is_right=False),
+    ),
+    Mistake(
+        "CBAM",
+        "gates the positions alone, without the channels before, for which "
+        "there is no layer",
+        _product(X, spatial_gates(X)),
+        _gates_of_positions(is_right=True),
+    ),
+    Mistake(
+        "global context",
+        "normalizes over the batch, where `GlobalContext` normalizes each "
+        "sample",
+        operation(
+            "sum|product", X, activation("gate", context("batch_normalization"))
+        ),
+        _node("normalization"),
     ),
     Mistake(
         "attention",

@@ -57,11 +57,11 @@ class Node:
 
     Attributes:
         kind: String: `"mean"`, `"max"`, `"total"` (over axes), `"linear"` (a
-            dense map or convolution), `"softmax"`, `"normalization"`,
-            `"padding"`, `"concatenation"`, `"part"` of one, `"sum"`,
-            `"product"`, `"maximum"`, `"average"` (of tensors), `"elementwise"`
-            (the activation of a layer, or a call that keeps the shape and may
-            be a function of each number) or `"other"`.
+            dense map or convolution), `"softmax"`, `"batch_normalization"`,
+            `"layer_normalization"`, `"padding"`, `"concatenation"`, `"part"`
+            of one, `"sum"`, `"product"`, `"maximum"`, `"average"` (of tensors),
+            `"elementwise"` (the activation of a layer, or a call that keeps the
+            shape and may be a function of each number) or `"other"`.
         inputs: Tuple of nodes.
         call: `Call` that computes it, `None` for an input of the network.
         layout: Dimensions of its tensor.
@@ -474,8 +474,20 @@ def _softmax(call: Call, x: Value) -> Value | None:
     return _made("softmax", call, [x.node], x.layout, axes=axes_of(dimensions))
 
 
-def _normalized(call: Call, x: Value) -> Value:
-    return _made("normalization", call, [x.node], x.layout)
+def _normalized(call: Call, x: Value) -> Value | None:
+    layer, kind = call.operation, "layer_normalization"
+    if isinstance(layer, keras.layers.GroupNormalization):
+        if layer.groups != 1:
+            return None
+        axes = axes_of(x.layout[1:])
+    else:
+        dimensions = [x.layout[i] for i in keras.tree.flatten(layer.axis)]
+        axes = axes_of(tuple(dimensions))
+    if isinstance(layer, keras.layers.BatchNormalization):
+        kind = "batch_normalization"
+    if getattr(layer, "rms_scaling", False):
+        return None
+    return _made(kind, call, [x.node], x.layout, axes=axes)
 
 
 def _padded(call: Call, x: Value) -> Value | None:
@@ -530,6 +542,8 @@ def _convolution(call: Call, x: Value) -> Value | None:
         if len(x.layout[axis]) != 1:
             return None
         windows[x.layout[axis][0][0]] = taps
+    if windows and any(rate != 1 for rate in layer.dilation_rate):
+        return None
     if windows and layer.padding != "same":
         if node.kind != "padding" or node.windows != windows:
             return None

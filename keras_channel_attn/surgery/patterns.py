@@ -111,11 +111,13 @@ def chain(*last: Pattern, name: str = "chain") -> Pattern:
         while True:
             for pattern in last:
                 yield from pattern(node, {**found, name: tuple(passed)})
-            inputs = {id(x): x for x in node.inputs}
+            inputs = {*node.inputs}
+            if len(inputs) > 1 and node.kind == "elementwise":
+                inputs = {node.base}
             if len(inputs) != 1:
                 return
             passed.append(node)
-            (node,) = inputs.values()
+            (node,) = inputs
 
     return match
 
@@ -142,6 +144,19 @@ def over_positions(node: Node, found: Found) -> Found | None:
     return _with_channels(everything - node.axes, found)
 
 
+def at_positions(node: Node, found: Found) -> Found | None:
+    """Over all positions of `x`, whose channels are known."""
+    everything = frozenset().union(*_axes(found["x"]))
+    return found if node.axes == everything - found["channels"] else None
+
+
+def over_other_positions(node: Node, found: Found) -> Found | None:
+    """Over all positions of `x` but those along one axis."""
+    kept = [axes for axes in _axes(found["x"]) if not axes & node.axes]
+    rest = frozenset().union(*_axes(found["x"])) - frozenset().union(*kept)
+    return found if len(kept) == 2 and node.axes == rest else None
+
+
 def over_its_positions(node: Node, found: Found) -> Found | None:
     """Over all axes of its input but the batch and one more."""
     axes = _axes(node.inputs[0])
@@ -156,6 +171,11 @@ def over_channels(node: Node, found: Found) -> Found | None:
 def along_channels(node: Node, found: Found) -> Found | None:
     """A dense map from the channels of `x`, or of a descriptor."""
     return None if node.windows else _with_channels(node.axes, found)
+
+
+def of_channels(node: Node, found: Found) -> Found | None:
+    """A normalization of numbers that stand for channels."""
+    return found if node.axes == found["channels"] else None
 
 
 def to_all_channels(node: Node, found: Found) -> Found | None:

