@@ -110,15 +110,27 @@ class Match:
             is_whole = reduction and channels // reduction == units
             if is_whole and self.mechanism.layer is not CoordinateAttention:
                 sizes = {"reduction": reduction}
-        for name in ("taps", "spatial"):
-            windows = set(found[name].windows.values()) if name in found else ()
-            if name in found and (name == "taps" or "refined" in found):
-                if len(windows) > 1 or any(size % 2 == 0 for size in windows):
-                    raise Obstacle(
-                        "has a kernel of even size, or of several sizes",
-                        found[name].call,
-                    )
-                sizes["kernel_size"] = next(iter(windows), 1)
+        for name in ("taps",) if "refined" not in found else ("spatial",):
+            if name not in found:
+                continue
+            node = found[name]
+            sizes_along = {*node.windows.values()} or {1}
+            taps = {x for x in getattr(node.layer, "kernel_size", ()) if x > 1}
+            if sizes_along != (taps or {1}) or len(taps) > 1:
+                raise Obstacle(
+                    "is dilated, or has windows of several sizes", node.call
+                )
+            (size,) = sizes_along
+            layouts = node.layout, self.values[self.inputs].layout
+            order, expected = (
+                [axis for axis, _ in sum(x, ()) if axis in node.windows]
+                for x in layouts
+            )
+            if order != expected:
+                raise Obstacle("convolves axes in another order", node.call)
+            if size % 2 == 0:
+                raise Obstacle(f"has a kernel of even size, {size}", node.call)
+            sizes["kernel_size"] = size
         return sizes
 
     def _biases(self) -> dict[str, Any]:
@@ -203,7 +215,7 @@ class Match:
         axes = [[axis for axis, _ in dimension] for dimension in layout]
         positions = {1: "channels_first", len(layout) - 1: "channels_last"}
         name = positions.get(axes.index([axis]))
-        if name is None or len(layout) < 3:
+        if name is None:
             raise Obstacle(
                 "has channels on an axis in the middle", self.product
             )

@@ -326,10 +326,10 @@ MISTAKES = (
                 tensor("gates"),
                 chain(
                     operation(
-                        "part",
+                        "part|other",
                         chain(
                             operation(
-                                "concatenation",
+                                "concatenation|other",
                                 chain(_LOCAL),
                                 tensor("other"),
                             )

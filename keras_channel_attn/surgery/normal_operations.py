@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_channel_attn.graph import (
     Call,
@@ -67,7 +68,7 @@ class Node:
         layout: Dimensions of its tensor.
         axes: Set of axes that are reduced, mapped or normalized.
         windows: Dictionary from the axes along which a convolution has more
-            than one tap to their number.
+            than one tap to the sizes of its windows.
         units: Integer, how many numbers a linear map makes.
         position: Integer, which part it is.
     """
@@ -142,10 +143,9 @@ def _normal_form(
         return interpret(graph, operands, _values_of_call)
     if not is_from_keras(type(operation)):
         return None
-    read = _READERS.get(snake_name(operation))
-    found = None
-    if read is not None:
-        found = read(call, *operands)
+    readers = _READERS if len(operands) == 1 else _READERS_OF_SEVERAL
+    read = readers.get(snake_name(operation))
+    found = None if read is None else read(call, *operands)
     return found or _elementwise(call, operands)
 
 
@@ -282,8 +282,12 @@ def weights_in_function(call: Call) -> bool:
 
 def _regrouped(call: Call, x: Value) -> Value | None:
     """The numbers in the same order, in another shape."""
-    layout = _regroup(x.layout, tuple(call.outputs[0].shape))
-    return None if layout is None else Value(x.node, layout)
+    layout = x.layout
+    if getattr(call.operation, "data_format", None) == "channels_first":
+        # `Flatten` moves the channels to the end.
+        layout = (x.layout[0], *x.layout[2:], *x.layout[1:2])
+    new = _regroup(layout, tuple(call.outputs[0].shape))
+    return None if new is None else Value(x.node, new)
 
 
 def _regroup(layout: Layout, shape: tuple[int | None, ...]) -> Layout | None:
@@ -324,26 +328,20 @@ def _stripped(pairs: list[Any], sizes: list[int | None]) -> list[Dimension]:
 
 
 def _permuted(call: Call, x: Value) -> Value:
-    operation, rank = call.operation, len(x.layout)
-    order = list(range(rank))
-    if isinstance(operation, keras.layers.Permute):
-        order = [0, *operation.dims]
-    elif is_operation(operation, "swapaxes"):
-        one, two = (argument(operation, f"axis{i}") for i in (1, 2))
-        order[one], order[two] = order[two], order[one]
-    elif is_operation(operation, "moveaxis"):
-        pairs = [
-            [axis % rank for axis in argument(operation, name)]
-            for name in ("source", "destination")
-        ]
-        order = [axis for axis in order if axis not in pairs[0]]
-        for axis, target in sorted(
-            zip(*pairs, strict=True), key=lambda p: p[1]
-        ):
-            order.insert(target, axis)
+    operation, name = call.operation, snake_name(call.operation)
+    # No numbers, and sizes that tell where an axis went.
+    sized = np.broadcast_to(0, range(2, len(x.layout) + 2))
+    if name == "permute":
+        moved = np.transpose(sized, (0, *operation.dims))
     else:
-        order = [*(argument(operation, "axes") or order[::-1])]
-    return Value(x.node, tuple(x.layout[axis] for axis in order))
+        given = {
+            "transpose": ("axes",),
+            "swapaxes": ("axis1", "axis2"),
+            "moveaxis": ("source", "destination"),
+        }[name]
+        arguments = [argument(operation, entry) for entry in given]
+        moved = getattr(np, name)(sized, *arguments)
+    return Value(x.node, tuple(x.layout[size - 2] for size in moved.shape))
 
 
 def _indexed(call: Call, x: Value) -> Value | None:
@@ -351,6 +349,9 @@ def _indexed(call: Call, x: Value) -> Value | None:
     key = call.kwargs.get("key", call.args[-1] if len(call.args) > 1 else None)
     keys = list(key) if isinstance(key, (tuple, list)) else [key]
     whole = slice(None)
+    known = (slice, int, type(None), type(Ellipsis))
+    if not all(isinstance(entry, known) for entry in keys):
+        return None
     if all(entry in (None, Ellipsis, whole) for entry in keys):
         return _regrouped(call, x)
     if Ellipsis in keys:
@@ -534,16 +535,17 @@ def _convolution(call: Call, x: Value) -> Value | None:
     if layer.groups != 1 or any(step != 1 for step in layer.strides):
         return None
     windows, node = {}, x.node
-    for axis, taps in zip(
-        _spatial(layer.data_format, rank), layer.kernel_size, strict=True
+    for axis, taps, rate in zip(
+        _spatial(layer.data_format, rank),
+        layer.kernel_size,
+        layer.dilation_rate,
+        strict=True,
     ):
         if taps == 1:
             continue
         if len(x.layout[axis]) != 1:
             return None
-        windows[x.layout[axis][0][0]] = taps
-    if windows and any(rate != 1 for rate in layer.dilation_rate):
-        return None
+        windows[x.layout[axis][0][0]] = (taps - 1) * rate + 1
     if windows and layer.padding != "same":
         if node.kind != "padding" or node.windows != windows:
             return None
@@ -592,8 +594,6 @@ def _linear(
 
 def _merged(kind: str) -> Callable[..., Value | None]:
     def read(call: Call, *operands: Value) -> Value | None:
-        if len(operands) < 2:
-            return None
         if same := _elementwise(call, operands):
             return same
         merges = isinstance(call.operation, keras.layers.Layer)
@@ -694,46 +694,38 @@ def _subscripts(call: Call, ranks: list[int]) -> Any:
     return [f"{outer[0]}yz", f"{outer[1]}zx"], f"{shared}yx"
 
 
-def _ranks(name: str) -> list[str]:
-    return [f"{name}{rank}_d" for rank in (1, 2, 3)]
+def _named(names: str, reader: Any) -> dict[str, Any]:
+    """A reader for several operations; `#` stands for the number of axes."""
+    ranks = range(1, 4)
+    return {
+        name.replace("#", f"{rank}_d"): reader
+        for name in names.split()
+        for rank in ranks
+    }
 
 
 _READERS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(
-        ("reshape", "flatten", "expand_dims", "squeeze"), _regrouped
-    ),
-    **dict.fromkeys(
-        ("permute", "transpose", "swapaxes", "moveaxis"), _permuted
-    ),
+    **_named("reshape flatten expand_dims squeeze", _regrouped),
+    **_named("permute transpose swapaxes moveaxis", _permuted),
+    **_named("mean global_average_pooling#", _reduced("mean")),
+    **_named("max amax global_max_pooling#", _reduced("max")),
+    **_named("average_pool average_pooling#", _windowed("mean")),
+    **_named("max_pool max_pooling#", _windowed("max")),
+    **_named("batch_normalization layer_normalization", _normalized),
+    **_named("dense einsum_dense", _dense),
+    **_named("softmax activation", _softmax),
+    **_named("conv#", _convolution),
+    "sum": _reduced("total"),
+    "group_normalization": _normalized,
     "get_item": _indexed,
     "split": _split,
-    **dict.fromkeys(
-        ("mean", *_ranks("global_average_pooling")), _reduced("mean")
-    ),
-    **dict.fromkeys(
-        ("max", "amax", *_ranks("global_max_pooling")), _reduced("max")
-    ),
-    "sum": _reduced("total"),
-    **dict.fromkeys(
-        ("average_pool", *_ranks("average_pooling")), _windowed("mean")
-    ),
-    **dict.fromkeys(("max_pool", *_ranks("max_pooling")), _windowed("max")),
-    **dict.fromkeys(("softmax", "activation"), _softmax),
-    **dict.fromkeys(
-        (
-            "batch_normalization",
-            "layer_normalization",
-            "group_normalization",
-        ),
-        _normalized,
-    ),
     "pad": _padded,
-    **dict.fromkeys(("dense", "einsum_dense"), _dense),
-    **dict.fromkeys(_ranks("conv"), _convolution),
-    **dict.fromkeys(("multiply",), _merged("product")),
-    **dict.fromkeys(("add",), _merged("sum")),
+}
+_READERS_OF_SEVERAL: dict[str, Callable[..., Any]] = {
+    "multiply": _merged("product"),
+    "add": _merged("sum"),
     "maximum": _merged("maximum"),
     "average": _merged("average"),
     "concatenate": _concatenated,
-    **dict.fromkeys(("dot", "matmul", "einsum"), _contracted),
+    **_named("dot matmul einsum", _contracted),
 }

@@ -195,7 +195,8 @@ def to_one_channel(node: Node, found: Found) -> Found | None:
 def to_one_map(node: Node, found: Found) -> Found | None:
     """A convolution of some maps to one, over the positions of `x`."""
     is_joined = node.units == 1 and all(axis.parts for axis in node.axes)
-    return found if is_joined else None
+    is_full = len(node.windows) in (0, len(_axes(found["x"])) - 1)
+    return found if is_joined and is_full else None
 
 
 def across_channels(node: Node, found: Found) -> Found | None:

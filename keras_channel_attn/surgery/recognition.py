@@ -105,6 +105,8 @@ def _mistakes_at(call: Call, values: IdentityMap) -> list[Block]:
 
 def _match_at(product: Call, values: IdentityMap) -> Match | None:
     value = values[product.outputs[0]]
+    if len(value.layout) < 3:
+        return None
     for mechanism in MECHANISMS:
         for found in mechanism.pattern(value.node, {}):
             region = _region(product, found["x"], value, values)

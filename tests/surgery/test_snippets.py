@@ -6,7 +6,11 @@ from support import snippets
 from support.networks import assert_same, attention_of, randomize
 from support.snippets import MISTAKES, SIMILAR, SNIPPETS, Snippet
 
-from keras_channel_attn import attention_blocks, fuse_attention
+from keras_channel_attn import (
+    SqueezeExcite,
+    attention_blocks,
+    fuse_attention,
+)
 
 
 def check_fused(snippet):
@@ -120,6 +124,33 @@ def test_axes_that_are_equal_by_chance_alone():
     model = Snippet("", code, "", (16, 6, 16)).model()
     with pytest.raises(ValueError, match="along another axis"):
         fuse_attention(model)
+
+
+@pytest.mark.parametrize(
+    "spatial",
+    [
+        "Conv2D(1, (3, 1), padding='same', use_bias=False)(z)",
+        "Conv2D(1, 3, dilation_rate=2, padding='same', use_bias=False)(z)",
+        "ops.swapaxes(Conv2D(1, 3, padding='same', use_bias=False)"
+        "(ops.swapaxes(z, 1, 2)), 1, 2)",
+        "Conv2D(1, 4, padding='same', use_bias=False)(z)",
+    ],
+)
+def test_other_convolutions_of_positions(spatial):
+    """The channels before them are fused, and they are not."""
+    code = (
+        "mlp = Sequential([Dense(2, 'relu'), Dense(c)]); "
+        "a = x * ops.sigmoid(mlp(ops.mean(x, [1, 2], keepdims=True))"
+        " + mlp(ops.max(x, [1, 2], keepdims=True))); "
+        "z = ops.concatenate([ops.mean(a, -1, keepdims=True),"
+        " ops.max(a, -1, keepdims=True)], -1); "
+        f"y = a * ops.sigmoid({spatial})"
+    )
+    model = randomize(Snippet("", code, "").model())
+    fused = fuse_attention(model)
+    (layer,) = attention_of(fused).values()
+    assert isinstance(layer, SqueezeExcite)
+    assert_same(model, fused)
 
 
 def test_reading_changes_no_names():
