@@ -152,10 +152,17 @@ def fuse_attention(
     only, if a gradient is stopped in it, if it is quantized, or if a mask comes
     with its input.
 
-    A bias that only one of two maps has is joined by one of zeros that is not
-    trainable. If a regularizer or a constraint is not the same for all weights
-    of a layer, it is set on the weights. Like everything that is set on a
-    layer after its construction, neither is in a saved file.
+    The weights of the layer are those of the block, with three exceptions. If a
+    normalization of the block has another epsilon than the layer, the weights
+    before it are multiplied by a number: the outputs are the same, in training
+    too, and the moving statistics get the momentum of the layer. A bias that is
+    added after the sum of two descriptors is halved. A bias that only one of
+    several maps has is joined by biases of zeros that are not trainable.
+
+    If a regularizer or a constraint is not the same for all weights of a layer,
+    it is set on the weights. Like everything that is set on a layer after its
+    construction, it is not in a saved file, and neither are flags of single
+    weights.
 
     Everything else is kept as `insert_attention` keeps it. The result is not
     compiled. This is the inverse of `expand_attention`.

@@ -148,7 +148,7 @@ class Match:
             raise Obstacle("has no scale, or no offset", norm.call)
         biases = {x.layer.bias is not None for x in nodes.values()}
         arguments = {"use_bias": True in biases} if biases else {}
-        if layer is CoordinateAttention:
+        if layer in (CoordinateAttention, ConvolutionalBlockAttention):
             arguments["batch_normalization"] = norm is not None
         return arguments
 
@@ -182,9 +182,14 @@ class Match:
                     else f"makes the gates with `{name}`, not with a sigmoid",
                     call,
                 )
-            is_sum = self.mechanism.arguments.get("combination") == "sum"
-            if factor != 1 and (role != "gate" or is_sum):
-                raise Obstacle(f"doubles the {role}", call)
+            combination = self.found.get("combination")
+            kind = None if combination is None else combination.kind
+            # The layer halves the sum of gates that are doubled.
+            wrong = (
+                [(2, "sum"), (1, "average")] if role == "gate" else [(2, kind)]
+            )
+            if (factor, kind) in wrong:
+                raise Obstacle(f"multiplies the {role} by {factor}", call)
             if role == "term" and name != "linear":
                 raise Obstacle(f"applies `{name}` before the sum", call)
             if role != "term":
@@ -267,7 +272,8 @@ class Match:
         # With another epsilon, numbers of another size are normalized alike.
         ratio = self.mechanism.epsilon / found["normalization"].layer.epsilon
         powers = {"moving_mean": 0.5, "moving_variance": 1.0}
-        power = 0.5 if role == "reduce" else powers.get(name, 0.0)
+        before = "spatial" if "refined" in found else "reduce"
+        power = 0.5 if role == before else powers.get(name, 0.0)
         return ratio**power
 
 

@@ -105,7 +105,8 @@ def spatial_gates(of: Pattern) -> Pattern:
         operation("concatenation", maximum, mean, name="reversed"),
     )
     spatial = operation("linear", maps, place=to_one_map, name="spatial")
-    return activation("gate", spatial)
+    normal = operation("batch_normalization", spatial, name="normalization")
+    return activation("gate", either(spatial, normal))
 
 
 def to_one(name: str) -> Pattern:
@@ -186,7 +187,8 @@ MECHANISMS = (
             named("refined", CBAM_CHANNELS),
             spatial_gates(tensor("refined")),
         ),
-        {**TWO_MAPS, "spatial": "spatial_{}"},
+        {**TWO_MAPS, "spatial": "spatial_{}", "normalization": "{}"},
+        epsilon=NORMALIZATION_EPSILON,
     ),
     Mechanism(
         "coordinate attention",
@@ -217,11 +219,15 @@ MECHANISMS = (
         Mechanism(
             "scSE",
             ConcurrentSqueezeExcite,
-            operation(kind, CHANNELS, POSITIONS),
+            operation(kind, CHANNELS, POSITIONS, name="combination"),
             {**TWO_MAPS, "spatial": "spatial_{}"},
             {"combination": combination},
         )
-        for kind, combination in (("sum", "sum"), ("maximum", "max"))
+        for kind, combination in (
+            ("sum", "sum"),
+            ("average", "sum"),
+            ("maximum", "max"),
+        )
     ),
     Mechanism("CBAM channels", SqueezeExcite, CBAM_CHANNELS, TWO_MAPS),
     Mechanism("SE", SqueezeExcite, CHANNELS, TWO_MAPS),

@@ -111,6 +111,8 @@ def _higher_rank(found: Found) -> Node | None:
 
 
 def _other_axes(found: Found) -> Node | None:
+    if any(node.kind == "other" for node in found["chain"]):
+        return None
     axes = [axes_of(found[name].layout) for name in ("root", "x")]
     return found["root"] if axes[0] != axes[1] else None
 

@@ -628,9 +628,12 @@ def _aligned(layouts: Sequence[Layout], merges: bool = False) -> Layout | None:
 
 
 def _concatenated(call: Call, *operands: Value) -> Value | None:
-    axis = call.operation.axis % len(operands[0].layout)
-    parts = [(_size(x.layout[axis]), x.layout[axis]) for x in operands]
-    others = [(*x.layout[:axis], (), *x.layout[axis + 1 :]) for x in operands]
+    axis = call.operation.axis % len(call.outputs[0].shape)
+    layouts = [x.layout for x in operands]
+    if is_operation(call.operation, "stack"):
+        layouts = [(*x[:axis], (), *x[axis:]) for x in layouts]
+    parts = [(_size(x[axis]), x[axis]) for x in layouts]
+    others = [(*x[:axis], (), *x[axis + 1 :]) for x in layouts]
     layout = _aligned(others)
     if layout is None or None in [size for size, _ in parts]:
         return None
@@ -726,6 +729,6 @@ _READERS_OF_SEVERAL: dict[str, Callable[..., Any]] = {
     "add": _merged("sum"),
     "maximum": _merged("maximum"),
     "average": _merged("average"),
-    "concatenate": _concatenated,
+    **_named("concatenate stack", _concatenated),
     **_named("dot matmul einsum", _contracted),
 }

@@ -384,17 +384,25 @@ def without(layer_config, *names):
         ("se_bias", "channels_first"),
         ("se_swish_hard_max", "channels_last"),
         ("se_identity", "channels_first"),
+        ("se_divisor_avg_max", "channels_last"),
+        ("eca_identity_hard", "channels_first"),
+        ("linear_ese", "channels_last"),
+        ("gate_hard_cbam", "channels_first"),
+        ("cbam", "channels_first"),
+        ("scse", "channels_last"),
+        ("scse_identity", "channels_first"),
+        ("context", "channels_first"),
+        ("context_scale", "channels_last"),
     ],
 )
 def test_fusion_is_the_inverse(name, data_format, spatial):
-    layer = SqueezeExcite(
-        **CONFIGURATIONS[name][1], name="attention", data_format=data_format
-    )
+    kind, arguments = CONFIGURATIONS[name]
+    layer = kind(**arguments, name="attention", data_format=data_format)
     model = one_layer(layer, spatial)
     fused = fuse_attention(expand_attention(model))
     (found,) = attention_of(fused).values()
-    # The width of the bottleneck is stated as such.
-    ignored = "reduction", "bottleneck_units"
+    # The width of the bottleneck is stated in one way, of several.
+    ignored = "reduction", "bottleneck_units", "divisor", "kernel_size"
     assert without(found.get_config(), *ignored) == (
         without(layer.get_config(), *ignored)
     )
