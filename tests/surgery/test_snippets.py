@@ -40,7 +40,7 @@ POOLINGS = [
     "ops.mean(ops.mean(x, 1), 1)",
     "ops.mean(x, (-3, -2))[:, None, None]",
     "AveragePooling2D((6, 6))(x)",
-    "ops.average_pool(x, 6)",
+    "ops.average_pool(x, (6, 6), (1, 1))",
     "ops.mean(Reshape((36, c))(x), 1, keepdims=True)",
     "ops.mean(Permute((3, 1, 2))(x), (2, 3))",
     "Lambda(lambda a: ops.mean(a, axis=[1, 2]))(x)",
