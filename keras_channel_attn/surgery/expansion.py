@@ -52,8 +52,10 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     kept. A sequential model becomes a functional model, as it has branches now.
     Everything else is kept as `insert_attention` keeps it. The result is not
     compiled. `fuse_attention` is the inverse, if its functions are built-ins of
-    Keras and it is called once. A class of your own describes its
-    `excite` in the method `expand_excitation`: see `ChannelAttention`.
+    Keras and it is called once; but not of ECA with circular padding or a
+    kernel for each channel, nor of `LinearSqueezeExcite` with groups. A class
+    of your own describes its `excite` in the method `expand_excitation`: see
+    `ChannelAttention`.
 
     Args:
         model: Functional or sequential model of Keras, built. Attention inside

@@ -477,6 +477,9 @@ def _softmax(call: Call, x: Value) -> Value | None:
 
 def _normalized(call: Call, x: Value) -> Value | None:
     layer, kind = call.operation, "layer_normalization"
+    if call.kwargs.get("training") is not None or len(call.args) > 1:
+        # It computes the same in training and in inference.
+        return None
     if isinstance(layer, keras.layers.GroupNormalization):
         if layer.groups != 1:
             return None
