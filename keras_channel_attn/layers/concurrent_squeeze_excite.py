@@ -188,10 +188,12 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         if self.combination == "max":
             outputs = larger(inputs * channel_factors, inputs * factors)
         elif self.identity_start:
-            # Each is halved before the sum, which may overflow.
+            # Each is halved before the sum, which may overflow. The half of
+            # the smallest number is not exact.
             outputs = inputs * (0.5 * channel_factors + 0.5 * factors)
         else:
-            outputs = inputs * (channel_factors + factors)
+            # The sum of the factors would be kept for the gradient.
+            outputs = inputs * channel_factors + inputs * factors
         return outputs, (channel, spatial)
 
     def channel_scores(self, gates: Any) -> Tensor:

@@ -225,9 +225,6 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
             logits = ops.reshape(logits, shape)
         return ops.cast(logits, dtype)
 
-    def channel_axes(self) -> dict[str, tuple[int, ...]]:
-        return {}
-
     def reason_to_lock(self) -> str:
         return (
             "computes its spatial gates from the mean and the maximum over all "
