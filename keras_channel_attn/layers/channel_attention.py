@@ -115,7 +115,7 @@ class ChannelAttention(AttentionLayer):
         pooling: str = "avg",
         identity_start: bool = False,
         data_format: str | None = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         if type(self) is ChannelAttention:

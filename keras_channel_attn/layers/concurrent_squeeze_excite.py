@@ -136,7 +136,7 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(

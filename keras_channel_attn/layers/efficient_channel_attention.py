@@ -118,6 +118,9 @@ class EfficientChannelAttention(WeightedAttention, ChannelAttention):
     ((2, 56, 56, 64), (2, 64), 3)
     """
 
+    # A gate is computed from few numbers.
+    automatic_multiplier = 32
+
     def __init__(
         self,
         kernel_size: int | None = None,
@@ -132,7 +135,7 @@ class EfficientChannelAttention(WeightedAttention, ChannelAttention):
         kernel_regularizer: Any = None,
         kernel_constraint: Any = None,
         shared_kernel: bool = True,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(
