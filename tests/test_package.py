@@ -62,7 +62,7 @@ BOTTLENECK = (
 LAYERS = {
     "ChannelAttention": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
-        "data_format=None, learning_rate_multiplier=1, **kwargs"
+        "data_format=None, learning_rate_multiplier='auto', **kwargs"
     ),
     "ConcurrentSqueezeExcite": BOTTLENECK.format(
         16, 1, "relu", False, "combination='sum', "
@@ -78,7 +78,7 @@ LAYERS = {
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, kernel_initializer='lecun_uniform', "
         "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "GlobalContext": BOTTLENECK.format(16, 1, "relu", True, "fuse='add', "),
     "LinearSqueezeExcite": (
@@ -87,7 +87,7 @@ LAYERS = {
         "kernel_initializer='lecun_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "SqueezeExcite": (
         "reduction=16, bottleneck_units=None, divisor=1, activation='relu', "
@@ -96,7 +96,7 @@ LAYERS = {
         "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "SqueezeGate": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "

@@ -207,7 +207,7 @@ class EffectiveWeights(keras.layers.Layer):
                 "`learning_rate_multiplier` must be 1 for a layer that does "
                 "not create all of its weights with `add_effective_weight`. "
                 "Received: learning_rate_multiplier="
-                f"{self.learning_rate_multiplier!r} for the layer '{self.name}' "
+                f"{self.learning_rate_multiplier!r} for '{self.name}' "
                 f"(of type {type(self).__name__}), which has {has}. Pass 1, "
                 "or create the weights in `build_excitation` with "
                 "`self.add_effective_weight`, and read them in `excite` with "
