@@ -173,7 +173,7 @@ INSERTED = {
 TRAINED = {  # name: (attention, learning rate)
     "all layers: no attention": (no_attention, 1e-2),
     "all layers: SE, multiplier 1": (se(learning_rate_multiplier=1), 3e-3),
-    "all layers: SE": (se(), 3e-3),
+    "all layers: SE": (se(), 1e-2),
     "all layers: ECA, multiplier 1": (eca(learning_rate_multiplier=1), 3e-3),
     "all layers: ECA": (eca(), 3e-3),
     "last layer: no attention": (no_attention, 1e-2),
