@@ -57,7 +57,7 @@ BOTTLENECK = (
     "data_format=None, kernel_initializer='glorot_uniform', "
     "bias_initializer='zeros', kernel_regularizer=None, "
     "bias_regularizer=None, kernel_constraint=None, bias_constraint=None, "
-    "learning_rate_multiplier=1, **kwargs"
+    "learning_rate_multiplier='auto', **kwargs"
 )
 LAYERS = {
     "ChannelAttention": (
