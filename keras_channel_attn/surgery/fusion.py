@@ -291,6 +291,8 @@ def _activations(
         "activation": activation[0],
         "gate_activation": gate[0],
         "identity_start": gate[1] == 2,
+        # Its weights are trained.
+        "learning_rate_multiplier": 1 if gate[1] == 2 else "auto",
     }
 
 

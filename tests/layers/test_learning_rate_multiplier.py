@@ -390,7 +390,7 @@ def test_fused():
     model = network(*MECHANISMS["se"], 30)
     randomize(attention_of(model))
     fused = fuse_squeeze_excite(expand_attention(model))
-    assert attention_of(fused).learning_rate_multiplier == 1
+    assert attention_of(fused).multiplier == 1
     assert distance(predictions(model), predictions(fused)) < 1e-6
 
 
