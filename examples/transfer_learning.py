@@ -43,7 +43,6 @@ from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
     attention_layers,
-    attention_scores,
     insert_attention,
 )
 
@@ -113,11 +112,10 @@ def network(dilations=(1, 1, 1)):
 """
 ## The attention
 
-It is inserted after each ReLU. With an identity start its weights start at
-zero, and Adam changes a weight by about the learning rate in a step. ECA has
-three weights per layer: at the rate of the other layers they are still small
-when training ends. `learning_rate_multiplier` multiplies the rate of the
-attention, with any optimizer of Keras.
+It is inserted after each ReLU. With an identity start the outputs stay the same
+until the network is trained. The weights of the attention start at zero, so
+that its learning rate is multiplied by 8 for SE and by 32 for ECA.
+`learning_rate_multiplier=1` is the rate of the other layers.
 """
 
 SITES = ["relu_1", "relu_2", "relu_3"]
@@ -160,10 +158,10 @@ def record(name, model):
 ## The experiment
 
 Within a seed all networks start from the same trained network and have the same
-number of steps. The learning rate and the multiplier were chosen for each of
-them with seed 0, which is not used below. "Last layer" means that only the
-attention and the 1x1 convolution are trained. The dilated networks are trained
-from scratch, for as many epochs as the others in all.
+number of steps. The learning rate of each was chosen with seed 0, which is not
+used below. "Last layer" means that only the attention and the 1x1 convolution
+are trained. The dilated networks are trained from scratch, for as many epochs
+as the others in all.
 """
 
 INSERTED = {
@@ -172,22 +170,20 @@ INSERTED = {
     "SE inserted, plain start": se(identity_start=False),
     "ECA inserted, plain start": eca(identity_start=False),
 }
-FINE_TUNING = {  # name: (attention, learning rate)
+TRAINED = {  # name: (attention, learning rate)
     "all layers: no attention": (no_attention, 1e-2),
-    "all layers: SE": (se(), 3e-3),
-    "all layers: SE, multiplier 10": (se(learning_rate_multiplier=10), 3e-3),
+    "all layers: SE, multiplier 1": (se(learning_rate_multiplier=1), 3e-3),
+    "all layers: SE": (se(), 1e-2),
+    "all layers: ECA, multiplier 1": (eca(learning_rate_multiplier=1), 3e-3),
     "all layers: ECA": (eca(), 3e-3),
-    "all layers: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 3e-3),
     "last layer: no attention": (no_attention, 1e-2),
-    "last layer: SE, multiplier 3": (se(learning_rate_multiplier=3), 1e-2),
-    "last layer: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 1e-2),
-}
-DILATED = {
+    "last layer: SE": (se(), 3e-3),
+    "last layer: ECA": (eca(), 1e-2),
     "dilated: no attention": (no_attention, 3e-3),
-    "dilated: ECA, multiplier 30": (eca(learning_rate_multiplier=30), 3e-3),
+    "dilated: ECA": (eca(), 3e-3),
 }
 accuracies, curves, models = {}, {}, {}
-trainings = arguments.seeds * (1 + len(FINE_TUNING) + len(DILATED))
+trainings = arguments.seeds * (1 + len(TRAINED))
 progress = tqdm(total=trainings, unit="training")
 for seed in range(1, arguments.seeds + 1):
     training, test = data(seed)
@@ -199,20 +195,17 @@ for seed in range(1, arguments.seeds + 1):
     for name, attention in INSERTED.items():
         record(name, insert_attention(trained, attention, SITES))
 
-    for name, (attention, rate) in FINE_TUNING.items():
-        model = insert_attention(trained, attention, SITES)
+    for name, (attention, rate) in TRAINED.items():
+        start, epochs = trained, arguments.epochs
+        if name.startswith("dilated"):
+            keras.utils.set_random_seed(seed)
+            start, epochs = network(dilations=(1, 2, 4)), 2 * arguments.epochs
+        model = insert_attention(start, attention, SITES)
         if name.startswith("last layer"):
             trained_layers = {*attention_layers(model), "classes"}
             for layer in model.layers:
                 layer.trainable = layer.name in trained_layers
-        curves.setdefault(name, []).append(train(model, rate))
-        record(name, model)
-
-    for name, (attention, rate) in DILATED.items():
-        keras.utils.set_random_seed(seed)
-        dilated = network(dilations=(1, 2, 4))
-        model = insert_attention(dilated, attention, SITES)
-        train(model, rate, epochs=2 * arguments.epochs)
+        curves.setdefault(name, []).append(train(model, rate, epochs))
         record(name, model)
 progress.close()
 
@@ -234,13 +227,12 @@ for name, values in accuracies.items():
 """
 ## The pictures
 
-Label maps of test images, the learning curves, and the attention scores of the
-last layer: the mean over the test images of each digit.
+Label maps of test images, and the learning curves.
 """
 
 training, test = data(seed=0)
 images, labels, strokes = test
-columns = ["trained network", *FINE_TUNING][:6]
+columns = ["trained network", *TRAINED][:6]
 figure = Figure(figsize=(11, 9), layout="constrained")
 grid = figure.subplots(6, 7, subplot_kw={"xticks": [], "yticks": []})
 for axis, image in zip(grid[:, 0], images, strict=False):
@@ -259,6 +251,8 @@ figure = Figure(figsize=(8, 4.5), layout="constrained")
 axis = figure.subplots()
 epochs = range(1, arguments.epochs + 1)
 for name, values in curves.items():
+    if name.startswith("dilated"):  # For twice as many epochs.
+        continue
     style = "--" if name.startswith("last layer") else "-"
     axis.plot(epochs, 100 * np.mean(values, axis=0), style, label=name)
 axis.set(xlabel="epoch", ylabel="pixel accuracy, training images, %")
@@ -266,50 +260,34 @@ axis.legend(fontsize=8)
 axis.grid(alpha=0.3)
 figure.savefig(arguments.output / "learning_curves.png", dpi=100)
 
-figure = Figure(figsize=(10, 3.5), layout="constrained")
-saved = [name for name in FINE_TUNING if name.startswith("last layer")]
-for axis, name in zip(figure.subplots(1, 2), saved[1:], strict=True):
-    *_, layer = attention_layers(models[name])
-    scores = attention_scores(models[name], images, [layer], verbose=0)[layer]
-    digit = labels.max(axis=(1, 2))
-    means = [scores[digit == number].mean(axis=0) for number in range(10)]
-    # Gates of an identity start lie between 0 and 2.
-    heat_map = axis.pcolormesh(means, cmap="RdBu_r", vmin=0, vmax=2)
-    axis.set(title=layer, xlabel="channel", ylabel="digit")
-    axis.set_yticks(np.arange(10) + 0.5, range(10))
-figure.colorbar(heat_map, label="mean gate")
-figure.savefig(arguments.output / "attention_scores.png", dpi=100)
-
 """
 ## Saving, and loading on another backend
 
-The models are loaded in a new process, on another backend if one is installed.
-It knows the attention layers from the import of `keras_channel_attn`. The files
-contain the optimizer, which is needed only to train further.
+The model is loaded in a new process, on another backend if one is installed.
+The import of `keras_channel_attn` registers the attention layers.
 """
 
 LOAD_AND_PREDICT = """
 import sys, keras, numpy, keras_channel_attn
-images, *paths = sys.argv[1:]
-for path in paths:
-    model = keras.saving.load_model(path, compile=False)
-    numpy.save(path + ".npy", model.predict(numpy.load(images), verbose=0))
+path, images = sys.argv[1:]
+model = keras.saving.load_model(path, compile=False)
+numpy.save(path + ".npy", model.predict(numpy.load(images), verbose=0))
 """
-predictions = {}
-for path, name in zip(("none", "SE", "ECA"), saved, strict=True):
-    path = arguments.output / f"{path}.keras"
-    models[name].save(path)
-    predictions[path] = models[name].predict(images, verbose=0)
+model = models["last layer: ECA"]
+expected = model.predict(images, verbose=0)
+path = arguments.output / "ECA.keras"
+model.save(path)
+np.save(path.with_suffix(".npy"), images)
 backend = keras.config.backend()
 others = [name for name in BACKENDS if name != backend and find_spec(name)]
 backend = others[0] if others else backend
-images_path = arguments.output / "images.npy"
-np.save(images_path, images)
-command = [sys.executable, "-c", LOAD_AND_PREDICT, images_path, *predictions]
-environment = {**os.environ, "KERAS_BACKEND": backend}
-subprocess.run(command, env=environment, check=True)
-for path, expected in predictions.items():
-    difference = np.abs(np.load(f"{path}.npy") - expected).max()
-    print(f"{path} on {backend}: largest difference {difference:.1e}")
-    if not difference < 1e-3 * np.abs(expected).max():
-        sys.exit(f"{path} gives other predictions on {backend}.")
+command = [sys.executable, "-c", LOAD_AND_PREDICT, path]
+subprocess.run(
+    [*command, path.with_suffix(".npy")],
+    env={**os.environ, "KERAS_BACKEND": backend},
+    check=True,
+)
+difference = np.abs(np.load(f"{path}.npy") - expected).max()
+print(f"{path} on {backend}: largest difference {difference:.1e}")
+if not difference < 1e-3 * np.abs(expected).max():
+    sys.exit(f"{path} gives other predictions on {backend}.")

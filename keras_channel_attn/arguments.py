@@ -80,6 +80,16 @@ def finite_number(name: str, value: Any, positive: bool = False) -> int | float:
     return value
 
 
+def number_or_auto(name: str, value: Any) -> int | float | str:
+    """`value` as a number above zero, or the string `"auto"`."""
+    if isinstance(value, str):
+        if value == "auto":
+            return value
+        requirement = 'must be "auto" or a finite number above zero.'
+        raise _error(ValueError, name, value, requirement)
+    return finite_number(name, value, positive=True)
+
+
 def boolean(name: str, value: Any) -> bool:
     """`value` as a `bool`. NumPy booleans are allowed, not numbers."""
     if not isinstance(value, (bool, np.bool_)):

@@ -60,12 +60,12 @@ BOTTLENECK = (
     "data_format=None, kernel_initializer='glorot_uniform', "
     "bias_initializer='zeros', kernel_regularizer=None, "
     "bias_regularizer=None, kernel_constraint=None, bias_constraint=None, "
-    "learning_rate_multiplier=1, **kwargs"
+    "learning_rate_multiplier='auto', **kwargs"
 )
 LAYERS = {
     "ChannelAttention": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
-        "data_format=None, learning_rate_multiplier=1, **kwargs"
+        "data_format=None, learning_rate_multiplier='auto', **kwargs"
     ),
     "ConcurrentSqueezeExcite": BOTTLENECK.format(
         16, 1, "relu", False, "combination='sum', "
@@ -81,7 +81,7 @@ LAYERS = {
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "
         "data_format=None, kernel_initializer='lecun_uniform', "
         "kernel_regularizer=None, kernel_constraint=None, shared_kernel=True, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "GlobalContext": BOTTLENECK.format(16, 1, "relu", True, "fuse='add', "),
     "LinearSqueezeExcite": (
@@ -90,7 +90,7 @@ LAYERS = {
         "kernel_initializer='lecun_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "SqueezeExcite": (
         "reduction=16, bottleneck_units=None, divisor=1, activation='relu', "
@@ -99,7 +99,7 @@ LAYERS = {
         "kernel_initializer='glorot_uniform', bias_initializer='zeros', "
         "kernel_regularizer=None, bias_regularizer=None, "
         "kernel_constraint=None, bias_constraint=None, "
-        "learning_rate_multiplier=1, **kwargs"
+        "learning_rate_multiplier='auto', **kwargs"
     ),
     "SqueezeGate": (
         "gate_activation='sigmoid', pooling='avg', identity_start=False, "

@@ -47,7 +47,7 @@ class AttentionLayer(EffectiveWeights):
         gate_activation: Any = "sigmoid",
         identity_start: bool = False,
         data_format: str | None = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate_multiplier, **kwargs)

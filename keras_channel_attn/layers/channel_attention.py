@@ -52,17 +52,20 @@ class ChannelAttention(AttentionLayer):
             dtype, if no number overflows. Defaults to `False`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
-        learning_rate_multiplier: Number above zero, for a class that creates
-            all of its weights with `add_effective_weight` and reads them with
-            `effective_weight`. The layer stores each weight divided by it and
-            computes with the product, the effective weight, as
-            [StyleGAN](https://arxiv.org/abs/1812.04948) does with its equalized
-            learning rate. Outputs before training are the same for every
-            value. In a step of Adam the change of an effective weight is
+        learning_rate_multiplier: Number above zero, or `"auto"`, for a class
+            that creates all of its weights with `add_effective_weight` and
+            reads them with `effective_weight`. The layer stores each weight
+            divided by it and computes with the product, the effective weight,
+            as [StyleGAN](https://arxiv.org/abs/1812.04948) does with its
+            equalized learning rate. Outputs before training are the same for
+            every value. In a step of Adam the change of an effective weight is
             multiplied by it, in a step of SGD by its square. Initializers,
             regularizers, constraints and saved files use effective weights. The
             weight decay of an optimizer, `get_weights` and `set_weights` use
-            stored weights. Defaults to `1`.
+            stored weights. Defaults to `"auto"`: with an identity start the
+            class attribute `automatic_multiplier`, else 1. The attribute is 32
+            for `EfficientChannelAttention`, 8 for the other layers with
+            weights, and 1 for a class that does not set it.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -115,7 +118,7 @@ class ChannelAttention(AttentionLayer):
         pooling: str = "avg",
         identity_start: bool = False,
         data_format: str | None = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         if type(self) is ChannelAttention:

@@ -65,9 +65,10 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         bias_regularizer: Regularizer of all biases. Defaults to `None`.
         kernel_constraint: Constraint on all kernels. Defaults to `None`.
         bias_constraint: Constraint on all biases. Defaults to `None`.
-        learning_rate_multiplier: Number above zero. The layer stores each
-            weight divided by it and computes with the product: see
-            `SqueezeExcite`. Defaults to `1`.
+        learning_rate_multiplier: Number above zero, or `"auto"`. The layer
+            stores each weight divided by it and computes with the product: see
+            `SqueezeExcite`. Defaults to `"auto"`: 8 with an identity start,
+            else 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -136,7 +137,7 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -188,10 +189,12 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         if self.combination == "max":
             outputs = larger(inputs * channel_factors, inputs * factors)
         elif self.identity_start:
-            # Each is halved before the sum, which may overflow.
+            # Each is halved before the sum, which may overflow. The half of
+            # the smallest number is not exact.
             outputs = inputs * (0.5 * channel_factors + 0.5 * factors)
         else:
-            outputs = inputs * (channel_factors + factors)
+            # The sum of the factors would be kept for the gradient.
+            outputs = inputs * channel_factors + inputs * factors
         return outputs, (channel, spatial)
 
     def channel_scores(self, gates: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import finite_number
+from keras_channel_attn.arguments import number_or_auto
 
 
 def scale(tensor: Tensor, factor: float) -> Tensor:
@@ -92,19 +92,34 @@ class EffectiveWeights(keras.layers.Layer):
     """A layer that stores its weights divided by a number.
 
     Args:
-        learning_rate_multiplier: Number above zero, see `ChannelAttention`.
+        learning_rate_multiplier: Number above zero or `"auto"`, see
+            `ChannelAttention`.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, learning_rate_multiplier: float, **kwargs: Any) -> None:
+    identity_start: bool
+    # The number for `"auto"` with an identity start. A class whose weights are
+    # not all effective weights leaves it at 1.
+    automatic_multiplier: float = 1
+
+    def __init__(
+        self, learning_rate_multiplier: float | str, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.learning_rate_multiplier = finite_number(
-            "learning_rate_multiplier", learning_rate_multiplier, positive=True
+        self.learning_rate_multiplier = number_or_auto(
+            "learning_rate_multiplier", learning_rate_multiplier
         )
         # `id` of each weight that is stored divided.
         self._stored_divided: set[int] = set()
         # And of each that is not trained, and stored as it is.
         self._stored_whole: set[int] = set()
+
+    @property
+    def multiplier(self) -> float:
+        """The number that `learning_rate_multiplier` stands for."""
+        if not isinstance(self.learning_rate_multiplier, str):
+            return self.learning_rate_multiplier
+        return self.automatic_multiplier if self.identity_start else 1
 
     def add_effective_weight(
         self,
@@ -125,13 +140,11 @@ class EffectiveWeights(keras.layers.Layer):
 
         Returns:
             `keras.Variable`. Its value is the effective weight divided by
-            `learning_rate_multiplier`.
+            `multiplier`.
         """
         functions = (initializer, regularizer, constraint)
-        if self.learning_rate_multiplier != 1:
-            functions = functions_of_stored(
-                *functions, self.learning_rate_multiplier
-            )
+        if self.multiplier != 1:
+            functions = functions_of_stored(*functions, self.multiplier)
             # Small numbers in float16 have fewer digits, so that the product
             # is computed before the weight is cast.
             kwargs["autocast"] = False
@@ -167,22 +180,22 @@ class EffectiveWeights(keras.layers.Layer):
                 `None`.
 
         Returns:
-            With `learning_rate_multiplier=1` the argument; else a tensor of the
+            With a `multiplier` of 1 the argument; else a tensor of the
             compute dtype, the product; `None` for `None`.
         """
-        if self.learning_rate_multiplier == 1 or weight is None:
+        if self.multiplier == 1 or weight is None:
             return weight
-        product = scale(weight, self.learning_rate_multiplier)
+        product = scale(weight, self.multiplier)
         return ops.cast(product, self.compute_dtype)
 
     def multiplier_of(self, weight: Any) -> float:
         """What a stored weight is multiplied by to get the effective one."""
         is_divided = id(weight) in self._stored_divided
-        return self.learning_rate_multiplier if is_divided else 1
+        return self.multiplier if is_divided else 1
 
     def _check_effective_weights(self) -> None:
         """Raise an error if the multiplier would silently have no effect."""
-        if self.learning_rate_multiplier == 1:
+        if self.multiplier == 1:
             return
         known = self._stored_divided | self._stored_whole
         names = [
@@ -194,9 +207,9 @@ class EffectiveWeights(keras.layers.Layer):
                 "`learning_rate_multiplier` must be 1 for a layer that does "
                 "not create all of its weights with `add_effective_weight`. "
                 "Received: learning_rate_multiplier="
-                f"{self.learning_rate_multiplier} for the layer '{self.name}' "
-                f"(of type {type(self).__name__}), which has {has}. Leave it "
-                "out, or create the weights in `build_excitation` with "
+                f"{self.learning_rate_multiplier!r} for '{self.name}' "
+                f"(of type {type(self).__name__}), which has {has}. Pass 1, "
+                "or create the weights in `build_excitation` with "
                 "`self.add_effective_weight`, and read them in `excite` with "
                 "`self.effective_weight`."
             )
@@ -204,7 +217,7 @@ class EffectiveWeights(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         # Earlier versions can load the files of layers that do not use it.
-        if self.learning_rate_multiplier != 1:
+        if self.learning_rate_multiplier != "auto":
             config["learning_rate_multiplier"] = self.learning_rate_multiplier
         return config
 
@@ -214,10 +227,10 @@ class EffectiveWeights(keras.layers.Layer):
     def _multiplier_in_file(self, key: str, keys: Any) -> float:
         # Keras numbers the weights that are trained before the others.
         is_whole = int(key) >= len(keys.keys()) - len(self._stored_whole)
-        return 1 if is_whole else self.learning_rate_multiplier
+        return 1 if is_whole else self.multiplier
 
     def save_own_variables(self, store: Any) -> None:
-        if self.learning_rate_multiplier == 1:
+        if self.multiplier == 1:
             super().save_own_variables(store)
             return
         stored: dict[str, Any] = {}
@@ -227,7 +240,7 @@ class EffectiveWeights(keras.layers.Layer):
             store[key] = array * self._multiplier_in_file(key, stored)
 
     def load_own_variables(self, store: Any) -> None:
-        if self.learning_rate_multiplier != 1:
+        if self.multiplier != 1:
             store = {
                 key: np.asarray(store[key], "float64")
                 / self._multiplier_in_file(key, store)

@@ -66,15 +66,16 @@ class EfficientChannelAttention(WeightedAttention, ChannelAttention):
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         shared_kernel: Boolean, whether all channels share one kernel. Defaults
             to `True`.
-        learning_rate_multiplier: Number above zero. The layer stores each
-            weight divided by it and computes with the product, the effective
-            weight, as [StyleGAN](https://arxiv.org/abs/1812.04948) does with
-            its equalized learning rate. Outputs before training are the same
-            for every value. In a step of Adam the change of an effective weight
-            is multiplied by it, in a step of SGD by its square. Initializers,
-            regularizers, constraints and saved files use effective weights. The
-            weight decay of an optimizer, `get_weights` and `set_weights` use
-            stored weights. Defaults to `1`.
+        learning_rate_multiplier: Number above zero, or `"auto"`. The layer
+            stores each weight divided by it and computes with the product, the
+            effective weight, as [StyleGAN](https://arxiv.org/abs/1812.04948)
+            does with its equalized learning rate. Outputs before training are
+            the same for every value. In a step of Adam the change of an
+            effective weight is multiplied by it, in a step of SGD by its
+            square. Initializers, regularizers, constraints and saved files use
+            effective weights. The weight decay of an optimizer, `get_weights`
+            and `set_weights` use stored weights. Defaults to `"auto"`: 32 with
+            an identity start, else 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -118,6 +119,9 @@ class EfficientChannelAttention(WeightedAttention, ChannelAttention):
     ((2, 56, 56, 64), (2, 64), 3)
     """
 
+    # A gate is computed from few numbers.
+    automatic_multiplier = 32
+
     def __init__(
         self,
         kernel_size: int | None = None,
@@ -132,7 +136,7 @@ class EfficientChannelAttention(WeightedAttention, ChannelAttention):
         kernel_regularizer: Any = None,
         kernel_constraint: Any = None,
         shared_kernel: bool = True,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(

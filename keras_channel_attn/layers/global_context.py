@@ -69,9 +69,10 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         bias_regularizer: Regularizer of all biases. Defaults to `None`.
         kernel_constraint: Constraint on all kernels. Defaults to `None`.
         bias_constraint: Constraint on all biases. Defaults to `None`.
-        learning_rate_multiplier: Number above zero. The layer stores each
-            weight divided by it and computes with the product: see
-            `SqueezeExcite`. Defaults to `1`.
+        learning_rate_multiplier: Number above zero, or `"auto"`. The layer
+            stores each weight divided by it and computes with the product: see
+            `SqueezeExcite`. Defaults to `"auto"`: 8 with an identity start,
+            else 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -141,7 +142,7 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(

@@ -60,15 +60,16 @@ class LinearSqueezeExcite(WeightedAttention, ChannelAttention):
         bias_regularizer: Regularizer of the bias. Defaults to `None`.
         kernel_constraint: Constraint on the kernel. Defaults to `None`.
         bias_constraint: Constraint on the bias. Defaults to `None`.
-        learning_rate_multiplier: Number above zero. The layer stores each
-            weight divided by it and computes with the product, the effective
-            weight, as [StyleGAN](https://arxiv.org/abs/1812.04948) does with
-            its equalized learning rate. Outputs before training are the same
-            for every value. In a step of Adam the change of an effective weight
-            is multiplied by it, in a step of SGD by its square. Initializers,
-            regularizers, constraints and saved files use effective weights. The
-            weight decay of an optimizer, `get_weights` and `set_weights` use
-            stored weights. Defaults to `1`.
+        learning_rate_multiplier: Number above zero, or `"auto"`. The layer
+            stores each weight divided by it and computes with the product, the
+            effective weight, as [StyleGAN](https://arxiv.org/abs/1812.04948)
+            does with its equalized learning rate. Outputs before training are
+            the same for every value. In a step of Adam the change of an
+            effective weight is multiplied by it, in a step of SGD by its
+            square. Initializers, regularizers, constraints and saved files use
+            effective weights. The weight decay of an optimizer, `get_weights`
+            and `set_weights` use stored weights. Defaults to `"auto"`: 8 with
+            an identity start, else 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
 
     Call arguments:
@@ -128,7 +129,7 @@ class LinearSqueezeExcite(WeightedAttention, ChannelAttention):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
-        learning_rate_multiplier: float = 1,
+        learning_rate_multiplier: float | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(

@@ -29,6 +29,7 @@ class WeightedAttention(AttentionLayer):
         **kwargs: Arguments of the other base class.
     """
 
+    automatic_multiplier = 8
     kernel_initializer: Any
     bias_initializer: Any
     use_bias: bool

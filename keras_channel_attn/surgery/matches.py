@@ -197,6 +197,8 @@ class Match:
                 arguments[argument] = name
             if factor == 2:
                 arguments["identity_start"] = True
+                # The weights are trained: they are stored as they are.
+                arguments["learning_rate_multiplier"] = 1
         return arguments
 
     def _pooling(self) -> dict[str, Any]:

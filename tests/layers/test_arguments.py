@@ -42,8 +42,8 @@ REFUSED = [
     (
         ALL,
         "learning_rate_multiplier",
-        ["3", True, None, [3]],
-        [0, -1, NAN, float("inf"), 10**400],
+        [True, None, [3]],
+        [0, -1, NAN, float("inf"), 10**400, "3"],
     ),
     (WITH_KERNELS, "kernel_initializer", [], ["glorot", 1.5, None]),
     (WITH_KERNELS, "kernel_regularizer", [], ["l3"]),

@@ -74,6 +74,7 @@ def test_overrules_initializers(rng, layer_class, arguments, initializer):
 )
 def test_divides_the_gates_by_gate_at_zero(rng, layer_class, arguments):
     x = rng.normal(size=(2, 3, 4, 8)).astype("float32")
+    arguments = {**arguments, "learning_rate_multiplier": 1}
     plain = layer_class(**{**arguments, "identity_start": False})
     scaled = layer_class(**{**arguments, "identity_start": True})
     scaled.build(x.shape)
@@ -129,7 +130,7 @@ def test_can_learn(rng, layer_class, arguments):
     layer = layer_class(**arguments, identity_start=True)
     x = rng.normal(size=(4, 3, 3, 32)).astype("float32")
     model = keras.Sequential([keras.Input((3, 3, 32)), layer])
-    model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
     before = layer.get_weights()[-1]
     assert not before.any()
     target = 2 * x

@@ -242,15 +242,52 @@ def test_regularizers_and_constraints_act_on_effective_weights(
             )
 
 
+# The number by default
+
+
+NUMBERS = {"se": 8, "eca": 32, "eca_ns": 32, "linear": 8}
+
+
+@pytest.mark.parametrize("identity_start", [False, True])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_an_identity_start_chooses_the_number(mechanism, identity_start):
+    layer_class, arguments = MECHANISMS[mechanism]
+    arguments = {**arguments, "identity_start": identity_start}
+    number = NUMBERS[mechanism] if identity_start else 1
+    assert layer_class(**arguments).multiplier == number
+    assert layer_class(**arguments, learning_rate_multiplier=3).multiplier == 3
+
+
+def test_a_class_of_a_user_chooses_its_number():
+    assert Affine(identity_start=True).multiplier == 1
+
+    class Fast(Affine):
+        automatic_multiplier = 16
+
+    assert Fast(identity_start=True).multiplier == 16
+    assert Fast().multiplier == 1
+
+
+def test_a_file_of_before_restores_every_digit(tmp_path):
+    """A file without the argument has the weights that are computed with."""
+    before = network(*MECHANISMS["se"], 1, identity_start=True)
+    randomize(attention_of(before))
+    path = tmp_path / "model.weights.h5"
+    before.save_weights(path)
+    now = network(*MECHANISMS["se"], "auto", identity_start=True)
+    now.load_weights(path)
+    np.testing.assert_array_equal(predictions(before), predictions(now))
+
+
 # Configurations and files
 
 
 @over_mechanisms
-def test_configuration_has_it_only_where_it_is_not_one(layer_class, arguments):
+def test_configuration_has_it_only_where_it_was_passed(layer_class, arguments):
     name = "learning_rate_multiplier"
     config = layer_class(**arguments).get_config()
     assert name not in config
-    assert layer_class.from_config(config).learning_rate_multiplier == 1
+    assert layer_class.from_config(config).learning_rate_multiplier == "auto"
     layer = layer_class(**arguments, learning_rate_multiplier=np.float64(2.5))
     assert layer.get_config() == {**config, name: 2.5, "name": layer.name}
     assert type(layer.get_config()[name]) is float
@@ -353,7 +390,7 @@ def test_fused():
     model = network(*MECHANISMS["se"], 30)
     randomize(attention_of(model))
     fused = fuse_attention(expand_attention(model))
-    assert attention_of(fused).learning_rate_multiplier == 1
+    assert attention_of(fused).multiplier == 1
     assert distance(predictions(model), predictions(fused)) < 1e-6
 
 
