@@ -879,7 +879,7 @@ def test_removal_between_an_input_and_an_output():
 )
 def test_no_attention_to_be_found(function):
     with pytest.raises(
-        ValueError, match=r"no channel attention in.*'residual'.*`fuse_squeeze"
+        ValueError, match=r"no channel attention in.*'residual'.*`fuse_atten"
     ):
         function(residual())
 
