@@ -206,7 +206,10 @@ def bottleneck(
 
 
 def grouped_linear(
-    descriptor: Tensor, kernel: Tensor, bias: Tensor | None = None
+    descriptor: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    kernel_shape: tuple[int, int] | None = None,
 ) -> Tensor:
     """Excitation by one linear map, `z W + b`, with a block-diagonal `W`.
 
@@ -219,6 +222,9 @@ def grouped_linear(
         descriptor: Tensor `(batch, channels)`.
         kernel: Tensor `(channels / groups, channels)`.
         bias: Tensor `(channels,)`. Defaults to `None`.
+        kernel_shape: Tuple of two integers, for a kernel that is computed:
+            while torch traces, its sizes are tensors. Defaults to `None`: the
+            shape of `kernel`.
 
     Returns:
         Tensor `(batch, channels)`.
@@ -230,8 +236,8 @@ def grouped_linear(
     >>> keras.ops.convert_to_numpy(outputs).tolist()
     [[3.0, 3.0, 7.0, 7.0]]
     """
+    size, channels = kernel_shape or kernel.shape
     kernel = ops.cast(kernel, descriptor.dtype)
-    size, channels = kernel.shape
     if size == channels:
         logits = descriptor @ kernel
     elif size == 1:

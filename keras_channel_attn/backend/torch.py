@@ -206,10 +206,13 @@ def _affine(tensor: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def grouped_linear(
-    descriptor: Tensor, kernel: Tensor, bias: Tensor | None = None
+    descriptor: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    kernel_shape: tuple[int, int] | None = None,
 ) -> Tensor:
     """Same as `keras_channel_attn.ops.grouped_linear`."""
-    size, channels = kernel.shape
+    size, channels = kernel_shape or kernel.shape
     if size == channels:
         return _affine(descriptor, kernel, bias)
     kernel = _cast_weight(kernel, descriptor.dtype)

@@ -170,6 +170,7 @@ class LinearSqueezeExcite(WeightedAttention, ChannelAttention):
             descriptor,
             self.effective_weight(self.kernel),
             self.effective_weight(self.bias),
+            self.kernel.shape,
         )
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
