@@ -126,10 +126,16 @@ def _values_of_call(call: Call, values: IdentityMap) -> list[Value]:
         ]
         return interpret(call.inner, inputs, _values_of_call)
     operands = [values[tensor] for tensor in call.inputs]
-    found = _normal_form(call, operands)
-    if found is None:
+    try:
+        found = _normal_form(call, operands)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        # It was called in a way that its reader does not know.
+        found = None
+    made = found if isinstance(found, list) else [found]
+    ranks = [x and len(x.layout) for x in made]
+    if ranks != [len(tensor.shape) for tensor in call.outputs]:
         return _unknown(call, operands)
-    return found if isinstance(found, list) else [found]
+    return made  # type: ignore[return-value]
 
 
 def _normal_form(

@@ -11,6 +11,8 @@ from keras_channel_attn import (
     attention_blocks,
     fuse_attention,
 )
+from keras_channel_attn.graph import graph_of
+from keras_channel_attn.surgery.normal_operations import normal_values
 
 
 def check_fused(snippet):
@@ -150,6 +152,38 @@ def test_other_convolutions_of_positions(spatial):
     fused = fuse_attention(model)
     (layer,) = attention_of(fused).values()
     assert isinstance(layer, SqueezeExcite)
+    assert_same(model, fused)
+
+
+BLOCK = (
+    "z = Dense(4, 'relu')(GlobalAveragePooling1D()(x)); "
+    "y = Multiply()([x, Dense(c, 'sigmoid')(z)]); "
+    "a = ops.mean(y, 1); b = ops.max(y, 1); "
+)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "y = Concatenate()([Dot(1)([a, b]), a])",
+        "y = y / ops.reshape(ops.max(ops.abs(y)), (1, 1, 1))",
+        "y = y / ops.expand_dims(ops.max(ops.abs(y)), 0)",
+        "y = Dense(3)(ops.einsum('bpc,bpd', y, Dense(4)(y)))",
+        "w = Dense(c, 'sigmoid')(y); "
+        "y = Dense(3)(ops.average(y, axis=-1, weights=w))",
+        "y = ops.max(ops.dot(y, Permute((2, 1))(y)), axis=2)",
+    ],
+)
+def test_operations_whose_layout_is_unknown(code):
+    """They are after a block, which is fused."""
+    model = randomize(Snippet("", BLOCK + code, "", (8, 16)).model())
+    graph = graph_of(model)
+    values = normal_values(graph)
+    for call in graph.calls:
+        for tensor in call.outputs:
+            assert len(values[tensor].layout) == len(tensor.shape)
+    fused = fuse_attention(model)
+    assert len(attention_of(fused)) == 1
     assert_same(model, fused)
 
 
