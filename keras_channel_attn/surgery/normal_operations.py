@@ -145,6 +145,8 @@ def _normal_form(
     operation = call.operation
     if not operands or not all(isinstance(x, Value) for x in operands):
         return None
+    if _has_constants(call):
+        return None
     if (graph := _traced(call)) is not None:
         return interpret(graph, operands, _values_of_call)
     if not is_from_keras(type(operation)):
@@ -153,6 +155,22 @@ def _normal_form(
     read = readers.get(snake_name(operation))
     found = None if read is None else read(call, *operands)
     return found or _elementwise(call, operands)
+
+
+def _has_constants(call: Call) -> bool:
+    """Whether no node stands for a part of what a call computes with.
+
+    It is in the list of its inputs, or a further argument of a layer, such as
+    an array that is a mask.
+    """
+    first, rest = (*call.args, None)[0], (call.args[1:], call.kwargs)
+    listed = (
+        keras.tree.flatten(first) if isinstance(first, (list, tuple)) else []
+    )
+    is_layer = isinstance(call.operation, keras.layers.Layer)
+    return not all(isinstance(x, keras.KerasTensor) for x in listed) or (
+        is_layer and any(x is not None for x in keras.tree.flatten(rest))
+    )
 
 
 def _elementwise(call: Call, operands: Sequence[Value]) -> Value | None:
@@ -238,16 +256,24 @@ def _trace(call: Call) -> Graph | None:
         or {"training", "mask"} & {*inspect.signature(function).parameters}
     ):
         return None
+    state = vars(call.operation)
+    before = dict(state)
     try:
         inputs = keras.tree.map_structure(
             lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype),
             call.args[0],
         )
         arguments = getattr(call.operation, "arguments", {})
-        return Graph(keras.Function(inputs, function(inputs, **arguments)))
+        graph = Graph(keras.Function(inputs, function(inputs, **arguments)))
     except Exception:
         # It is written with functions of a backend.
+        graph = None
+    if any(state.get(x) is not before.get(x) for x in {**state, **before}):
+        # It keeps what it computes, which others may read.
+        state.clear()
+        state.update(before)
         return None
+    return graph
 
 
 def layers_of_function(call: Call) -> list[Any]:
@@ -483,9 +509,6 @@ def _softmax(call: Call, x: Value) -> Value | None:
 
 def _normalized(call: Call, x: Value) -> Value | None:
     layer, kind = call.operation, "layer_normalization"
-    if call.kwargs.get("training") is not None or len(call.args) > 1:
-        # It computes the same in training and in inference.
-        return None
     if isinstance(layer, keras.layers.GroupNormalization):
         if layer.groups != 1:
             return None
@@ -495,8 +518,10 @@ def _normalized(call: Call, x: Value) -> Value | None:
         axes = axes_of(tuple(dimensions))
     if isinstance(layer, keras.layers.BatchNormalization):
         kind = "batch_normalization"
-    if getattr(layer, "rms_scaling", False):
-        return None
+    others = ("rms_scaling", "renorm", "synchronized")
+    if not layer.epsilon or any(getattr(layer, x, False) for x in others):
+        # No layer of this library has such a normalization.
+        kind = "other"
     return _made(kind, call, [x.node], x.layout, axes=axes)
 
 

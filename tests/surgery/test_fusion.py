@@ -22,6 +22,7 @@ from support.networks import (
 from keras_channel_attn import (
     EfficientChannelAttention,
     SqueezeExcite,
+    attention_blocks,
     fuse_attention,
     remove_attention,
     replace_attention,
@@ -666,7 +667,46 @@ def repeated_gates(x):
     return x * ops.repeat(y, 2, axis=-1)
 
 
+class MeanOrMinimum(layers.Layer):
+    def call(self, x, kind="mean"):
+        return getattr(ops, kind)(x, (1, 2), keepdims=True)
+
+
+def bottleneck(z):
+    z = layers.Dense(4, "relu", name="reduce")(z)
+    return layers.Dense(8, "sigmoid", name="expand")(z)
+
+
+def argument_of_an_own_layer(x):
+    return multiply(x, bottleneck(MeanOrMinimum()(x, kind="min")))
+
+
+def constant_mask(x):
+    x = layers.Reshape((36, 8))(x)
+    valid = np.arange(36)[None] < 5
+    pooling = layers.GlobalAveragePooling1D(keepdims=True)
+    return multiply(x, bottleneck(pooling(x, mask=valid)))
+
+
+def constant_positional_mask(x):
+    x = layers.Reshape((36, 8))(x)
+    valid = np.arange(36)[None, :, None] < 5
+    weights = layers.Softmax(axis=1)(layers.Dense(1)(x), valid)
+    y = layers.Dense(4)(layers.Dot(axes=1)([weights, x]))
+    y = layers.ReLU()(layers.LayerNormalization()(y))
+    return x + layers.Dense(8)(y)
+
+
+def constant_factor(x):
+    factor = np.linspace(0, 1, 8, dtype="float32").reshape(1, 1, 1, 8)
+    return layers.Multiply()([x, bottleneck(squeeze(x)), factor])
+
+
 NEAR_MISSES = [
+    argument_of_an_own_layer,
+    constant_mask,
+    constant_positional_mask,
+    constant_factor,
     another_layer_named_multiply,
     with_hidden(threshold_near_zero),
     with_hidden(steps),
@@ -734,6 +774,21 @@ def test_near_misses_next_to_a_block(build):
     fused = fuse_attention(model)
     assert list(attention_of(fused)) == ["block"]
     assert_same(model, fused)
+
+
+class MeanThatIsKept(layers.Layer):
+    def call(self, x):
+        self.last = ops.mean(x, (1, 2), keepdims=True)
+        return self.last
+
+
+def test_reading_changes_no_attribute_of_a_layer():
+    pooling = MeanThatIsKept()
+    model = network(lambda x: multiply(x, bottleneck(pooling(x))))
+    predictions(model)
+    last = pooling.last
+    assert attention_blocks(model).blocks == []
+    assert pooling.last is last
 
 
 @pytest.mark.parametrize("seen", ["squeeze", "reduce", "expand"])
