@@ -1,6 +1,7 @@
 """Whether one layer can stand for the layers of a block."""
 
 import collections
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,26 @@ def check_training(match: Match) -> None:
                 "multiplied by a number",
                 weight.call,
             )
+
+
+def check_weights(match: Match, arguments: dict[str, Any]) -> None:
+    """Raise `Obstacle` unless each weight of the layer is given once."""
+    weights, kind = match.weights(), match.mechanism.layer
+    if not weights:
+        return
+    # Zeros: no random numbers are drawn.
+    layer = kind(**arguments, kernel_initializer="zeros", name=kind.__name__)
+    layer.build(tuple(match.inputs.shape))
+    own = [getattr(layer, weight.name, None) for weight in weights]
+    is_each_given_once = sorted(map(id, own)) == sorted(map(id, layer.weights))
+    if not is_each_given_once or any(
+        weight.original is not None
+        and math.prod(weight.original.shape) != math.prod(variable.shape)
+        for weight, variable in zip(weights, own, strict=True)
+    ):
+        raise Obstacle(
+            f"has not the weights of one `{kind.__name__}`", match.product
+        )
 
 
 def policy_of(match: Match) -> Any:

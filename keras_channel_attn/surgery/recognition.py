@@ -4,7 +4,11 @@ import dataclasses
 from typing import Any
 
 from keras_channel_attn.graph import Call, Graph, IdentityMap
-from keras_channel_attn.surgery.fusion_conditions import Uses, check_training
+from keras_channel_attn.surgery.fusion_conditions import (
+    Uses,
+    check_training,
+    check_weights,
+)
 from keras_channel_attn.surgery.matches import Match, Obstacle
 from keras_channel_attn.surgery.mechanisms import MECHANISMS
 from keras_channel_attn.surgery.mistakes import MISTAKES
@@ -80,6 +84,7 @@ def _judged(match: Match, uses: Uses) -> Block:
         arguments = match.arguments()
         uses.check(match)
         check_training(match)
+        check_weights(match, arguments)
     except Obstacle as found:
         obstacle = found
     kind = match.mechanism.kind

@@ -128,6 +128,14 @@ def test_axes_that_are_equal_by_chance_alone():
         fuse_attention(model)
 
 
+CHANNELS = (
+    "mlp = Sequential([Dense(2, 'relu'), Dense(c)]); "
+    "a = x * ops.sigmoid(mlp(ops.mean(x, [1, 2], keepdims=True))"
+    " + mlp(ops.max(x, [1, 2], keepdims=True))); "
+    "p = ops.mean(a, -1, keepdims=True); q = ops.max(a, -1, keepdims=True); "
+)
+
+
 @pytest.mark.parametrize(
     "spatial",
     [
@@ -141,11 +149,7 @@ def test_axes_that_are_equal_by_chance_alone():
 def test_other_convolutions_of_positions(spatial):
     """The channels before them are fused, and they are not."""
     code = (
-        "mlp = Sequential([Dense(2, 'relu'), Dense(c)]); "
-        "a = x * ops.sigmoid(mlp(ops.mean(x, [1, 2], keepdims=True))"
-        " + mlp(ops.max(x, [1, 2], keepdims=True))); "
-        "z = ops.concatenate([ops.mean(a, -1, keepdims=True),"
-        " ops.max(a, -1, keepdims=True)], -1); "
+        f"{CHANNELS}z = ops.concatenate([p, q], -1); "
         f"y = a * ops.sigmoid({spatial})"
     )
     model = randomize(Snippet("", code, "").model())
@@ -185,6 +189,78 @@ def test_operations_whose_layout_is_unknown(code):
     fused = fuse_attention(model)
     assert len(attention_of(fused)) == 1
     assert_same(model, fused)
+
+
+ALONG_AXES = (
+    "z = Dense(4, 'relu')({maps}); a, b = ops.split(z, 2, axis=1); "
+    "a = Dense(c, 'sigmoid')(a); b = Dense(c, 'sigmoid')(b); y = x * {gates}"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "shape"),
+    [
+        # A constant map.
+        (
+            CHANNELS
+            + "z = ops.concatenate([p, ops.ones((2, 6, 6, 1)), q], -1);"
+            "z = Conv2D(1, 3, padding='same', use_bias=False)(z);"
+            "y = a * ops.sigmoid(z)",
+            (6, 6, 16),
+        ),
+        # A normalization of rows.
+        (
+            CHANNELS + "z = ops.concatenate([p, q], -1);"
+            "z = Conv2D(1, 3, padding='same', use_bias=False)(z);"
+            "z = BatchNormalization(axis=1)(z); y = a * ops.sigmoid(z)",
+            (6, 6, 16),
+        ),
+        # Gates along one axis twice.
+        (
+            ALONG_AXES.format(
+                maps="ops.concatenate([ops.mean(x, 2), ops.mean(x, 2)], 1)",
+                gates="a[:, :, None] * b[:, :, None]",
+            ),
+            (6, 6, 16),
+        ),
+        # Gates along two axes of three.
+        (
+            ALONG_AXES.format(
+                maps="ops.concatenate("
+                "[ops.mean(x, (2, 3)), ops.mean(x, (1, 3))], 1)",
+                gates="a[:, :, None, None] * b[:, None, :, None]",
+            ),
+            (6, 6, 4, 16),
+        ),
+    ],
+    ids=["constant", "rows", "twice", "two of three"],
+)
+def test_other_weights_than_those_of_one_layer(code, shape):
+    model = randomize(Snippet("", code, "", shape).model())
+    found = attention_blocks(model).blocks
+    assert all(x.kind == "CBAM channels" or x.reason for x in found)
+    if any(x.reason is None for x in found):
+        assert_same(model, fuse_attention(model))
+    else:
+        with pytest.raises(ValueError, match="found no block"):
+            fuse_attention(model)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("renorm", True), ("synchronized", True), ("epsilon", 0)],
+)
+def test_other_normalizations(attribute, value):
+    (snippet,) = (x for x in SNIPPETS if "lancelee98" in x.source)
+    model = snippet.model()
+    (layer,) = (
+        x
+        for x in model.layers
+        if isinstance(x, keras.layers.BatchNormalization)
+    )
+    assert attention_blocks(model).blocks[0].reason is None
+    setattr(layer, attribute, value)
+    assert attention_blocks(model).blocks == []
 
 
 def test_reading_changes_no_names():
