@@ -24,6 +24,13 @@ class Uses:
             call.operation for call in graph.all_calls()
         )
         self._users = IdentityMap()
+        # Models that are called with a mask, and all models inside them.
+        self._with_masks = {
+            inside.graph.model
+            for call in graph.all_calls()
+            if call.inner is not None and has_mask(call)
+            for inside in call.inner.all_calls()
+        }
         for call in graph.all_calls():
             for tensor in call.inputs:
                 self._users.setdefault(tensor, []).append(call)
@@ -32,9 +39,16 @@ class Uses:
         """How many calls of a layer or operation the network has."""
         return self._times[operation]
 
+    def check_masks(self, *calls: Call) -> None:
+        """Raise `Obstacle` if one of the calls gets a mask."""
+        for call in calls:
+            if has_mask(call) or call.graph.model in self._with_masks:
+                raise Obstacle("gets a mask with its input", call)
+
     def check(self, match: Match) -> None:
         """Raise `Obstacle` if a part of a block is used for something else."""
         members = {match.product, *match.members}
+        self.check_masks(match.product, *_calls_inside(match.members))
         for call in match.members:
             for tensor in call.outputs:
                 if match.values[tensor].node is match.found["x"]:
@@ -54,6 +68,14 @@ class Uses:
                 raise Obstacle("has weights that are used elsewhere too", call)
 
 
+def has_mask(call: Call) -> bool:
+    """Whether a mask comes with an input of a call."""
+    given = call.kwargs.get("mask")
+    return given is not None or any(
+        mask_of(tensor) is not None for tensor in call.inputs
+    )
+
+
 def _calls_inside(members: list[Call]) -> Iterator[Call]:
     """Calls, and those of the models that are called, once for each model."""
     yield from members
@@ -63,8 +85,6 @@ def _calls_inside(members: list[Call]) -> Iterator[Call]:
 
 def check_training(match: Match) -> None:
     """Raise `Obstacle` if one layer could not be trained like the block."""
-    if mask_of(match.inputs) is not None:
-        raise Obstacle("gets a mask with its input", match.product)
     policy = policy_of(match)
     for call in [*_calls_inside(match.members), match.product]:
         layer = call.operation
@@ -115,7 +135,7 @@ def check_weights(match: Match, arguments: dict[str, Any]) -> None:
     # Zeros: no random numbers are drawn.
     layer = kind(**arguments, kernel_initializer="zeros", name=kind.__name__)
     layer.build(tuple(match.inputs.shape))
-    own = [getattr(layer, weight.name, None) for weight in weights]
+    own: list[Any] = [getattr(layer, weight.name, None) for weight in weights]
     is_each_given_once = sorted(map(id, own)) == sorted(map(id, layer.weights))
     if not is_each_given_once or any(
         weight.original is not None

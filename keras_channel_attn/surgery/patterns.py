@@ -133,6 +133,9 @@ def _axes(node: Node) -> list[frozenset[Axis]]:
 def _with_channels(axes: frozenset[Axis], found: Found) -> Found | None:
     if found.get("channels", axes) != axes or axes not in _axes(found["x"]):
         return None
+    if len(axes) != 1:
+        # Merged with another axis, as before a recurrent layer.
+        return None
     return {**found, "channels": axes}
 
 

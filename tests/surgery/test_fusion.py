@@ -776,6 +776,53 @@ def test_near_misses_next_to_a_block(build):
     assert_same(model, fused)
 
 
+class MaskEnds(layers.Layer):
+    supports_masking = True
+
+    def compute_mask(self, x, mask=None):
+        return None
+
+    def call(self, x):
+        return x
+
+
+def mask_at_the_product(x):
+    x = layers.Masking()(x)
+    return multiply(x, bottleneck(squeeze(MaskEnds()(x))))
+
+
+def mask_of_an_inner_model(x):
+    """In a model inside of the one that is called with it."""
+    inner = keras.Input(x.shape[1:])
+    block = keras.Model(inner, multiply(inner, bottleneck(squeeze(inner))))
+    outer = keras.Input(x.shape[1:])
+    return keras.Model(outer, block(ops.tanh(outer)))(layers.Masking()(x))
+
+
+@without_masks
+@pytest.mark.parametrize("build", [mask_at_the_product, mask_of_an_inner_model])
+@pytest.mark.parametrize("shape", [(6, 8), (6, 6, 8)], ids=str)
+def test_masks(build, shape):
+    x = keras.Input(shape)
+    model = keras.Model(x, build(x))
+    (block,) = attention_blocks(model).blocks
+    assert block.reason.endswith("gets a mask with its input")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_merged_channels(pooled):
+    """A column of a picture as one vector, for a recurrent layer."""
+
+    def build(x):
+        x = layers.LayerNormalization()(layers.Reshape((6, 48))(x))
+        gates = squeeze(x) if pooled else layers.Dense(1)(x)
+        return multiply(x, ops.sigmoid(gates))
+
+    x = keras.Input((6, 6, 8))
+    with pytest.raises(ValueError, match="found no block"):
+        fuse_attention(keras.Model(x, build(x)))
+
+
 class MeanThatIsKept(layers.Layer):
     def call(self, x):
         self.last = ops.mean(x, (1, 2), keepdims=True)
