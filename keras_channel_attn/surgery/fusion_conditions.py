@@ -28,7 +28,7 @@ class Uses:
         self._with_masks = {
             inside.graph.model
             for call in graph.all_calls()
-            if call.inner is not None and has_mask(call)
+            if call.inner is not None and _has_mask(call)
             for inside in call.inner.all_calls()
         }
         for call in graph.all_calls():
@@ -39,16 +39,16 @@ class Uses:
         """How many calls of a layer or operation the network has."""
         return self._times[operation]
 
-    def check_masks(self, *calls: Call) -> None:
-        """Raise `Obstacle` if one of the calls gets a mask."""
-        for call in calls:
-            if has_mask(call) or call.graph.model in self._with_masks:
-                raise Obstacle("gets a mask with its input", call)
+    def gets_mask(self, call: Call) -> bool:
+        """Whether a call gets a mask, or the model that it is in."""
+        return _has_mask(call) or call.graph.model in self._with_masks
 
     def check(self, match: Match) -> None:
         """Raise `Obstacle` if a part of a block is used for something else."""
         members = {match.product, *match.members}
-        self.check_masks(match.product, *_calls_inside(match.members))
+        for call in (match.product, *_calls_inside(match.members)):
+            if self.gets_mask(call):
+                raise Obstacle("gets a mask with its input", call)
         for call in match.members:
             for tensor in call.outputs:
                 if match.values[tensor].node is match.found["x"]:
@@ -68,7 +68,7 @@ class Uses:
                 raise Obstacle("has weights that are used elsewhere too", call)
 
 
-def has_mask(call: Call) -> bool:
+def _has_mask(call: Call) -> bool:
     """Whether a mask comes with an input of a call."""
     given = call.kwargs.get("mask")
     return given is not None or any(

@@ -948,6 +948,54 @@ def test_own_layers_of_other_outputs():
         fuse_attention(own_network(), layers={OwnSqueezeExcite: other})
 
 
+def test_own_layers_on_a_large_map():
+    """The means of random numbers are so small there that all gates agree."""
+    x = keras.Input((200, 200, 8))
+    model = keras.Model(x, OwnSqueezeExcite(name="own")(x))
+
+    def other(layer):
+        attention, weights = equal_layer(layer)
+        config = {**attention.get_config(), "gate_activation": "hard_sigmoid"}
+        return SqueezeExcite.from_config(config), weights
+
+    with pytest.raises(ValueError, match=r"'own' .*computes something else"):
+        fuse_attention(model, layers={OwnSqueezeExcite: other})
+
+
+class OwnWithSkip(OwnSqueezeExcite):
+    def call(self, x, skip):
+        return skip + super().call(x)
+
+
+@without_masks
+@pytest.mark.parametrize(
+    ("attend", "error", "message"),
+    [
+        (
+            lambda x: OwnSqueezeExcite(name="own")(layers.Masking()(x)),
+            ValueError,
+            r"'own' \(of type OwnSqueezeExcite\) gets a mask",
+        ),
+        (
+            lambda x: OwnWithSkip(name="own")(x, skip=ops.tanh(x)),
+            ValueError,
+            r"'own' \(of type OwnWithSkip\) has several inputs",
+        ),
+        (
+            lambda x: OwnSqueezeExcite(name="own")(x),
+            TypeError,
+            "must return a layer .* For 'own' it returned None",
+        ),
+    ],
+    ids=["mask", "inputs", "None"],
+)
+def test_own_layers_that_are_not_replaced(attend, error, message):
+    x = image()
+    functions = dict.fromkeys((OwnSqueezeExcite, OwnWithSkip), lambda x: None)
+    with pytest.raises(error, match=message):
+        fuse_attention(keras.Model(x, attend(x)), layers=functions)
+
+
 # Files
 
 
