@@ -33,7 +33,10 @@ class ConvolutionalBlockAttention(BottleneckAttention, SpatialAttention):
     The formula of the paper is the default. The code of its authors has a batch
     normalization after the convolution, and biases in the first branch
     (`use_bias=True, batch_normalization=True`); timm has the normalization, and
-    no biases.
+    no biases. The authors concatenate the maximum before the mean: swap both in
+    a kernel that you copy, `kernel[..., ::-1, :]`. Their normalization has a
+    momentum of 0.99, in the convention of torch 0.01. That of this layer is
+    0.9.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is

@@ -31,8 +31,8 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
     [Coordinate Attention](https://arxiv.org/abs/2103.02907) (Hou et al., 2021).
 
     The width in the code of the authors, `max(8, channels // 32)`, is that of
-    `divisor=8` for multiples of 256 channels, and else close to it. The
-    CoordAttn of timm has `reduction=24`.
+    `divisor=8` for multiples of 256 channels, and else close to it. Their maps
+    have biases: `use_bias=True`. The CoordAttn of timm has `reduction=24`.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is

@@ -36,7 +36,9 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
     not depend on the position that they are used for: this is what non-local
     attention was found to learn. The bottleneck has a layer normalization. See
     fig. 4 (d) of [GCNet](https://arxiv.org/abs/1904.11492) (Cao et al., 2019).
-    The GlobalContext of timm and its gcresnets have `reduction=8`.
+    The GlobalContext of timm and its gcresnets have `reduction=8`. timm starts
+    the last map of an added branch at zero: `identity_start=True` is that
+    start. To add and scale at once, as timm can, is not offered.
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is

@@ -127,24 +127,20 @@ def check_training(match: Match) -> None:
             )
 
 
-def check_weights(match: Match, arguments: dict[str, Any]) -> None:
-    """Raise `Obstacle` unless each weight of the layer is given once."""
+def has_all_weights(match: Match, arguments: dict[str, Any]) -> bool:
+    """Whether a block has each weight of the layer that equals it once."""
     weights, kind = match.weights(), match.mechanism.layer
     if not weights:
-        return
+        return True
     # Zeros: no random numbers are drawn.
     layer = kind(**arguments, kernel_initializer="zeros", name=kind.__name__)
     layer.build(tuple(match.inputs.shape))
     own: list[Any] = [getattr(layer, weight.name, None) for weight in weights]
-    is_each_given_once = sorted(map(id, own)) == sorted(map(id, layer.weights))
-    if not is_each_given_once or any(
-        weight.original is not None
-        and math.prod(weight.original.shape) != math.prod(variable.shape)
+    return sorted(map(id, own)) == sorted(map(id, layer.weights)) and all(
+        weight.original is None
+        or math.prod(weight.original.shape) == math.prod(variable.shape)
         for weight, variable in zip(weights, own, strict=True)
-    ):
-        raise Obstacle(
-            f"has not the weights of one `{kind.__name__}`", match.product
-        )
+    )
 
 
 def policy_of(match: Match) -> Any:

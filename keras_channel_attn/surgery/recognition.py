@@ -7,7 +7,7 @@ from keras_channel_attn.graph import Call, Graph, IdentityMap
 from keras_channel_attn.surgery.fusion_conditions import (
     Uses,
     check_training,
-    check_weights,
+    has_all_weights,
 )
 from keras_channel_attn.surgery.matches import Match, Obstacle
 from keras_channel_attn.surgery.mechanisms import MECHANISMS
@@ -84,7 +84,10 @@ def _judged(match: Match, uses: Uses) -> Block:
         arguments = match.arguments()
         uses.check(match)
         check_training(match)
-        check_weights(match, arguments)
+        if not has_all_weights(match, arguments):
+            name, arguments = match.mechanism.layer.__name__, None
+            reason = f"has not the weights of one `{name}`"
+            raise Obstacle(reason, match.product)
     except Obstacle as found:
         obstacle = found
     kind = match.mechanism.kind
