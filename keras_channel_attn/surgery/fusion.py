@@ -9,9 +9,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import (
-    Call,
     Changes,
-    Probe,
     graph_of,
     rebuild,
 )
@@ -19,6 +17,10 @@ from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.expanded_layers import shape_dependence
 from keras_channel_attn.surgery.fusion_conditions import Uses, policy_of
 from keras_channel_attn.surgery.matches import Match, Obstacle, Weight
+from keras_channel_attn.surgery.own_layers import (
+    check_call,
+    replace_own_layer,
+)
 from keras_channel_attn.surgery.recognition import Block, blocks_of
 
 
@@ -218,8 +220,8 @@ def fuse_attention(
     for call in graph.all_calls():
         function = (layers or {}).get(type(call.operation))
         if function is not None:
-            _check_call(call, uses)
-            _replace_own(call, function, made, changes)
+            check_call(call, uses)
+            replace_own_layer(call, function, made, changes)
     if not changes.instead:
         raise ValueError(
             f"`fuse_attention` found no block in the model '{model.name}' that "
@@ -253,83 +255,6 @@ def _fuse(
     changes.replace(
         match.product, layer, inputs=[match.inputs], prepare=prepare
     )
-
-
-def _check_call(call: Call, uses: Uses) -> None:
-    is_single = len(call.inputs) == 1
-    if is_single and not uses.gets_mask(call):
-        return
-    kind = type(call.operation).__name__
-    reason = "gets a mask with its input" if is_single else "has several inputs"
-    raise ValueError(
-        f"`layers` can replace a layer that is called on one tensor without a "
-        f"mask. '{call.path}' (of type {kind}) {reason}. Leave {kind} out of "
-        "`layers`."
-    )
-
-
-def _replace_own(
-    call: Call,
-    function: Callable[[Any], Any],
-    made: dict[Any, Any],
-    changes: Changes,
-) -> None:
-    """Replace a layer of a user by what a function returns for it."""
-    original = call.operation
-    if original not in made:
-        made[original] = returned = function(original)
-        if (
-            not isinstance(returned, (tuple, list))
-            or len(returned) != 2
-            or not isinstance(returned[0], keras.layers.Layer)
-        ):
-            raise TypeError(
-                "A function in `layers` must return a layer of this library "
-                "and the list of its weights: `return SqueezeExcite(8), "
-                f"layer.get_weights()`. For '{call.path}' it returned "
-                f"{returned!r}."
-            )
-        made[original][0].name = original.name
-    layer, weights = made[original]
-
-    def prepare(built: Any) -> None:
-        built.set_weights(weights)
-        built.trainable = original.trainable
-        probe = Probe(call)
-        for array in _samples(call.inputs[0].shape):
-            _check_outputs(call, built, probe([array]), built(array))
-
-    changes.replace(call, layer, inputs=call.inputs[:1], prepare=prepare)
-
-
-def _samples(shape: Any) -> list[Any]:
-    """Random arrays of several scales.
-
-    The means of a large map of random numbers are all near zero. So each sample
-    has other means of channels, which are the first or the last axis.
-    """
-    rng = np.random.default_rng(0)
-    sizes = [size or 2 + axis for axis, size in enumerate(shape)]
-    ones = [1] * (len(sizes) - 2)
-    array: Any = sum(
-        rng.normal(size=x)
-        for x in (sizes, (*sizes[:2], *ones), (sizes[0], *ones, sizes[-1]))
-    )
-    return [(scale * array).astype("float32") for scale in (0.1, 1, 10)]
-
-
-def _check_outputs(call: Call, built: Any, one: Any, other: Any) -> None:
-    other = keras.ops.convert_to_numpy(other)
-    tolerance = 1e-2 if "16" in built.compute_dtype else 1e-4
-    limit = tolerance * np.abs(one).max()
-    if not np.allclose(one, other, rtol=tolerance, atol=limit):
-        raise ValueError(
-            f"The layer that `layers` has for '{call.path}' (of type "
-            f"{type(call.operation).__name__}) computes something else. "
-            f"Received: {type(built).__name__} whose outputs differ by "
-            f"{np.abs(one - other).max():.3g}. Check its arguments and "
-            "the order of the weights."
-        )
 
 
 def _give(own: Any, weight: Weight) -> None:
