@@ -12,13 +12,13 @@ from keras_channel_attn.surgery.fusion_conditions import Uses
 
 def check_call(call: Call, uses: Uses) -> None:
     """Raise an error for a call that one layer cannot stand for."""
-    is_single = len(call.inputs) == 1
-    if is_single and not uses.gets_mask(call):
+    is_masked = uses.gets_mask(call)
+    if len(call.inputs) == 1 and not is_masked:
         return
     kind = type(call.operation).__name__
-    reason = "gets a mask with its input" if is_single else "has several inputs"
+    reason = "gets a mask with its input" if is_masked else "has several inputs"
     raise ValueError(
-        f"`layers` can replace a layer that is called on one tensor without a "
+        "`layers` can replace a layer that is called on one tensor without a "
         f"mask. '{call.path}' (of type {kind}) {reason}. Leave {kind} out of "
         "`layers`."
     )
