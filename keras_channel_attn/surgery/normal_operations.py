@@ -163,13 +163,12 @@ def _has_constants(call: Call) -> bool:
     It is in the list of its inputs, or a further argument of a layer, such as
     an array that is a mask.
     """
-    first, rest = (*call.args, None)[0], (call.args[1:], call.kwargs)
-    listed = (
-        keras.tree.flatten(first) if isinstance(first, (list, tuple)) else []
-    )
-    is_layer = isinstance(call.operation, keras.layers.Layer)
-    return not all(isinstance(x, keras.KerasTensor) for x in listed) or (
-        is_layer and any(x is not None for x in keras.tree.flatten(rest))
+    given = [x for x in call.args[:1] if isinstance(x, (list, tuple))]
+    if isinstance(call.operation, keras.layers.Layer):
+        given += [call.args[1:], call.kwargs]
+    return not all(
+        x is None or isinstance(x, keras.KerasTensor)
+        for x in keras.tree.flatten(given)
     )
 
 
@@ -253,6 +252,7 @@ def _trace(call: Call) -> Graph | None:
     if (
         function is None
         or len(call.args) != 1
+        or any(x is not None for x in keras.tree.flatten(call.kwargs))
         or {"training", "mask"} & {*inspect.signature(function).parameters}
     ):
         return None

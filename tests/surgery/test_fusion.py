@@ -668,8 +668,8 @@ def repeated_gates(x):
 
 
 class MeanOrMinimum(layers.Layer):
-    def call(self, x, kind="mean"):
-        return getattr(ops, kind)(x, (1, 2), keepdims=True)
+    def call(self, x, kind="mean", context=0.0):
+        return getattr(ops, kind)(x, (1, 2), keepdims=True) + context
 
 
 def bottleneck(z):
@@ -679,6 +679,10 @@ def bottleneck(z):
 
 def argument_of_an_own_layer(x):
     return multiply(x, bottleneck(MeanOrMinimum()(x, kind="min")))
+
+
+def tensor_for_an_own_layer(x):
+    return multiply(x, bottleneck(MeanOrMinimum()(x, context=squeeze(x))))
 
 
 def constant_mask(x):
@@ -704,6 +708,7 @@ def constant_factor(x):
 
 NEAR_MISSES = [
     argument_of_an_own_layer,
+    tensor_for_an_own_layer,
     constant_mask,
     constant_positional_mask,
     constant_factor,

@@ -47,6 +47,7 @@ POOLINGS = [
     "ops.mean(Permute((3, 1, 2))(x), (2, 3))",
     "Lambda(lambda a: ops.mean(a, axis=[1, 2]))(x)",
     "Flatten()(GlobalAveragePooling2D(keepdims=True)(x))",
+    "GlobalAveragePooling2D()(inputs=x)",
 ]
 MAPS = [
     'Dense(c, activation="sigmoid")(Dense(4, activation="relu")(z))',
