@@ -668,8 +668,9 @@ def repeated_gates(x):
 
 
 class MeanOrMinimum(layers.Layer):
-    def call(self, x, kind="mean", context=0.0):
-        return getattr(ops, kind)(x, (1, 2), keepdims=True) + context
+    def call(self, x, kind="mean", context=None):
+        z = getattr(ops, kind)(x, (1, 2), keepdims=True)
+        return z if context is None else z + context
 
 
 def bottleneck(z):
