@@ -75,8 +75,10 @@ def flat_positions(inputs: Tensor, data_format: str) -> Tensor:
     """`(batch, positions, channels)` or `(batch, channels, positions)`."""
     # Not `-1`, which is ambiguous in an empty batch.
     shape = ops.shape(inputs)
+    # Not `math.prod` of a generator: `torch.compile` fails where the sizes are
+    # not constants.
     positions = math.prod(
-        shape[axis] for axis in spatial_axes(inputs, data_format)
+        [shape[axis] for axis in spatial_axes(inputs, data_format)]
     )
     if data_format == "channels_last":
         return ops.reshape(inputs, (shape[0], positions, shape[-1]))

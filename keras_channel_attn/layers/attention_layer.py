@@ -208,7 +208,7 @@ class AttentionLayer(EffectiveWeights):
         if self._channels is None:  # Shapes are inferred before `build`.
             return
         shape = inputs.shape
-        if len(shape) > 2 and hasattr(shape[1], "shape"):
+        if len(shape) > 2 and ops.is_tensor(shape[1]):
             # `torch.jit.trace` makes tensors of sizes, and warns about each
             # one that is compared.
             return
@@ -348,7 +348,7 @@ def _may_be_of_logits(shape: Any, channels: int) -> bool:
     if shape is None or getattr(shape, "rank", 2) is None:
         return True
     return len(shape) == 2 and (
-        hasattr(shape[1], "shape") or shape[1] in (None, channels)
+        ops.is_tensor(shape[1]) or shape[1] in (None, channels)
     )
 
 

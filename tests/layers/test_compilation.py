@@ -170,6 +170,24 @@ def test_torch_compile_without_a_graph_break(
 
 
 @pytest.mark.backend("torch")
+@over_configurations
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+def test_torch_compile_with_images_of_several_sizes(
+    rng, layer_class, arguments
+):
+    """From the second size on, torch compiles for unknown sizes."""
+    import torch
+
+    layer = built(layer_class, {**arguments, "data_format": "channels_last"})
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for size in (4, 7, 5):
+        shape = (2, size, size + 1, 8)
+        x = torch.tensor(rng.normal(size=shape), dtype=torch.float32)
+        close(compiled(x), layer(x))
+
+
+@pytest.mark.backend("torch")
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @over_configurations
