@@ -1,6 +1,5 @@
 """The calls inside a layer, of which the graph of a model shows one."""
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,12 @@ import keras
 
 from keras_channel_attn.analysis.counting import is_counted
 from keras_channel_attn.analysis.shapes import ShapedCall, shaped_calls
-from keras_channel_attn.graph import graph_of, is_model, parameters_of_call
+from keras_channel_attn.graph import (
+    graph_of,
+    is_model,
+    layers_in_function,
+    parameters_of_call,
+)
 from keras_channel_attn.graph.copying import copy_of, first_sentence_of
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.graph.random_state import keep_random_state
@@ -120,11 +124,7 @@ def _shapes(layer: Any) -> list[Any]:
 def _captures_layers(layer: Any) -> bool:
     """Whether a `Lambda` calls layers, which its copy would call too."""
     function = getattr(layer, "function", None)
-    parts = [getattr(function, "__self__", None)]
-    if inspect.isfunction(function):
-        names = inspect.getclosurevars(function)
-        parts += [*names.nonlocals.values(), *names.globals.values()]
-    return any(
-        isinstance(part, keras.layers.Layer)
-        for part in keras.tree.flatten(parts)
+    owner = getattr(function, "__self__", None)
+    return isinstance(owner, keras.layers.Layer) or bool(
+        layers_in_function(function)
     )

@@ -110,6 +110,22 @@ def inner_layers(layer: Any) -> Iterator[tuple[str, Any]]:
             waiting += _layers_in(value, f"{place}.{name}")
 
 
+def layers_in_function(function: Any) -> list[Any]:
+    """The layers that a function refers to, which its symbolic call calls."""
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    cells = [
+        cell.cell_contents
+        for cell in function.__closure__ or ()
+        if cell != type(cell)()
+    ]
+    names = [function.__globals__.get(name) for name in code.co_names]
+    held = keras.tree.flatten([cells, names, function.__defaults__])
+    return [x for x in held if isinstance(x, keras.layers.Layer)]
+
+
 def inner_pairs(layer: Any, copy: Any) -> list[tuple[Any, Any]]:
     """A layer and all that it holds, each with what its copy has there."""
     places = dict(inner_layers(copy))

@@ -116,8 +116,12 @@ class BottleneckAttention(WeightedAttention):
             self.effective_weight(self.reduce_bias),
             self.effective_weight(self.expand_kernel),
             self.effective_weight(self.expand_bias),
-            self.activation,
+            self._activation_of_bottleneck(),
         )
+
+    def _activation_of_bottleneck(self) -> Any:
+        """The function that is applied between the two maps."""
+        return self.activation
 
     def channel_axes(self) -> dict[str, tuple[int, ...]]:
         return {

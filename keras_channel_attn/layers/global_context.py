@@ -9,7 +9,7 @@ from keras import ops
 from keras_channel_attn._pooling import average, fill_outside
 from keras_channel_attn._tensors import Tensor, flat_positions, spatial_axes
 from keras_channel_attn.arguments import one_of
-from keras_channel_attn.backend import activate, bottleneck
+from keras_channel_attn.backend import activate
 from keras_channel_attn.layers.bottleneck_attention import BottleneckAttention
 from keras_channel_attn.layers.spatial_attention import SpatialAttention
 from keras_channel_attn.layers.torch_arrays import (
@@ -236,14 +236,9 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
             pooled = ops.cast(pooled, "float32") / total
         return ops.cast(pooled, inputs.dtype)
 
-    def excite(self, descriptor: Tensor) -> Tensor:
-        return bottleneck(
-            descriptor,
-            self.effective_weight(self.reduce_kernel),
-            self.effective_weight(self.reduce_bias),
-            self.effective_weight(self.expand_kernel),
-            self.effective_weight(self.expand_bias),
-            lambda hidden: activate(self.activation, self._normalized(hidden)),
+    def _activation_of_bottleneck(self) -> Any:
+        return lambda hidden: activate(
+            self.activation, self._normalized(hidden)
         )
 
     def _normalized(self, hidden: Tensor) -> Tensor:

@@ -8,11 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import (
-    Changes,
-    graph_of,
-    rebuild,
-)
+from keras_channel_attn.graph import Changes, Graph, graph_of, rebuild
 from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.expanded_layers import shape_dependence
 from keras_channel_attn.surgery.fusion_conditions import Uses, policy_of
@@ -215,13 +211,8 @@ def fuse_attention(
             name = free_name(name, outer, taken)
         called.add(block.call.operation)
         _fuse(block.match, block.arguments, name, changes)
-    made: dict[Any, Any] = {}
-    uses = Uses(graph)
-    for call in graph.all_calls():
-        function = (layers or {}).get(type(call.operation))
-        if function is not None:
-            check_call(call, uses)
-            replace_own_layer(call, function, made, changes)
+    if layers:
+        _replace_own_layers(graph, layers, changes)
     if not changes.instead:
         raise ValueError(
             f"`fuse_attention` found no block in the model '{model.name}' that "
@@ -233,6 +224,18 @@ def fuse_attention(
             f"`attention_blocks` finds:\n{attention_blocks(model)}"
         )
     return rebuild(graph, changes)
+
+
+def _replace_own_layers(
+    graph: Graph, layers: dict[Any, Callable[[Any], Any]], changes: Changes
+) -> None:
+    made: dict[Any, Any] = {}
+    uses = Uses(graph)
+    for call in graph.all_calls():
+        function = layers.get(type(call.operation))
+        if function is not None:
+            check_call(call, uses)
+            replace_own_layer(call, function, made, changes)
 
 
 def _fuse(

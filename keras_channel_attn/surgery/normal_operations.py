@@ -28,6 +28,7 @@ from keras_channel_attn.graph import (
     interpret,
     is_from_keras,
     is_operation,
+    layers_in_function,
     snake_name,
 )
 from keras_channel_attn.graph.interpreter import values_of_tensors
@@ -226,7 +227,9 @@ def _size(dimension: Dimension) -> int | None:
 
 def _traced(call: Call) -> Graph | None:
     """The graph of a function that a user wrote, if it has no weights."""
-    graph = None if layers_of_function(call) else _trace(call)
+    held = layers_in_function(_function_of(call))
+    # Tracing would call these layers once more.
+    graph = None if held else _trace(call)
     # What is made anew with each call, as random numbers are, is no function.
     if graph is None or any(
         getattr(x.operation, "variables", ()) for x in graph.all_calls()
@@ -276,31 +279,12 @@ def _trace(call: Call) -> Graph | None:
     return graph
 
 
-def layers_of_function(call: Call) -> list[Any]:
-    """The layers that a function of a user refers to.
-
-    Tracing it would call them once more.
-    """
-    function = _function_of(call)
-    function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return []
-    cells = [
-        cell.cell_contents
-        for cell in function.__closure__ or ()
-        if cell != type(cell)()
-    ]
-    names = [function.__globals__.get(name) for name in code.co_names]
-    held = keras.tree.flatten([cells, names, function.__defaults__])
-    return [x for x in held if isinstance(x, keras.layers.Layer)]
-
-
 def weights_in_function(call: Call) -> bool:
     """Whether a function of a user has weights that its layer has not."""
-    if _function_of(call) is None:
+    function = _function_of(call)
+    if function is None:
         return False
-    if held := layers_of_function(call):
+    if held := layers_in_function(function):
         return any(layer.variables for layer in held)
     with keep_names(), keep_random_state():
         graph = _trace(call)

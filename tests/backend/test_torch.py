@@ -298,7 +298,9 @@ def test_a_trace_warns_of_no_line_of_this_package(
         arguments.append(torch.ones((2, 4, 5), dtype=torch.bool))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        torch.jit.trace(layer, tuple(arguments), check_trace=False)
+        for has_gradients in (True, False):
+            with torch.set_grad_enabled(has_gradients):
+                torch.jit.trace(layer, tuple(arguments), check_trace=False)
     folder = str(pathlib.Path(backend.__file__).parents[1])
     places = {(warning.filename, warning.lineno) for warning in caught}
     assert not [place for place in places if place[0].startswith(folder)]

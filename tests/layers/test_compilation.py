@@ -1,8 +1,5 @@
 """Compiled, vectorized and exported by the backend's own tools."""
 
-import pathlib
-import warnings
-
 import numpy as np
 import pytest
 from keras import ops
@@ -16,8 +13,6 @@ from support.configurations import (
     over_those_with_weights,
     shape_of,
 )
-
-import keras_channel_attn
 
 
 def close(actual, expected):
@@ -200,23 +195,6 @@ def test_torch_trace_can_be_saved(rng, tmp_path, layer_class, arguments):
     with torch.no_grad():
         torch.jit.save(torch.jit.trace(layer, x), tmp_path / "layer.pt")
         close(torch.jit.load(tmp_path / "layer.pt")(x), layer(x))
-
-
-@pytest.mark.backend("torch")
-@over_configurations
-def test_torch_trace_warns_of_no_line_here(rng, layer_class, arguments):
-    """`model.export` to ONNX and OpenVINO shows the warnings of a trace."""
-    import torch
-
-    layer = built(layer_class, arguments)
-    x, _ = sample(rng)
-    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
-        warnings.simplefilter("always")
-        torch.jit.trace(layer, x)
-    package = pathlib.Path(keras_channel_attn.__file__).parent
-    assert not [
-        w for w in caught if package in pathlib.Path(w.filename).parents
-    ]
 
 
 @pytest.mark.backend("torch")
