@@ -66,10 +66,10 @@ class CBAM(layers.Layer):
     def call(self, x, training=False):
         average, maximum = (
             self.expand(self.reduce(pool(x, (1, 2), keepdims=True)))
-            for pool in (ops.mean, ops.max)
+            for pool in (ops.mean, ops.amax)
         )
         x = x * ops.sigmoid(average + maximum)
-        maps = [pool(x, -1, keepdims=True) for pool in (ops.mean, ops.max)]
+        maps = [pool(x, -1, keepdims=True) for pool in (ops.mean, ops.amax)]
         logits = self.convolution(ops.concatenate(maps, -1))
         return x * ops.sigmoid(self.normalization(logits, training=training))
 

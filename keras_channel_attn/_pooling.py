@@ -87,10 +87,14 @@ def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
+    if keras.config.backend() == "torch":
+        # Without the axes of size 1, the gradient would need a view of the
+        # maximum, which `torch.compile` rejects for images of several sizes.
+        return inputs.amax(axes, keepdim=True).squeeze(axes)
     # On some backends `ops.amax` raises an error for an empty batch. `initial`
     # avoids it, but is not in the graph of other batches: some converters do
     # not support it, and infinity makes the result of 8-bit quantization wrong.
-    if keras.config.backend() != "torch" and 0 in tuple(inputs.shape):
+    if 0 in tuple(inputs.shape):
         return ops.max(inputs, axis=axes, initial=-math.inf)
     return ops.amax(inputs, axis=axes)
 

@@ -252,7 +252,9 @@ def spatial_convolution(maps: list[Tensor], kernel: Tensor) -> Tensor:
     rank = kernel.ndim - 2
     convolve = getattr(torch.nn.functional, f"conv{rank}d")
     outputs = convolve(
-        torch.stack(maps, 1),
+        # `torch.stack` is a view in a compiled program, which `torch.compile`
+        # rejects for images of several sizes.
+        torch.cat([part[:, None] for part in maps], 1),
         kernel.permute(rank + 1, rank, *range(rank)),
         padding=[size // 2 for size in kernel.shape[:rank]],
     )

@@ -270,6 +270,34 @@ def test_torch_compile_with_the_default_compiler(rng, layer_class, arguments):
     close(torch.compile(layer, fullgraph=True)(x), layer(x))
 
 
+@pytest.mark.slow
+@pytest.mark.backend("torch")
+@pytest.mark.needs("compiler")
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@over({name: CONFIGURATIONS[name] for name in ("cbam", "cbam_normalized")})
+def test_default_compiler_in_training_with_images_of_several_sizes(
+    rng, layer_class, arguments
+):
+    """Tensors that are kept for the gradient must not be views."""
+    import torch
+
+    layer = built(layer_class, {**arguments, "data_format": "channels_last"})
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True)
+    for size in (4, 7, 5):
+        shape = (2, size, size + 1, 8)
+        x = torch.tensor(rng.normal(size=shape), dtype=torch.float32)
+        weights = [weight.value for weight in layer.trainable_weights]
+        leaves = [x.requires_grad_(), *weights]
+        expected, actual = (
+            torch.autograd.grad((call(x) ** 2).sum(), leaves)
+            for call in (layer, compiled)
+        )
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.backend("torch")
 @over_configurations_and_formats
 def test_torch_export(rng, layer_class, arguments, data_format):
