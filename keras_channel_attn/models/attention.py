@@ -1,4 +1,4 @@
-"""Attention as `ResNet` takes it: functions that return a new layer each."""
+"""Attention as the builders take it: functions that return a new layer each."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,8 +8,10 @@ import keras
 
 from keras_channel_attn.arguments import four_integers
 from keras_channel_attn.layers import (
-    ChannelAttention,
+    AttentionLayer,
     EfficientChannelAttention,
+    GlobalContext,
+    LinearSqueezeExcite,
     SqueezeExcite,
 )
 
@@ -21,12 +23,12 @@ Attention = Callable[[int, int], keras.layers.Layer | None]
 class LayersByStage:
     """Makes layers of one class, with other arguments in each stage."""
 
-    layer_class: type[ChannelAttention]
+    layer_class: type[AttentionLayer]
     arguments: Sequence[dict[str, Any]]
 
     def __call__(
         self, channels: int, stage: int, name: str | None = None
-    ) -> ChannelAttention:
+    ) -> AttentionLayer:
         return self.layer_class(**self.arguments[stage], name=name)
 
 
@@ -39,6 +41,26 @@ def squeeze_excite(use_bias: bool = False, **options: Any) -> LayersByStage:
         **options: Other arguments of `SqueezeExcite`.
     """
     return LayersByStage(SqueezeExcite, [{"use_bias": use_bias, **options}] * 4)
+
+
+def timm_squeeze_excite(**options: Any) -> LayersByStage:
+    """Squeeze-and-Excitation as timm's SEModule has it.
+
+    Args:
+        **options: Arguments of `SqueezeExcite`.
+    """
+    # timm rounds the width of the excitation to a multiple of eight.
+    return squeeze_excite(use_bias=True, divisor=8, **options)
+
+
+def effective_squeeze_excite(**options: Any) -> LayersByStage:
+    """The eSE of [CenterMask](https://arxiv.org/abs/1911.06667).
+
+    Args:
+        **options: Arguments of `LinearSqueezeExcite`.
+    """
+    arguments = {"use_bias": True, "gate_activation": "hard_sigmoid", **options}
+    return LayersByStage(LinearSqueezeExcite, [arguments] * 4)
 
 
 def efficient_channel_attention(
@@ -59,6 +81,16 @@ def efficient_channel_attention(
         EfficientChannelAttention,
         [{"kernel_size": size, **options} for size in sizes],
     )
+
+
+def global_context(**options: Any) -> LayersByStage:
+    """Global context in every block, as in timm's gcresnets.
+
+    Args:
+        **options: Arguments of `GlobalContext`.
+    """
+    arguments = {"reduction": 8, **options}
+    return LayersByStage(GlobalContext, [arguments] * 4)
 
 
 def check_attention(attention: Any) -> None:

@@ -1,32 +1,22 @@
 """Residual networks with channel attention: the one builder of all of them."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import (
-    boolean,
-    data_format_or_global,
-    image_shape,
-    one_of,
-    positive_integer,
-)
-from keras_channel_attn.graph import raise_recursion_limit
+from keras_channel_attn.arguments import data_format_or_global
 from keras_channel_attn.models.architecture import Architecture
 from keras_channel_attn.models.attention import Attention, check_attention
 from keras_channel_attn.models.layer_names import CLASSIFIER
+from keras_channel_attn.models.network import build_network
+from keras_channel_attn.models.network_layers import Layers
 from keras_channel_attn.models.resnet_blocks import (
     Block,
     apply_block,
     apply_stem,
 )
-from keras_channel_attn.models.resnet_layers import Layers
-from keras_channel_attn.models.torch_weights import (
-    Checkpoint,
-    load_torch_weights,
-)
+from keras_channel_attn.models.torch_weights import Checkpoint
 
 
 def ResNet(
@@ -126,58 +116,27 @@ def ResNet(
     """
     architecture = Architecture(locals())
     check_attention(attention)
-    boolean("include_top", include_top)
-    if pooling is not None:
-        one_of("pooling", pooling, ("avg", "max"))
-    classes = positive_integer("classes", classes)
     layers = Layers(data_format_or_global(data_format), dtype, antialias)
-    inputs = _inputs(input_tensor, input_shape, layers.data_format)
-    x = apply_stem(layers, inputs, architecture)
-    for stage, depth in enumerate(architecture.depths):
-        for index in range(depth):
-            position = Block(architecture, stage, index)
-            x = apply_block(layers, x, position, attention)
-    if include_top or pooling == "avg":
-        x = layers.apply(keras.layers.GlobalAveragePooling2D, x, "avg_pool")
-    elif pooling == "max":
-        x = layers.apply(keras.layers.GlobalMaxPooling2D, x, "max_pool")
-    if include_top:
-        x = layers.apply(
-            keras.layers.Dense,
-            x,
-            CLASSIFIER,
-            units=classes,
-            activation=classifier_activation,
-        )
-    # At most 13 layers in a row make a block, 17 the input, stem and top.
-    with raise_recursion_limit(20 * (sum(depths) + 1)):
-        sources = keras.utils.get_source_inputs(inputs)
-        sources = sources[0] if len(sources) == 1 else sources
-        model = keras.Model(sources, x, name=name)
-    if weights is not None:
-        _load(model, weights, include_top)
-    return model
 
+    def features(inputs: Any) -> Any:
+        x = apply_stem(layers, inputs, architecture)
+        for stage, depth in enumerate(architecture.depths):
+            for index in range(depth):
+                position = Block(architecture, stage, index)
+                x = apply_block(layers, x, position, attention)
+        return x
 
-def _inputs(
-    input_tensor: Any,
-    input_shape: Sequence[int | None] | None,
-    data_format: str,
-) -> Any:
-    if keras.utils.is_keras_tensor(input_tensor):
-        return input_tensor
-    if input_tensor is not None:
-        return keras.Input(tensor=input_tensor)
-    if input_shape is None:
-        is_first = data_format == "channels_first"
-        input_shape = (3, None, None) if is_first else (None, None, 3)
-    return keras.Input(image_shape("input_shape", input_shape))
-
-
-def _load(model: keras.Model, weights: Checkpoint, include_top: bool) -> None:
-    if isinstance(weights, (str, os.PathLike)) and os.fspath(weights).endswith(
-        ".weights.h5"
-    ):
-        model.load_weights(weights)
-    else:
-        load_torch_weights(model, weights, include_top=include_top)
+    return build_network(
+        layers,
+        features,
+        blocks=sum(architecture.depths),
+        classifier=CLASSIFIER,
+        include_top=include_top,
+        weights=weights,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+    )

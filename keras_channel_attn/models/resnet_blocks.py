@@ -16,7 +16,7 @@ from keras_channel_attn.models.layer_names import (
     STEM_POOL_PADDING,
     block_layer_name,
 )
-from keras_channel_attn.models.resnet_layers import Convolution, Layers
+from keras_channel_attn.models.network_layers import Convolution, Layers
 
 _STAGE_CHANNELS = (64, 128, 256, 512)
 

@@ -1,130 +1,30 @@
-"""timm's networks by their names in timm.
-
-A name such as `seresnextaa101d_32x8d` is composed of: attention (`se`, `eca` or
-none); the family; the number of layers; letters for variants; for a ResNeXt,
-the groups and the width of each group, 32 and 8. The letters stand for:
-
-- `d`: ResNet-D of the paper [Bag of Tricks](https://arxiv.org/abs/1812.01187),
-  with three 3x3 convolutions in the stem and average pooling in shortcuts.
-- `t`: as `d`, with a tiered stem, whose convolutions increase in width.
-- `aa`: antialiased, with average pooling instead of strides.
-- `rs`: [ResNet-RS](https://arxiv.org/abs/2103.07579), as `d`, with a strided
-  convolution instead of maximum pooling, and Squeeze-and-Excitation.
-
-`wide_..._2` has bottlenecks twice as wide, and `legacy_` marks the networks of
-the SENet paper, which were trained in Caffe.
-"""
+"""timm's networks by their names in timm."""
 
 import difflib
 import functools
-import re
 from typing import Any
 
 import keras
 
-from keras_channel_attn.models.architecture import RESNETS, SENET
-from keras_channel_attn.models.attention import (
-    efficient_channel_attention,
-    squeeze_excite,
-)
 from keras_channel_attn.models.checkpoints import download, find_checkpoint
-from keras_channel_attn.models.resnet import ResNet
+from keras_channel_attn.models.named_network import NamedNetwork
+from keras_channel_attn.models.timm_resnets import timm_resnets
 from keras_channel_attn.models.torch_weights import Checkpoint
 
-# timm rounds the width of the excitation to a multiple of eight.
-_TIMM = {"use_bias": True, "divisor": 8}
-# The function that makes the attention, its arguments, and names of networks.
-_FAMILIES: tuple[tuple[Any, dict[str, Any], str], ...] = (
-    (
-        squeeze_excite,
-        _TIMM,
-        "seresnet18 seresnet34 seresnet50 seresnet50t seresnet101 seresnet152 "
-        "seresnet152d seresnet200d seresnet269d seresnetaa50d "
-        "seresnext26d_32x4d seresnext26t_32x4d seresnext50_32x4d "
-        "seresnext101_32x4d seresnext101_32x8d seresnext101d_32x8d "
-        "seresnext101_64x4d seresnextaa101d_32x8d seresnextaa201d_32x8d "
-        "senet154",
-    ),
-    (
-        squeeze_excite,
-        {**_TIMM, "reduction": 4},
-        "resnetrs50 resnetrs101 resnetrs152 resnetrs200 resnetrs270 "
-        "resnetrs350 resnetrs420",
-    ),
-    (
-        squeeze_excite,
-        {"use_bias": True},
-        "legacy_seresnet18 legacy_seresnet34 legacy_seresnet50 "
-        "legacy_seresnet101 legacy_seresnet152 legacy_seresnext26_32x4d "
-        "legacy_seresnext50_32x4d legacy_seresnext101_32x4d legacy_senet154",
-    ),
-    (
-        # timm's rule differs from the paper's only below 8 channels.
-        efficient_channel_attention,
-        {},
-        "ecaresnet26t ecaresnet50d ecaresnet50t ecaresnet101d ecaresnet200d "
-        "ecaresnet269d ecaresnetlight ecaresnext26t_32x4d ecaresnext50t_32x4d",
-    ),
-    (
-        # For comparison and for `insert_attention`.
-        None,
-        {},
-        "resnet18 resnet18d resnet34 resnet34d resnet26 resnet26d resnet26t "
-        "resnet50 resnet50d resnet50t resnet101 resnet101d resnet152 "
-        "resnet152d resnet200d resnext50_32x4d resnext50d_32x4d "
-        "resnext101_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2 "
-        "wide_resnet101_2 resnetaa50 resnetaa50d resnetaa101d",
-    ),
-)
-# Start, letters, number of layers, a letter, and groups and their width.
-_NAME = re.compile(r"^(\D*?)(aa|rs|)(\d+|light)([dt]?)(?:_(\d+)x(\d+)d|_2|)$")
-_D = {"stem": "deep", "stem_width": 32, "average_shortcut": True}
-_LETTERS: dict[str, dict[str, Any]] = {
-    "": {},
-    "d": _D,
-    "t": {**_D, "stem": "tiered"},
-    "aa": {"antialias": True},
-    "rs": {**_D, "stem_pool": "convolution"},
+# Networks of timm that have self-attention in some of their blocks, and a
+# network with channel attention in all of them.
+_WITH_SELF_ATTENTION = {
+    "eca_botnext26ts_256": "eca_resnext26ts",
+    "eca_halonext26ts": "eca_resnext26ts",
+    "sebotnet33ts_256": "seresnet33ts",
+    "sehalonet33ts": "seresnet33ts",
 }
-_CAFFE = {"stem_pool": "max_ceil"}
-_CAFFE_BASIC = {"stride_first": False, "activation_before_attention": True}
-# What the start of a name stands for, and what else a whole name does.
-_OTHERS: dict[str, dict[str, Any]] = {
-    "senet": SENET,
-    "wide_resnet": {"base_width": 128},
-    "legacy_senet": SENET | _CAFFE,
-    "legacy_seresnext": _CAFFE,
-    "legacy_seresnet": {**_CAFFE, "stride_first": True},
-    "legacy_seresnet18": _CAFFE_BASIC,
-    "legacy_seresnet34": _CAFFE_BASIC,
-    "seresnextaa201d_32x8d": {"stem_width": 64},
-}
-
-
-# Arguments of `ResNet`; the function that makes its `attention`, or `None`; and
-# arguments of that function.
-_Network = tuple[dict[str, Any], Any, dict[str, Any]]
 
 
 @functools.cache
-def timm_networks() -> dict[str, _Network]:
-    """Dictionary from each name to (architecture, attention, arguments)."""
-    return {
-        name: (_architecture(name), attention, options)
-        for attention, options, names in _FAMILIES
-        for name in names.split()
-    }
-
-
-def _architecture(name: str) -> dict[str, Any]:
-    """The arguments of `ResNet` that a name of timm stands for."""
-    [(start, letters, layers, letter, groups, width)] = _NAME.findall(name)
-    architecture = {**RESNETS[layers], **_OTHERS.get(start, {})}
-    for part in (letters, letter):
-        architecture |= _LETTERS[part]
-    if groups:
-        architecture |= {"cardinality": int(groups), "base_width": int(width)}
-    return architecture | _OTHERS.get(name, {})
+def timm_networks() -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network, one family after the other."""
+    return {**timm_resnets()}
 
 
 def from_timm(
@@ -160,18 +60,21 @@ def from_timm(
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of all layers. Defaults to the global policy.
-        **options: Other arguments of `ResNet` except `attention`, such as
-            `input_shape` and `pooling`. `classifier_activation=None` returns
-            logits, as networks of timm do. Its default, `"softmax"`, returns
+        **options: `input_tensor`, `input_shape`, `pooling`,
+            `classifier_activation`, `name` and `depths`, as in `ResNet`; for
+            networks that `ResNet` builds, its other arguments too, except
+            `attention`. `classifier_activation=None` returns logits, as
+            networks of timm do. Its default, `"softmax"`, returns
             probabilities.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If the name is unknown (the message has similar names), if
-            no such checkpoint is published, if the checkpoint has another
-            number of classes, or if `classes` is given without a top.
+        ValueError: If the name is unknown (the message has similar names) or
+            that of a network with self-attention, if no such checkpoint is
+            published, if the checkpoint has another number of classes, or if
+            `classes` is given without a top.
         ConnectionError: If a `"pretrained"` checkpoint could not be downloaded
             or found in the cache.
         TypeError, ValueError, FileNotFoundError, ImportError: As `ResNet` and
@@ -185,7 +88,7 @@ def from_timm(
     """
     # Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
     name = str(name).removeprefix("timm/")
-    network, _, tag = name.partition(".")
+    network_name, _, tag = name.partition(".")
     if "num_classes" in options:
         raise TypeError(
             "`from_timm` has no argument `num_classes`. Pass `classes`, as in "
@@ -199,7 +102,7 @@ def from_timm(
             "that has one, use `load_torch_weights(network, weights, "
             "include_top=False)`."
         )
-    architecture, attention, arguments = _find_network(network, name)
+    network = _find_network(network_name, name)
     is_pretrained = isinstance(weights, str) and weights == "pretrained"
     if is_pretrained or tag:
         checkpoint = find_checkpoint(name)
@@ -209,21 +112,27 @@ def from_timm(
             if include_top:
                 _check_classes(checkpoint, classes)
             weights = download(checkpoint)
-    if attention is not None:
-        attention = attention(**arguments, data_format=data_format, dtype=dtype)
-    return ResNet(
-        attention=attention,
+    attention = network.attention
+    return network.builder(
+        attention=attention and attention(data_format=data_format, dtype=dtype),
         weights=weights,
         include_top=include_top,
         classes=1000 if classes is None else classes,
         data_format=data_format,
         dtype=dtype,
-        **{"name": network, **architecture, **options},
+        **{"name": network_name, **network.architecture, **options},
     )
 
 
-def _find_network(network: str, name: str) -> _Network:
+def _find_network(network: str, name: str) -> NamedNetwork:
     networks = timm_networks()
+    if network in _WITH_SELF_ATTENTION:
+        raise ValueError(
+            "Some blocks of this network have self-attention over positions, "
+            f"which this package does not have. Received: name={name!r}. With "
+            "channel attention in all of its blocks: "
+            f"'{_WITH_SELF_ATTENTION[network]}'."
+        )
     if network not in networks:
         near = difflib.get_close_matches(network, networks, n=5, cutoff=0.5)
         raise ValueError(

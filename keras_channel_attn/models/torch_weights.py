@@ -26,6 +26,7 @@ from keras_channel_attn.models.checkpoint_names import (
 )
 from keras_channel_attn.models.layer_names import (
     CLASSIFIER,
+    HEAD_CLASSIFIER,
     pools_as_caffe,
     torch_module_name,
 )
@@ -35,8 +36,10 @@ Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 # As `TorchWeights`, and the number that the stored weight is divided by.
 _Targets = dict[str, tuple[Any, Arrange, float]]
 
-_TOP = f"{CLASSIFIER}."
-_KERNEL_OF_TOP = f"{_TOP}weight"
+# The beginning of the names of the dense layer, by family.
+_TOPS = tuple(
+    f"{torch_module_name(name)}." for name in (CLASSIFIER, HEAD_CLASSIFIER)
+)
 _ALL_BUT_TOP = (
     "\nTo load all but the dense layer, build the network without `weights` "
     "and call `load_torch_weights(network, weights, include_top=False)`."
@@ -102,10 +105,9 @@ def load_torch_weights(
             f"changed. {_listing([*problems.values()])}"
         )
         if isinstance(model, keras.Model) and all(
-            name.startswith(_TOP) for name in problems
+            name.startswith(_TOPS) for name in problems
         ):
-            kernel = arrays.get(originals.get(_KERNEL_OF_TOP, ""))
-            message += _advice_on_top(targets.get(_KERNEL_OF_TOP), kernel)
+            message += _advice_on_top(targets, arrays, originals)
         raise ValueError(message)
     for weight, value in values:
         weight.assign(value)
@@ -122,22 +124,20 @@ def _listing(problems: list[str]) -> str:
     )
 
 
-def _advice_on_top(target: Any, kernel: np.ndarray | None) -> str:
-    """What to do if only the dense layer does not fit.
-
-    Args:
-        target: That of its kernel, `None` in a network without a dense layer.
-        kernel: Array in the checkpoint, if there is one.
-    """
-    if target is None or kernel is None or kernel.ndim != 2:
-        return _ALL_BUT_TOP
-    classes = len(kernel)
-    if classes == target[0].shape[-1]:
-        return _ALL_BUT_TOP
-    return (
-        f"\nThe checkpoint has {classes} classes: build the network with "
-        f"`classes={classes}`.{_ALL_BUT_TOP}"
-    )
+def _advice_on_top(
+    targets: _Targets, arrays: dict[str, np.ndarray], originals: dict[str, str]
+) -> str:
+    """What to do if only the dense layer does not fit."""
+    for name in (f"{top}weight" for top in _TOPS):
+        if name not in targets or name not in originals:
+            continue
+        kernel = arrays[originals[name]]
+        if kernel.ndim == 2 and len(kernel) != targets[name][0].shape[-1]:
+            return (
+                f"\nThe checkpoint has {len(kernel)} classes: build the "
+                f"network with `classes={len(kernel)}`.{_ALL_BUT_TOP}"
+            )
+    return _ALL_BUT_TOP
 
 
 def _match(
@@ -176,7 +176,7 @@ def _without_top(by_name: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in by_name.items()
-        if not name.startswith(_TOP)
+        if not name.startswith(_TOPS)
     }
 
 

@@ -69,8 +69,8 @@ def parts():
     """Dictionary from the name of a part of the page to its text."""
     attended = {
         name
-        for name, (_, attention, _) in timm_networks().items()
-        if attention is not None
+        for name, network in timm_networks().items()
+        if network.attention is not None
     }
     known = [(row["checkpoint"].partition(".")[0], row) for row in rows()]
     attended_rows = [row for name, row in known if name in attended]
