@@ -20,11 +20,25 @@ def vector_from_torch(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def gain_from_torch(array: np.ndarray) -> np.ndarray | None:
+    """From `(channels, 1, 1, 1)`, a number for each kernel."""
+    if array.ndim < 1 or array.size != len(array):
+        return None
+    return array.reshape(-1)
+
+
 def kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
     """From `(outputs, inputs, *sizes)`, the kernel of a convolution."""
     if array.ndim < 3:
         return None
     return array.transpose(*range(2, array.ndim), 1, 0)
+
+
+def depthwise_kernel_from_torch(array: np.ndarray) -> np.ndarray | None:
+    """From `(channels, 1, *sizes)`, the kernel of a depthwise convolution."""
+    if array.ndim < 3:
+        return None
+    return array.transpose(*range(2, array.ndim), 0, 1)
 
 
 def matrix_from_torch(array: np.ndarray) -> np.ndarray | None:

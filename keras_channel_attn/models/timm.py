@@ -8,7 +8,11 @@ import keras
 
 from keras_channel_attn.models.checkpoints import download, find_checkpoint
 from keras_channel_attn.models.named_network import NamedNetwork
+from keras_channel_attn.models.timm_nfnets import timm_nfnets
+from keras_channel_attn.models.timm_regnets import timm_regnets
 from keras_channel_attn.models.timm_resnets import timm_resnets
+from keras_channel_attn.models.timm_tiered_resnets import timm_tiered_resnets
+from keras_channel_attn.models.timm_vovnets import timm_vovnets
 from keras_channel_attn.models.torch_weights import Checkpoint
 
 # Networks of timm that have self-attention in some of their blocks, and a
@@ -24,7 +28,13 @@ _WITH_SELF_ATTENTION = {
 @functools.cache
 def timm_networks() -> dict[str, NamedNetwork]:
     """Dictionary from each name to its network, one family after the other."""
-    return {**timm_resnets()}
+    return {
+        **timm_resnets(),
+        **timm_tiered_resnets(),
+        **timm_regnets(),
+        **timm_vovnets(),
+        **timm_nfnets(),
+    }
 
 
 def from_timm(

@@ -15,6 +15,8 @@ from keras_channel_attn.arguments import boolean
 from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.layers.torch_arrays import (
     Arrange,
+    depthwise_kernel_from_torch,
+    gain_from_torch,
     kernel_from_torch,
     matrix_from_torch,
     vector_from_torch,
@@ -29,6 +31,9 @@ from keras_channel_attn.models.layer_names import (
     HEAD_CLASSIFIER,
     pools_as_caffe,
     torch_module_name,
+)
+from keras_channel_attn.models.scaled_convolution import (
+    ScaledStandardizedConv2D,
 )
 
 # The path of a file, or a mapping from names to arrays.
@@ -227,11 +232,22 @@ def _targets_of_layer(layer: Any) -> _Targets:
             "running_mean": (layer.moving_mean, vector_from_torch),
             "running_var": (layer.moving_variance, vector_from_torch),
         }
+    elif isinstance(layer, ScaledStandardizedConv2D):
+        targets = {
+            "weight": (layer.kernel, kernel_from_torch),
+            "bias": (layer.bias, vector_from_torch),
+            "gain": (layer.gain, gain_from_torch),
+        }
     elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
         is_dense = isinstance(layer, keras.layers.Dense)
         arrange = matrix_from_torch if is_dense else kernel_from_torch
         targets = {
             "weight": (layer.kernel, arrange),
+            "bias": (layer.bias, vector_from_torch),
+        }
+    elif isinstance(layer, keras.layers.DepthwiseConv2D):
+        targets = {
+            "weight": (layer.kernel, depthwise_kernel_from_torch),
             "bias": (layer.bias, vector_from_torch),
         }
     elif isinstance(layer, keras.Model):

@@ -15,20 +15,38 @@ import timm
 import torch
 
 HERE = pathlib.Path(__file__).parent
+FILE = HERE / "timm.json"
 sys.path.insert(0, str(HERE.parent))
 
 from support import torch_weights
 
 from keras_channel_attn.models.timm import timm_networks
 
-DEPTHS = (1, 2, 1, 1)
 CLASSES = 5
 SIZES = (64, 33)
-DIFFERENTIATED = ("seresnet18", "ecaresnet26t")
+DIFFERENTIATED = ("seresnet18", "ecaresnet26t", "eca_nfnet_l0")
+# What timm's classes call the argument for the depths. Those of the others are
+# built whole, and their last blocks are removed.
+DEPTHS_ARGUMENT = {
+    "ResNet": "layers",
+    "SENet": "layers",
+    "VovNet": "block_per_stage",
+    "NormFreeNet": "depths",
+}
+# RegNets differ in depths and widths alone. These stand for all.
+REGNETS = {"regnety": "regnety_004", "regnetx": "regnetx_004"}
 
 
 def network(name):
-    peer = timm.create_model(name, layers=DEPTHS, num_classes=CLASSES)
+    kind = type(whole(name)).__name__
+    depths, arguments = torch_weights.few_blocks(name), {}
+    if kind in DEPTHS_ARGUMENT:
+        arguments[DEPTHS_ARGUMENT[kind]] = depths
+    peer = timm.create_model(name, num_classes=CLASSES, **arguments)
+    if not arguments:
+        for stage, depth in zip(stages(peer), depths, strict=True):
+            for block, _ in [*stage.named_children()][depth:]:
+                delattr(stage, block)
     arrays = torch_weights.filled(shapes(peer))
     peer.load_state_dict(
         {key: torch.from_numpy(value) for key, value in arrays.items()}
@@ -36,15 +54,33 @@ def network(name):
     return peer.double().eval()
 
 
+def whole(name):
+    """The network as it is published, with shapes and no numbers."""
+    with torch.device("meta"):
+        return timm.create_model(name)
+
+
+def stages(peer):
+    """Sequences of blocks."""
+    if hasattr(peer, "stages"):
+        return [getattr(stage, "blocks", stage) for stage in peer.stages]
+    start = "s" if hasattr(peer, "s1") else "layer"
+    return [getattr(peer, f"{start}{number}") for number in (1, 2, 3, 4)]
+
+
 def shapes(peer):
     return {key: tuple(value.shape) for key, value in peer.state_dict().items()}
 
 
-def depths(name):
-    """Of the network as it is published."""
-    peer = timm.create_model(name)
-    stages = [getattr(peer, f"layer{stage}") for stage in (1, 2, 3, 4)]
-    return [len(stage) for stage in stages]
+def sizes(name):
+    """Depths, and of a RegNet the widths and the groups of each stage."""
+    peer_stages = stages(whole(name))
+    known = {"depths": [len([*stage.children()]) for stage in peer_stages]}
+    if name.startswith("regnet"):
+        convolutions = [stage.b1.conv2.conv for stage in peer_stages]
+        known["widths"] = [conv.out_channels for conv in convolutions]
+        known["groups"] = [conv.groups for conv in convolutions]
+    return known
 
 
 def logits(peer, size):
@@ -84,25 +120,33 @@ def answers(name):
 
 
 def main():
-    published, networks = {}, {}
-    for name in timm_networks():
+    known = json.loads(FILE.read_text())
+    networks = known["networks"]
+    held = {name for one in networks.values() for name in one["names"]}
+    # What is there stays: the same timm returns other last digits elsewhere.
+    for name in [name for name in timm_networks() if name not in held]:
         print(name, flush=True)
-        published[name] = depths(name)
-        known = answers(name)
+        known["sizes"][name] = sizes(name)
+        shown = REGNETS.get(name.partition("_")[0], name)
+        if shown in networks:
+            networks[shown]["names"].append(name)
+            continue
+        answer = answers(shown)
         # Networks that differ in depth alone have one answer.
         for one in networks.values():
-            if one["logits"] == known["logits"]:
+            if one["logits"] == answer["logits"]:
                 one["names"].append(name)
                 break
         else:
-            networks[name] = {"names": [name], **known}
+            networks[shown] = {"names": [name], **answer}
     lines = [
         f"{json.dumps(name)}:{json.dumps(one, separators=(',', ':'))}"
         for name, one in networks.items()
     ]
     text = ",\n".join(lines)
-    (HERE / "timm.json").write_text(
-        f'{{"depths":{json.dumps(published)},\n"networks":{{\n{text}\n}}}}\n'
+    FILE.write_text(
+        f'{{"sizes":{json.dumps(known["sizes"])},\n'
+        f'"networks":{{\n{text}\n}}}}\n'
     )
 
 

@@ -9,12 +9,17 @@ saved files, `get_layer` and `.weights.h5` go by these (see CONTRIBUTING).
 import json
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 
+FILE = pathlib.Path(__file__).with_name("names.json")
+sys.path.insert(0, str(FILE.parents[1]))
+
+from support.torch_weights import few_blocks
+
 from keras_channel_attn import models
 
-FILE = pathlib.Path(__file__).with_name("names.json")
 # Every kind of stem, pooling, block, shortcut and attention.
 NETWORKS = (
     "seresnet18",
@@ -23,12 +28,19 @@ NETWORKS = (
     "resnetrs50",
     "ecaresnet26t",
     "seresnextaa101d_32x8d",
+    "regnety_002",
+    "gcresnet33ts",
+    "eca_resnext26ts",
+    "ese_vovnet19b_slim_dw",
+    "eca_vovnet39b",
+    "eca_nfnet_l0",
+    "nfnet_l0",
 )
 
 
 def names(network):
     """Layers in their order, and weights in theirs."""
-    model = models.from_timm(network, depths=(1, 2, 1, 1))
+    model = models.from_timm(network, depths=few_blocks(network))
     return {
         "layers": [layer.name for layer in model.layers[1:]],
         "weights": [weight.path for weight in model.weights],

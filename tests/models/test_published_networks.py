@@ -14,6 +14,7 @@ from support import torch_weights
 from support.autodiff import outputs_and_gradients
 
 from keras_channel_attn import models
+from keras_channel_attn.models.layer_names import torch_module_name
 from keras_channel_attn.models.timm import timm_networks
 
 TIMM = json.loads(
@@ -22,14 +23,20 @@ TIMM = json.loads(
 NETWORKS = TIMM["networks"]
 # Each weight is loaded from an array.
 pytestmark = pytest.mark.usefixtures("zero_weights")
-# Seven that have each kind of block, stem, shortcut and attention; the others
+# Those that have each kind of block, stem, shortcut and attention; the others
 # are combinations of these.
 FEW = (
+    "eca_nfnet_l0",
     "ecaresnet26t",
+    "ese_vovnet19b_slim",
+    "ese_vovnet19b_slim_dw",
+    "gcresnet33ts",
     "legacy_senet154",
     "legacy_seresnet18",
+    "regnety_004",
     "resnet18d",
     "resnetaa50d",
+    "resnext26ts",
     "seresnet18",
     "seresnext26t_32x4d",
 )
@@ -47,7 +54,7 @@ def network(name, data_format="channels_last"):
     return models.from_timm(
         name,
         weights,
-        depths=(1, 2, 1, 1),
+        depths=torch_weights.few_blocks(name),
         classes=5,
         classifier_activation=None,
         data_format=data_format,
@@ -64,12 +71,22 @@ def test_every_name_is_held_to_timm():
     assert sorted(names) == sorted(timm_networks())
 
 
-def test_depths():
+def sizes(architecture):
+    """As the golden file has them: the depths, and more of a RegNet."""
+    known = {"depths": [*architecture["depths"]]}
+    if "group_width" in architecture and "widths" in architecture:
+        widths, group = architecture["widths"], architecture["group_width"]
+        known["widths"] = [*widths]
+        known["groups"] = [width // min(group, width) for width in widths]
+    return known
+
+
+def test_depths_and_widths():
     ours = {
-        name: list(architecture["depths"])
-        for name, (architecture, _, _) in timm_networks().items()
+        name: sizes(network.architecture)
+        for name, network in timm_networks().items()
     }
-    assert ours == TIMM["depths"]
+    assert ours == TIMM["sizes"]
 
 
 @pytest.mark.backend("tensorflow", "torch", "jax")
@@ -93,6 +110,7 @@ NAMES = {
     "beta": "bias",
     "kernel": "weight",
     "bias": "bias",
+    "gain": "gain",
     "reduce_kernel": "fc1.weight",
     "reduce_bias": "fc1.bias",
     "expand_kernel": "fc2.weight",
@@ -102,8 +120,8 @@ NAMES = {
 
 def torch_name(weight):
     layer, _, name = weight.path.rpartition("/")
-    layer = layer.replace("_", ".")
-    if layer.endswith(".se") and name == "kernel":
+    layer = torch_module_name(layer)
+    if layer.endswith((".se", ".attn_last")) and name == "kernel":
         return f"{layer}.conv.weight"
     return f"{layer}.{NAMES[name]}"
 
@@ -144,7 +162,7 @@ NAMED = json.loads(NAMES_FILE.read_text())
 
 @pytest.mark.parametrize("name", NAMED)
 def test_names_are_those_of_saved_files(name):
-    model = models.from_timm(name, depths=(1, 2, 1, 1))
+    model = models.from_timm(name, depths=torch_weights.few_blocks(name))
     layers = [layer.name for layer in model.layers[1:]]
     assert layers == NAMED[name]["layers"]
     weights = [weight.path for weight in model.weights]

@@ -1,0 +1,117 @@
+"""Convolution with a scaled standardized kernel, of networks without norms."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_channel_attn.arguments import finite_number
+
+
+@keras.saving.register_keras_serializable(package="keras_channel_attn")
+class ScaledStandardizedConv2D(keras.layers.Conv2D):
+    """A convolution whose kernel is standardized at each call.
+
+        y = conv2d(x, s * (kernel - mean) / sqrt(variance + epsilon)) + bias,
+        s = activation_gain * gain / sqrt(n)
+
+    The mean and the variance are those of the `n` weights that one output
+    channel is computed from, and `gain` is a weight for each output channel. It
+    replaces batch normalization in NFNets. See eq. 1 of
+    [Characterizing signal propagation](https://arxiv.org/abs/2101.08692) (Brock
+    et al., 2021).
+
+    Args:
+        *args: Arguments of `keras.layers.Conv2D` by their order.
+        activation_gain: Number above zero, which makes up for the activation
+            that the input went through. Defaults to `1`.
+        epsilon: Number above zero, added to the variance. Defaults to `1e-5`.
+        gain_initializer: Initializer of `gain`. Defaults to `"ones"`.
+        **kwargs: Other arguments of `keras.layers.Conv2D`.
+
+    Call arguments:
+        inputs: Tensor `(batch, height, width, channels)` or, with
+            `data_format="channels_first"`, `(batch, channels, height, width)`.
+
+    Input shape:
+        That of `keras.layers.Conv2D`.
+
+    Output shape:
+        That of `keras.layers.Conv2D`.
+
+    Weights:
+        `kernel` `(height, width, channels // groups, filters)`, which is not
+        standardized, `bias` `(filters,)` with `use_bias=True`, and `gain`
+        `(filters,)`.
+
+    Raises:
+        TypeError, ValueError: If an argument is invalid.
+
+    Examples:
+
+    >>> layer = ScaledStandardizedConv2D(8, 3, padding="same")
+    >>> tuple(layer(np.ones((1, 5, 5, 4))).shape)
+    (1, 5, 5, 8)
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        activation_gain: float = 1,
+        epsilon: float = 1e-5,
+        gain_initializer: Any = "ones",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.activation_gain = finite_number(
+            "activation_gain", activation_gain, positive=True
+        )
+        self.epsilon = finite_number("epsilon", epsilon, positive=True)
+        self.gain_initializer = keras.initializers.get(gain_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.gain = self.add_weight(
+            name="gain",
+            shape=(self.filters,),
+            initializer=self.gain_initializer,
+        )
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        return super().convolution_op(inputs, self._standardized(kernel))
+
+    def _standardized(self, kernel: Any) -> Any:
+        # The variance of small weights is too small for 16 bits.
+        wide = ops.cast(kernel, "float32")
+        gain = ops.cast(self.gain, "float32")
+        axes = (0, 1, 2)
+        mean = ops.mean(wide, axes, keepdims=True)
+        difference = wide - mean
+        variance = ops.mean(difference * difference, axes, keepdims=True)
+        height, width, inputs, _ = kernel.shape
+        scale = self.activation_gain * (height * width * inputs) ** -0.5
+        wide = difference * (scale * gain * ops.rsqrt(variance + self.epsilon))
+        return ops.cast(wide, self.compute_dtype)
+
+    # A convolution of Keras saves its kernel and its bias only.
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        store[self._key_of_gain()] = self.gain
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        self.gain.assign(store[self._key_of_gain()])
+
+    def _key_of_gain(self) -> str:
+        return "2" if self.use_bias else "1"
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "activation_gain": self.activation_gain,
+            "epsilon": self.epsilon,
+            "gain_initializer": keras.initializers.serialize(
+                self.gain_initializer
+            ),
+        }
