@@ -28,6 +28,9 @@ DIGESTS = {
     "positions.keras": (
         "7390d219ffe8a9d2197a524ddca999f9cdc5b9c778112a63eadc8013a2b0912a"
     ),
+    "convolutions.keras": (
+        "6e2a78b9d22872c449a02a65f874410d60a4f9a4d43b317eaf2976e759ae795a"
+    ),
     "photographs.keras": (
         "6defe58b6de2766de820dc6190611a20773d392bfaa4bfa81f55cac2285aa2d8"
     ),
@@ -46,7 +49,7 @@ def golden_model(file):
 
 
 @pytest.mark.parametrize(
-    "file", ["golden", "variants", "positions", "photographs"]
+    "file", ["golden", "variants", "positions", "convolutions", "photographs"]
 )
 def test_loads_and_computes_the_same(file):
     model = golden_model(file)
@@ -103,6 +106,24 @@ FROZEN = {
     ("positions", "ConcurrentSqueezeExcite"): {*SPATIAL, "combination"},
     ("positions", "CoordinateAttention"): {*SPATIAL, "batch_normalization"},
     ("positions", "GlobalContext"): {*SPATIAL, "fuse"},
+    ("convolutions", "ScaledStandardizedConv2D"): {
+        *AFFINE,
+        "activation",
+        "activation_gain",
+        "activity_regularizer",
+        "data_format",
+        "dilation_rate",
+        "dtype",
+        "epsilon",
+        "filters",
+        "gain_initializer",
+        "groups",
+        "kernel_size",
+        "name",
+        "padding",
+        "strides",
+        "trainable",
+    },
     ("photographs", "ImagePreprocessing"): {
         "crop",
         "data_format",
@@ -115,6 +136,8 @@ FROZEN = {
         "trainable",
     },
 }
+# What a layer cannot be made without.
+REQUIRED = {"ScaledStandardizedConv2D": (8, 3)}
 # The newest file has the keys that the current version writes.
 NEWEST = {name: keys for (_, name), keys in FROZEN.items()}
 
@@ -142,7 +165,8 @@ def test_config_keys_of_the_current_version(name):
     layer_class = keras.saving.get_registered_object(
         f"keras_channel_attn>{name}"
     )
-    assert set(layer_class().get_config()) == NEWEST[name]
+    layer = layer_class(*REQUIRED.get(name, ()))
+    assert set(layer.get_config()) == NEWEST[name]
 
 
 WEIGHTS = {
@@ -165,6 +189,13 @@ WEIGHTS = {
         "layers/efficient_channel_attention_1/vars/0": (5, 32),
         "layers/squeeze_excite/vars/0": (32, 8),
         "layers/squeeze_excite/vars/1": (8, 32),
+    },
+    "convolutions": {
+        "layers/scaled_standardized_conv2d/vars/0": (3, 3, 16, 8),
+        "layers/scaled_standardized_conv2d/vars/1": (8,),
+        "layers/scaled_standardized_conv2d/vars/2": (8,),
+        "layers/scaled_standardized_conv2d_1/vars/0": (1, 1, 8, 6),
+        "layers/scaled_standardized_conv2d_1/vars/1": (6,),
     },
     "positions": {
         "layers/concurrent_squeeze_excite/vars/0": (32, 4),
@@ -269,6 +300,16 @@ def datasets(path):
                 "sixth/kernel",
                 "seventh/reduce_kernel",
                 "seventh/expand_kernel",
+            ],
+        ),
+        (
+            "convolutions",
+            [
+                "first/kernel",
+                "first/bias",
+                "first/gain",
+                "second/kernel",
+                "second/gain",
             ],
         ),
         (

@@ -129,6 +129,10 @@ MODELS = {
         "classifier_activation='softmax', name='resnet', data_format=None, "
         "dtype=None)"
     ),
+    "ScaledStandardizedConv2D": (
+        "(filters, kernel_size, *, activation_gain=1, epsilon=1e-05, "
+        "gain_initializer='ones', **kwargs)"
+    ),
     "SEInceptionV3": THIN.format("seinceptionv3", "use_bias=False"),
     "SEResNet50": THIN.format("seresnet50", "*, use_bias=False"),
     "from_timm": (
@@ -363,6 +367,7 @@ def test_import_registers_the_layers_and_nothing_else():
         "'keras_channel_attn>GlobalContext', "
         "'keras_channel_attn>ImagePreprocessing', "
         "'keras_channel_attn>LinearSqueezeExcite', "
+        "'keras_channel_attn>ScaledStandardizedConv2D', "
         "'keras_channel_attn>SqueezeExcite', "
         "'keras_channel_attn>SqueezeGate']",
         "['keras_channel_attn']",
@@ -381,6 +386,7 @@ def test_import_registers_the_layers_and_nothing_else():
         keras_channel_attn.SqueezeExcite,
         keras_channel_attn.SqueezeGate,
         keras_channel_attn.models.ImagePreprocessing,
+        keras_channel_attn.models.ScaledStandardizedConv2D,
     ],
 )
 def test_registered_name(layer):

@@ -19,6 +19,9 @@ from keras_channel_attn.models.named_resnets import (
     SEResNeXt101,
 )
 from keras_channel_attn.models.resnet import ResNet
+from keras_channel_attn.models.scaled_convolution import (
+    ScaledStandardizedConv2D,
+)
 from keras_channel_attn.models.se_inception import SEInceptionV3
 from keras_channel_attn.models.timm import from_timm
 from keras_channel_attn.models.torch_weights import load_torch_weights
@@ -40,6 +43,7 @@ __all__ = [
     "SEResNet50",
     "SEResNet101",
     "SEResNet152",
+    "ScaledStandardizedConv2D",
     "from_timm",
     "list_models",
     "load_torch_weights",

@@ -1,5 +1,6 @@
-"""Convolution with a scaled standardized kernel, of networks without norms."""
+"""The convolution of networks without normalization."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,9 +23,10 @@ class ScaledStandardizedConv2D(keras.layers.Conv2D):
     et al., 2021).
 
     Args:
-        *args: Arguments of `keras.layers.Conv2D` by their order.
-        activation_gain: Number above zero, which makes up for the activation
-            that the input went through. Defaults to `1`.
+        filters, kernel_size: As in `keras.layers.Conv2D`.
+        activation_gain: Number above zero, the inverse of the standard
+            deviation of the activation before this layer, for normal inputs.
+            Defaults to `1`.
         epsilon: Number above zero, added to the variance. Defaults to `1e-5`.
         gain_initializer: Initializer of `gain`. Defaults to `"ones"`.
         **kwargs: Other arguments of `keras.layers.Conv2D`.
@@ -56,13 +58,15 @@ class ScaledStandardizedConv2D(keras.layers.Conv2D):
 
     def __init__(
         self,
-        *args: Any,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        *,
         activation_gain: float = 1,
         epsilon: float = 1e-5,
         gain_initializer: Any = "ones",
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(filters, kernel_size, **kwargs)
         self.activation_gain = finite_number(
             "activation_gain", activation_gain, positive=True
         )

@@ -34,7 +34,10 @@ from keras_channel_attn import (
     SqueezeExcite,
     SqueezeGate,
 )
-from keras_channel_attn.models import ImagePreprocessing
+from keras_channel_attn.models import (
+    ImagePreprocessing,
+    ScaledStandardizedConv2D,
+)
 
 
 def golden():
@@ -180,6 +183,36 @@ def positions_outputs(x, weights):
     return x
 
 
+def convolutions():
+    """The convolutions of NFNets."""
+    inputs = keras.Input((4, 5, 32), name="inputs")
+    last = {"data_format": "channels_last"}
+    x = ScaledStandardizedConv2D(
+        8, 3, groups=2, activation_gain=1.5, name="first", **last
+    )(inputs)
+    x = ScaledStandardizedConv2D(
+        6,
+        1,
+        use_bias=False,
+        epsilon=1e-3,
+        gain_initializer="zeros",
+        name="second",
+        **last,
+    )(x)
+    return keras.Model(inputs, x, name="convolutions")
+
+
+def convolutions_outputs(x, weights):
+    """The same in NumPy, from the paper's formula."""
+    kernel, bias, gain, second_kernel, second_gain = weights
+    kernel = reference.standardized_kernel(kernel, gain, 1.5)
+    x = reference.convolution(x, kernel, bias, groups=2)
+    kernel = reference.standardized_kernel(
+        second_kernel, second_gain, epsilon=1e-3
+    )
+    return reference.convolution(x, kernel)
+
+
 def features(rng):
     return rng.normal(size=(2, 4, 5, 32)).astype("float32")
 
@@ -202,6 +235,7 @@ MODELS = {
     "golden": (golden, golden_outputs, features),
     "variants": (variants, variants_outputs, features),
     "positions": (positions, positions_outputs, features),
+    "convolutions": (convolutions, convolutions_outputs, features),
     "photographs": (
         photographs,
         photographs_outputs,

@@ -18,12 +18,18 @@ HEADER = """\
 """
 # Families by the beginnings of their names.
 FAMILIES = {
-    "seresnet": ("SE-ResNet", "SE at the end of each residual branch"),
+    "seresnet": ("SE-ResNet", "SE in each residual branch"),
     "seresnext": ("SE-ResNeXt", "SE with grouped convolutions"),
     "senet": ("SENet-154", "the largest network of the SE paper"),
     "resnetrs": ("ResNet-RS", "the networks of Revisiting ResNets, with SE"),
     "legacy_": ("Older SE networks", "with strides and pooling as in Caffe"),
     "ecaresnet": ("ECA-ResNet", "ECA at the end of each residual branch"),
+    "eca_resn": ("Tiered ECA-ResNet", "ECA inside of each bottleneck, SiLU"),
+    "gcresn": ("GC-ResNet", "global context inside of each bottleneck"),
+    "regnety": ("RegNetY", "SE inside of each bottleneck, up to SEER's sizes"),
+    "ese_vovnet": ("eSE-VoVNet", "eSE at the end of each stage"),
+    "eca_nfnet": ("ECA-NFNet", "ECA without batch normalization"),
+    "nfnet": ("NFNet", "SE without batch normalization"),
 }
 
 

@@ -34,6 +34,32 @@ def channels_last(x, data_format):
     return x if data_format == "channels_last" else np.moveaxis(x, 1, -1)
 
 
+def standardized_kernel(kernel, gain, activation_gain=1, epsilon=1e-5):
+    """That of a scaled standardized convolution: eq. 1 of arXiv 2101.08692."""
+    result = np.zeros(kernel.shape)
+    for channel in range(kernel.shape[-1]):
+        weights = np.asarray(kernel[..., channel], "float64")
+        scale = activation_gain * gain[channel] / math.sqrt(weights.size)
+        deviation = math.sqrt(weights.var() + epsilon)
+        result[..., channel] = scale * (weights - weights.mean()) / deviation
+    return result
+
+
+def convolution(x, kernel, bias=0, groups=1):
+    """Without padding and strides, channels last."""
+    height, width, inputs, filters = kernel.shape
+    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
+    y = np.zeros((len(x), rows, columns, filters))
+    for channel in range(filters):
+        start = channel // (filters // groups) * inputs
+        for row in range(height):
+            for column in range(width):
+                part = x[:, row : row + rows, column : column + columns]
+                part = part[..., start : start + inputs]
+                y[..., channel] += part @ kernel[row, column, :, channel]
+    return y + bias
+
+
 def squeeze(x, data_format="channels_last", pooling="avg", mask=None):
     """One number per sample and channel, from the positions in the mask."""
     x = channels_last(np.asarray(x, "float64"), data_format)
