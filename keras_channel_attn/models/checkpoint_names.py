@@ -1,4 +1,4 @@
-"""Weight names of other publishers, translated to those of timm's ResNets."""
+"""Weight names of other publishers, translated to those of timm."""
 
 import re
 from collections.abc import Iterable

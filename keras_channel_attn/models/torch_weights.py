@@ -64,7 +64,7 @@ def load_torch_weights(
     must get an array, and all shapes must match. Otherwise an error is raised
     and no weight is changed.
 
-    Names are those of timm's ResNets. The names of timm's older SENets and of
+    Names are those of timm. The names of timm's older SENets and of
     Cadene, of ECANet (with or without `module.`) and of moskomule are
     translated.
 
