@@ -57,13 +57,13 @@ class Layers:
         kind: type[layers.Layer] = layers.Conv2D,
         **arguments: Any,
     ) -> Any:
-        """Convolution without biases and normalization.
+        """Convolution without normalization, and by default without biases.
 
         Args:
             x: Tensor.
             convolution: Convolution.
             name: String, name of the layer.
-            kind: Class of the layer.
+            kind: Class of the layer. Defaults to `keras.layers.Conv2D`.
             **arguments: Other arguments of the class.
         """
         x, padding = self._padded(x, convolution.size, convolution.stride, name)

@@ -86,16 +86,16 @@ class ScaledStandardizedConv2D(keras.layers.Conv2D):
 
     def _standardized(self, kernel: Any) -> Any:
         # The variance of small weights is too small for 16 bits.
-        wide = ops.cast(kernel, "float32")
-        gain = ops.cast(self.gain, "float32")
+        is_half = self.compute_dtype in ("float16", "bfloat16")
+        wide = "float32" if is_half else self.compute_dtype
+        kernel, gain = ops.cast(kernel, wide), ops.cast(self.gain, wide)
         axes = (0, 1, 2)
-        mean = ops.mean(wide, axes, keepdims=True)
-        difference = wide - mean
+        difference = kernel - ops.mean(kernel, axes, keepdims=True)
         variance = ops.mean(difference * difference, axes, keepdims=True)
         height, width, inputs, _ = kernel.shape
         scale = self.activation_gain * (height * width * inputs) ** -0.5
-        wide = difference * (scale * gain * ops.rsqrt(variance + self.epsilon))
-        return ops.cast(wide, self.compute_dtype)
+        factors = scale * gain * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(difference * factors, self.compute_dtype)
 
     # A convolution of Keras saves its kernel and its bias only.
 

@@ -200,7 +200,7 @@ def test_attention_can_be_inserted():
     )
 
 
-# Table 5 of the paper and its appendix: RegNetY-3.2GF and RegNetX-3.2GF.
+# RegNetY-3.2GF and RegNetX-3.2GF in https://arxiv.org/abs/2003.13678.
 STAGES = {
     "regnety_032": ((2, 5, 13, 1), (72, 216, 576, 1512)),
     "regnetx_032": ((2, 6, 15, 2), (96, 192, 432, 1008)),

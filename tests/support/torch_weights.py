@@ -11,7 +11,7 @@ import numpy as np
 
 def few_blocks(name):
     """Depths of the networks in the golden file."""
-    # timm has no shortcuts in depthwise blocks.
+    # timm's depthwise blocks cannot have shortcuts.
     return (1, 1, 1, 1) if name.endswith("_dw") else (1, 2, 1, 1)
 
 
