@@ -28,7 +28,13 @@ def test_the_table_is_that_of_the_installed_timm():
 
 @pytest.mark.parametrize(
     "name",
-    ["seresnet50.ra2_in1k", "legacy_seresnet50.in1k", "resnetrs50.tf_in1k"],
+    [
+        "seresnet50.ra2_in1k",
+        "legacy_seresnet50.in1k",
+        "resnetrs50.tf_in1k",
+        "regnety_004.tv2_in1k",
+        "ese_vovnet57b.ra4_e3600_r256_in1k",
+    ],
 )
 @pytest.mark.parametrize(
     "shape", [(333, 500), (500, 333), (200, 210), (512, 512)], ids=str
