@@ -12,15 +12,6 @@ import keras
 import numpy as np
 
 from keras_channel_attn.arguments import boolean
-from keras_channel_attn.layers import AttentionLayer
-from keras_channel_attn.layers.torch_arrays import (
-    Arrange,
-    depthwise_kernel_from_torch,
-    gain_from_torch,
-    kernel_from_torch,
-    matrix_from_torch,
-    vector_from_torch,
-)
 from keras_channel_attn.models.checkpoint_files import read_checkpoint
 from keras_channel_attn.models.checkpoint_names import (
     are_of_caffe,
@@ -32,14 +23,15 @@ from keras_channel_attn.models.layer_names import (
     pools_as_caffe,
     torch_module_name,
 )
-from keras_channel_attn.models.scaled_convolution import (
-    ScaledStandardizedConv2D,
+from keras_channel_attn.models.problems import listing
+from keras_channel_attn.models.torch_targets import (
+    Targets,
+    targets_of_layer,
+    targets_of_network,
 )
 
 # The path of a file, or a mapping from names to arrays.
 Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
-# As `TorchWeights`, and the number that the stored weight is divided by.
-_Targets = dict[str, tuple[Any, Arrange, float]]
 
 # The beginning of the names of the dense layer, by family.
 _TOPS = tuple(
@@ -49,8 +41,6 @@ _ALL_BUT_TOP = (
     "\nTo load all but the dense layer, build the network without `weights` "
     "and call `load_torch_weights(network, weights, include_top=False)`."
 )
-# How many problems an error lists. A file of another network has hundreds.
-_LISTED = 10
 
 
 def load_torch_weights(
@@ -107,7 +97,7 @@ def load_torch_weights(
     if problems:
         message = (
             f"The checkpoint does not fit '{model.name}', which was not "
-            f"changed. {_listing([*problems.values()])}"
+            f"changed. {listing([*problems.values()])}"
         )
         if isinstance(model, keras.Model) and all(
             name.startswith(_TOPS) for name in problems
@@ -118,19 +108,8 @@ def load_torch_weights(
         weight.assign(value)
 
 
-def _listing(problems: list[str]) -> str:
-    rest = len(problems) - _LISTED
-    return "\n  ".join(
-        [
-            f"{len(problems)} problems:",
-            *problems[:_LISTED],
-            *([f"and {rest} others"] if rest > 0 else []),
-        ]
-    )
-
-
 def _advice_on_top(
-    targets: _Targets, arrays: dict[str, np.ndarray], originals: dict[str, str]
+    targets: Targets, arrays: dict[str, np.ndarray], originals: dict[str, str]
 ) -> str:
     """What to do if only the dense layer does not fit."""
     for name in (f"{top}weight" for top in _TOPS):
@@ -146,7 +125,7 @@ def _advice_on_top(
 
 
 def _match(
-    targets: _Targets,
+    targets: Targets,
     arrays: dict[str, np.ndarray],
     originals: dict[str, str],
 ) -> tuple[list[tuple[Any, np.ndarray]], dict[str, str]]:
@@ -198,80 +177,7 @@ def _check_pooling(network: keras.Model, names: Mapping[str, Any]) -> None:
         )
 
 
-def _targets(model: Any) -> _Targets:
+def _targets(model: Any) -> Targets:
     if isinstance(model, keras.Model):
-        return {
-            f"{torch_module_name(layer.name)}.{name}": target
-            for layer in model.layers
-            if layer.weights
-            for name, target in _targets_of_layer(layer).items()
-        }
-    if not _has_torch_weights(model):
-        raise TypeError(
-            "`model` must be a network of `keras_channel_attn.models`, or a "
-            "layer: SqueezeExcite, another attention layer with weights, or "
-            "one of a class that implements `torch_weights` for its "
-            "`build_excitation`. "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
-    if not model.built:
-        raise ValueError(
-            f"The layer '{model.name}' has no weights yet. Call its `build` "
-            "with an input shape first."
-        )
-    return _targets_of_layer(model)
-
-
-def _targets_of_layer(layer: Any) -> _Targets:
-    if _has_torch_weights(layer):
-        targets = layer.torch_weights()
-    elif isinstance(layer, keras.layers.BatchNormalization):
-        targets = {
-            "weight": (layer.gamma, vector_from_torch),
-            "bias": (layer.beta, vector_from_torch),
-            "running_mean": (layer.moving_mean, vector_from_torch),
-            "running_var": (layer.moving_variance, vector_from_torch),
-        }
-    elif isinstance(layer, ScaledStandardizedConv2D):
-        targets = {
-            "weight": (layer.kernel, kernel_from_torch),
-            "bias": (layer.bias, vector_from_torch),
-            "gain": (layer.gain, gain_from_torch),
-        }
-    elif isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-        is_dense = isinstance(layer, keras.layers.Dense)
-        arrange = matrix_from_torch if is_dense else kernel_from_torch
-        targets = {
-            "weight": (layer.kernel, arrange),
-            "bias": (layer.bias, vector_from_torch),
-        }
-    elif isinstance(layer, keras.layers.DepthwiseConv2D):
-        targets = {
-            "weight": (layer.kernel, depthwise_kernel_from_torch),
-            "bias": (layer.bias, vector_from_torch),
-        }
-    elif isinstance(layer, keras.Model):
-        raise TypeError(
-            "`load_torch_weights` loads one network, without models around it. "
-            f"Received: a model that holds '{layer.name}'. If that is the "
-            f"network, pass `model.get_layer({layer.name!r})`."
-        )
-    else:
-        raise TypeError(
-            f"`load_torch_weights` does not support the layer '{layer.name}' "
-            f"(of type {type(layer).__name__}). It loads the networks of "
-            "`keras_channel_attn.models`, and channel attention whose class "
-            "implements `torch_weights` for its `build_excitation`."
-        )
-    multiplier_of = getattr(layer, "multiplier_of", lambda weight: 1)
-    return {
-        name: (weight, arrange, multiplier_of(weight))
-        for name, (weight, arrange) in targets.items()
-        if weight is not None
-    }
-
-
-def _has_torch_weights(layer: Any) -> bool:
-    return isinstance(layer, AttentionLayer) and layer.is_described(
-        "build_excitation", by="torch_weights"
-    )
+        return targets_of_network((layer.name, layer) for layer in model.layers)
+    return targets_of_layer(model)
