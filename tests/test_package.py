@@ -142,6 +142,7 @@ MODELS = {
     "list_models": "(pattern=None, pretrained=None)",
     "load_torch_weights": "(model, weights, include_top=True)",
     "preprocessing": "(name, data_format=None, dtype=None, size=None)",
+    "save_torch_checkpoint": "(network, path, name=None)",
 }
 
 PRUNING = {

@@ -24,6 +24,7 @@ from keras_channel_attn.models.scaled_convolution import (
 )
 from keras_channel_attn.models.se_inception import SEInceptionV3
 from keras_channel_attn.models.timm import from_timm
+from keras_channel_attn.models.torch_checkpoints import save_torch_checkpoint
 from keras_channel_attn.models.torch_weights import load_torch_weights
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "list_models",
     "load_torch_weights",
     "preprocessing",
+    "save_torch_checkpoint",
 ]
 
 
