@@ -14,6 +14,11 @@ from keras_channel_attn.analysis.costs import (
     model_costs,
 )
 from keras_channel_attn.analysis.drawing import plot_attention_scores
+from keras_channel_attn.analysis.report import attention_report
+from keras_channel_attn.analysis.report_rows import (
+    AttentionReport,
+    LayerReport,
+)
 from keras_channel_attn.analysis.scores import attention_scores
 from keras_channel_attn.layers import (
     ChannelAttention,
@@ -47,6 +52,7 @@ from keras_channel_attn.surgery.replacement import (
 __all__ = [
     "AttentionBlock",
     "AttentionBlocks",
+    "AttentionReport",
     "ChannelAttention",
     "ConcurrentSqueezeExcite",
     "ConvolutionalBlockAttention",
@@ -54,12 +60,14 @@ __all__ = [
     "EfficientChannelAttention",
     "GlobalContext",
     "LayerCosts",
+    "LayerReport",
     "LinearSqueezeExcite",
     "ModelCosts",
     "SqueezeExcite",
     "SqueezeGate",
     "attention_blocks",
     "attention_layers",
+    "attention_report",
     "attention_scores",
     "attention_sites",
     "expand_attention",

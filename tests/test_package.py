@@ -274,9 +274,10 @@ def test_docstring_of_a_function_has_every_section(function):
 WHEN_NEEDED = {
     "checkpoint_files.py": {"torch", "safetensors"},
     "checkpoints.py": {"huggingface_hub", "safetensors"},
-    "costs.py": {"pandas"},
     "drawing.py": {"matplotlib"},
+    "report_drawing.py": {"matplotlib"},
     "resizing.py": {"jax", "tensorflow"},
+    "tables.py": {"pandas"},
 }
 
 

@@ -1,5 +1,6 @@
 """A functional model, computed on arrays without loops over time steps."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
+    graph_of,
     interpret,
     is_model,
     new_input,
@@ -19,6 +21,22 @@ from keras_channel_attn.layers.observation import (
     score_observer,
 )
 
+# Runs one step of a computation: from a function that computes the outputs of
+# a call and their number to the outputs.
+RunStep = Callable[[Callable[[], Any], int], Any]
+
+
+def computation_of(
+    model: Any, run_step: RunStep | None = None
+) -> Callable[[Any], Any]:
+    """A function of the inputs of a model that computes it in inference.
+
+    A model whose graph Keras does not know has no steps.
+    """
+    if is_model(model):
+        return Computation(graph_of(model), run_step)
+    return lambda inputs: model(inputs, training=False)
+
 
 class Computation:
     """Computes a functional model in inference, for an observer of scores.
@@ -27,29 +45,41 @@ class Computation:
     that the attention is called once. It calls the layers on arrays only: a
     symbolic call would be recorded in the layer, and its `output` would become
     ambiguous.
+
+    Args:
+        graph: `Graph` of the model.
+        run_step: Function that runs each call of a layer or operation, and
+            each entry of a nested model. Defaults to `None`: it is computed.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, run_step: RunStep | None = None) -> None:
         _nest_wrapped_models(graph)
-        self._graph = graph
+        self.graph = graph
+        self._run_step = run_step or (lambda compute, outputs: compute())
         self._entries = {model: _entry(model) for model in graph.nested}
 
     def __call__(self, inputs: Any) -> Any:
-        return self._outputs_of_model(self._graph.model, inputs)
+        return self._outputs_of_model(self.graph.model, inputs)
 
     def _outputs_of_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = keras.tree.flatten(self._entries[model](*args, **kwargs))
-        graph = self._graph.nested[model]
+        graph = self.graph.nested[model]
         return interpret(graph, inputs, self._apply, self._enter)
 
     def _enter(self, call: Call, arrays: IdentityMap) -> list[Any]:
-        args, kwargs = _arguments(call, arrays)
-        entry = self._entries[call.operation]
-        return keras.tree.flatten(entry(*args, **kwargs))
+        def compute() -> list[Any]:
+            args, kwargs = _arguments(call, arrays)
+            entry = self._entries[call.operation]
+            return keras.tree.flatten(entry(*args, **kwargs))
+
+        return self._run_step(compute, len(call.operation.inputs))
 
     def _apply(self, call: Call, arrays: IdentityMap) -> Any:
-        args, kwargs = _arguments(call, arrays)
-        return self._outputs(call.operation, *args, **kwargs)
+        def compute() -> Any:
+            args, kwargs = _arguments(call, arrays)
+            return self._outputs(call.operation, *args, **kwargs)
+
+        return self._run_step(compute, len(call.outputs))
 
     def _outputs(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         is_in_time = isinstance(layer, keras.layers.TimeDistributed)
@@ -63,7 +93,7 @@ class Computation:
         steps = keras.ops.shape(inputs)[1]
         mask = mask_of(inputs) if mask is None else mask
         options = {} if mask is None else {"mask": _without_time(mask)}
-        is_nested = layer.layer in self._graph.nested
+        is_nested = layer.layer in self.graph.nested
         compute = self._outputs_of_model if is_nested else self._outputs
         observer = score_observer()
 

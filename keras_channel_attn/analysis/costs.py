@@ -17,6 +17,11 @@ from keras_channel_attn.analysis.shapes import (
     ShapedCall,
     shaped_calls,
 )
+from keras_channel_attn.analysis.tables import (
+    aligned_lines,
+    data_frame,
+    shorten,
+)
 from keras_channel_attn.graph import graph_of, warn
 from keras_channel_attn.layers import AttentionLayer, SpatialAttention
 
@@ -96,15 +101,7 @@ class ModelCosts:
 
     def to_dataframe(self) -> Any:
         """`layers` as a `pandas.DataFrame`, which needs pandas."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "`to_dataframe` needs pandas: pip install pandas"
-            ) from error
-        return pandas.DataFrame(
-            [dataclasses.asdict(layer) for layer in self.layers]
-        )
+        return data_frame(self.layers)
 
     def __str__(self) -> str:
         shapes = ", ".join(map(str, self.input_shapes))
@@ -289,27 +286,15 @@ def _table(rows: list[LayerCosts]) -> list[str]:
         cells.append(
             (
                 row.path + mark,
-                _shorten(row.kind, 21),
-                _shorten(str(row.output_shape), 22),
+                shorten(row.kind, 21),
+                shorten(str(row.output_shape), 22),
                 f"{row.parameters:,}",
                 "?" if row.macs is None else f"{row.macs:,}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    header, *lines = [
-        "  ".join(
-            f"{text:{side}{width}}"
-            for text, side, width in zip(line, "<<<>>", widths, strict=True)
-        )
-        for line in cells
-    ]
+    header, *lines = aligned_lines(cells, "<<<>>")
     rule = "-" * len(header)
     return [header, rule, *lines, rule]
-
-
-def _shorten(text: str, width: int) -> str:
-    # The end of a path says more than its beginning.
-    return text if len(text) <= width else "..." + text[3 - width :]
 
 
 def _share(part: int, whole: int) -> str:

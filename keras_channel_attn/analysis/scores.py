@@ -1,23 +1,19 @@
 """The attention scores of a model over data."""
 
-import contextlib
-import difflib
-from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import keras
 
-from keras_channel_attn.analysis.attention_layers import (
-    attention_places,
-    loop_around,
-    path_of,
-)
-from keras_channel_attn.analysis.computation import Computation
+from keras_channel_attn.analysis.computation import computation_of
 from keras_channel_attn.analysis.keys import unique_keys
+from keras_channel_attn.analysis.observable_layers import (
+    check_backend,
+    keep_state,
+    observable_paths,
+    selected_layers,
+)
 from keras_channel_attn.arguments import boolean, positive_integer
-from keras_channel_attn.graph import graph_of, is_model, warn
-from keras_channel_attn.graph.keras_internals import keep_names, sync_jax_state
-from keras_channel_attn.layers import AttentionLayer
+from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers.observation import observe_scores
 
 
@@ -89,21 +85,17 @@ def attention_scores(
     >>> scores["se"].shape
     (5, 16)
     """
-    if keras.config.backend() == "openvino":
-        raise ValueError(
-            "`attention_scores` does not run on the openvino backend, whose "
-            "`predict` compiles functional models only. Use another backend."
-        )
+    check_backend("attention_scores")
     if batch_size is not None:
         batch_size = positive_integer("batch_size", batch_size)
     if steps is not None:
         steps = positive_integer("steps", steps)
     boolean("return_labels", return_labels)
-    paths = _observable_paths(model)
-    chosen = _selected_layers(model, paths, layers)
+    paths = observable_paths(model)
+    chosen = selected_layers(model, paths, layers)
     with keep_names():
         predictor = _Predictor(model, chosen, return_labels)
-    with _keep_state(model, predictor), keep_names():
+    with keep_state(model, predictor), keep_names():
         arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
         )
@@ -128,7 +120,7 @@ class _Predictor(keras.Model):
         # As an attribute, so that Keras finds its variables.
         self.observed = model
         self.keys: list[str] = []
-        self._compute = _computation(model)
+        self._compute = computation_of(model)
         self._paths = paths
         self._returns_labels = returns_labels
         if model.compiled:
@@ -165,13 +157,6 @@ class _Predictor(keras.Model):
         return arrays
 
 
-def _computation(model: Any) -> Callable[[Any], Any]:
-    """A function of the inputs of a model that computes it in inference."""
-    if is_model(model):
-        return Computation(graph_of(model))
-    return lambda inputs: model(inputs, training=False)
-
-
 def _labels(batch: Any) -> Any:
     _, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
     if labels is None:
@@ -190,109 +175,3 @@ def _single_precision(scores: Any) -> Any:
     if dtype in ("float16", "bfloat16"):
         return keras.ops.cast(scores, "float32")
     return scores
-
-
-def _observable_paths(model: Any) -> dict[AttentionLayer, str]:
-    """The paths of the attention layers that can be observed.
-
-    Keras calls the layers inside a loop on values of single steps, which exist
-    in the loop only.
-    """
-    places = attention_places(model)
-    loops = {layer: loop_around(place) for layer, place in places.items()}
-    paths = {
-        layer: path_of(place)
-        for layer, place in places.items()
-        if not loops[layer]
-    }
-    hidden = sorted({path for path in loops.values() if path})
-    advice = (
-        f"Attention is called inside the layers {hidden}, one step after "
-        "another, and its scores are not returned. Use "
-        "`keras.layers.TimeDistributed` in a functional model, where they are, "
-        "or let the layers return the scores as a second output, and call "
-        "`keras.Model(inputs, scores).predict(x)`."
-    )
-    if not paths:
-        raise ValueError(
-            f"The model '{model.name}' calls no attention layer of "
-            "`keras_channel_attn`. "
-            + (
-                advice
-                if hidden
-                else "Squeeze-and-Excitation that is written as several "
-                "layers, as in the MobileNetV3 and EfficientNet of "
-                "`keras.applications`, becomes a layer by "
-                "`fuse_attention(model)`."
-            )
-        )
-    if hidden:
-        warn(f"Some attention scores are missing. {advice}")
-    if not model.built or not all(layer.built for layer in paths):
-        raise ValueError(
-            f"The model '{model.name}' is not built. Call it on a batch first: "
-            "`model(x[:1])`."
-        )
-    return paths
-
-
-def _selected_layers(
-    model: Any, paths: dict[AttentionLayer, str], layers: Any
-) -> dict[AttentionLayer, str]:
-    """The attention layers that the argument `layers` selects."""
-    if layers is None:
-        return paths
-    if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
-        chosen = {layer for layer in paths if layers(layer)}
-    elif isinstance(layers, Collection) and not isinstance(layers, str):
-        chosen = {
-            layer for name in layers for layer in _layers_named(paths, name)
-        }
-    else:
-        raise TypeError(
-            "`layers` must be a list of names, or a callable from an attention "
-            f"layer to a boolean. Received: layers={layers!r}."
-        )
-    if not chosen:
-        raise ValueError(
-            "`layers` selects no attention layer of the model "
-            f"'{model.name}'. It has {[*paths.values()]}."
-        )
-    return {layer: path for layer, path in paths.items() if layer in chosen}
-
-
-def _layers_named(paths: dict[AttentionLayer, str], name: Any) -> list[Any]:
-    found = [
-        layer for layer, path in paths.items() if name in (path, layer.name)
-    ]
-    if not found:
-        known = [*paths.values()]
-        near = difflib.get_close_matches(str(name), known, n=5)
-        raise ValueError(
-            f"`layers` names '{name}', and the model has no attention layer "
-            f"of that name. Near it: {near or known}."
-        )
-    return found
-
-
-@contextlib.contextmanager
-def _keep_state(model: Any, predictor: Any) -> Iterator[None]:
-    """Undo what `predict` does to the layers of a model, also after errors."""
-    backend = keras.backend.backend()
-    modules = list(model.modules()) if backend == "torch" else []
-    modes = [module.training for module in modules]
-    values = [(variable, variable.value) for variable in model.variables]
-    try:
-        yield
-    except BaseException:
-        if backend == "jax":
-            # `predict` moves the values from the variables to a state of the
-            # predictor, and leaves them there if a batch fails.
-            for variable, value in values:
-                if not value.is_deleted():
-                    variable.assign(value)
-            sync_jax_state(predictor)
-        raise
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode

@@ -15,7 +15,10 @@ from keras_channel_attn.arguments import (
 )
 from keras_channel_attn.backend import activate
 from keras_channel_attn.layers.effective_weights import EffectiveWeights
-from keras_channel_attn.layers.observation import score_observer
+from keras_channel_attn.layers.observation import (
+    score_observer,
+    substitute_of,
+)
 from keras_channel_attn.layers.torch_arrays import TorchWeights
 
 _GATES_HALF_AT_ZERO = [
@@ -142,7 +145,26 @@ class AttentionLayer(EffectiveWeights):
         """
         return None
 
+    def constant_terms(self, scores: Any) -> tuple[Any, Any] | None:
+        """What the layer computes if its attention scores are constants.
+
+        `attention_report` and `freeze_attention` replace the scores by their
+        means over data.
+
+        Args:
+            scores: NumPy array `(channels,)`.
+
+        Returns:
+            Pair of NumPy arrays `(channels,)`: the outputs are the inputs times
+            the first, plus the second. Or `None`, the default: the scores of
+            the channels do not determine the outputs.
+        """
+        return None
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        substitute = substitute_of(self)
+        if substitute is not None:
+            return substitute(*args, **kwargs)
         observer = score_observer()
         if observer is None:
             return super().__call__(*args, **kwargs)

@@ -189,6 +189,12 @@ class ChannelAttention(AttentionLayer):
         )
         return (outputs, scores) if return_attention_scores else outputs
 
+    def constant_terms(self, scores: Any) -> tuple[Any, Any] | None:
+        # A subclass may compute anything from the scores.
+        if type(self).call is not ChannelAttention.call:
+            return None
+        return scores, np.zeros_like(scores)
+
     def _check_start(self, input_shape: Sequence[int | None]) -> None:
         """Raise an error if `excite` is not zero before training."""
         # Pooling needs no more than one position; other statistics may.

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_channel_attn._pooling import average, fill_outside
@@ -201,6 +202,13 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         factors = add_spatial_axes(terms, inputs, self.data_format)
         outputs = inputs + factors if self.fuse == "add" else inputs * factors
         return outputs, (terms, weights, inputs)
+
+    def constant_terms(self, scores: Any) -> tuple[Any, Any] | None:
+        if type(self).attend is not GlobalContext.attend:
+            return None
+        if self.fuse == "add":
+            return np.ones_like(scores), scores
+        return scores, np.zeros_like(scores)
 
     def spatial_scores(self, gates: Any) -> Tensor:
         _, weights, inputs = gates

@@ -1,0 +1,128 @@
+"""The value of a metric over batches of predictions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+_ACCURACIES = ("accuracy", "acc")
+_ALLOWED = (
+    "`metric` must be a `keras.metrics.Metric`, the name of one, such as "
+    '"accuracy", or a function of the labels and the predictions, arrays of a '
+    "batch, to a number or an array with one number for each sample. "
+)
+
+
+def check_metric(metric: Any) -> None:
+    """Raise an error if something is no metric."""
+    if isinstance(metric, str):
+        if metric not in _ACCURACIES:
+            _named(metric)
+    elif isinstance(metric, type) or not (
+        isinstance(metric, keras.metrics.Metric) or callable(metric)
+    ):
+        raise TypeError(
+            f"{_ALLOWED}Received: metric={metric!r} (of type "
+            f"{type(metric).__name__})."
+        )
+
+
+def name_of_metric(metric: Any) -> str:
+    """The name of a metric, of whatever form."""
+    if isinstance(metric, str):
+        return metric
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return str(name or type(metric).__name__)
+
+
+class MetricValue:
+    """The value of a metric over batches.
+
+    A metric of the user is not changed: a copy of it is used.
+    """
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._value: Any = None
+
+    def update(self, labels: Any, predictions: Any, weights: Any) -> None:
+        """Add a batch of labels and predictions, tensors or arrays."""
+        if self._value is None:
+            self._value = _new_value(self._metric, labels, predictions)
+        self._value.update_state(labels, predictions, sample_weight=weights)
+
+    def result(self) -> float:
+        """The value over all batches so far."""
+        result = np.asarray(
+            keras.ops.convert_to_numpy(self._value.result()), "float64"
+        )
+        if result.size != 1:
+            raise ValueError(
+                f"`metric` must give one number. Received: the metric "
+                f"'{name_of_metric(self._metric)}', whose result has the shape "
+                f"{result.shape}."
+            )
+        return float(result.reshape(()))
+
+
+class _MeanOfFunction:
+    """The mean of what a function returns for each sample or each batch."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        self._function = function
+        self._sum = self._weight = 0.0
+
+    def update_state(
+        self, labels: Any, predictions: Any, sample_weight: Any = None
+    ) -> None:
+        labels, predictions = keras.tree.map_structure(
+            keras.ops.convert_to_numpy, (labels, predictions)
+        )
+        values = keras.ops.convert_to_numpy(self._function(labels, predictions))
+        values = np.asarray(values, "float64")
+        if not values.ndim:
+            count = len(keras.tree.flatten(labels)[0])
+            values = np.full(count, values)
+        weights = np.ones(len(values))
+        if sample_weight is not None:
+            weights = keras.ops.convert_to_numpy(sample_weight).reshape(-1)
+        # The mean over the positions of a sample.
+        values = values.reshape(len(values), -1).mean(1)
+        self._sum += float((values * weights).sum())
+        self._weight += float(weights.sum())
+
+    def result(self) -> float:
+        return self._sum / self._weight
+
+
+def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    if isinstance(metric, str):
+        if metric in _ACCURACIES:
+            return _accuracy(labels, predictions)
+        metric = _named(metric)
+        if isinstance(metric, keras.metrics.Metric):
+            return metric
+        return keras.metrics.MeanMetricWrapper(metric)
+    return _MeanOfFunction(metric)
+
+
+def _named(name: str) -> Any:
+    try:
+        return keras.metrics.get(name)
+    except ValueError as error:
+        raise ValueError(
+            f"{_ALLOWED}Received: metric={name!r}, which Keras does not know."
+        ) from error
+
+
+def _accuracy(labels: Any, predictions: Any) -> Any:
+    """The accuracy that Keras means by this name, for these shapes."""
+    shape, predicted = tuple(labels.shape), tuple(predictions.shape)
+    if predicted[-1] == 1:
+        return keras.metrics.BinaryAccuracy()
+    if len(shape) < len(predicted) or shape[-1] == 1:
+        return keras.metrics.SparseCategoricalAccuracy()
+    return keras.metrics.CategoricalAccuracy()
