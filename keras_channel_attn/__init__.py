@@ -34,6 +34,7 @@ from keras_channel_attn.layers import (
 from keras_channel_attn.masks import mask_after_convolution
 from keras_channel_attn.surgery.dtype_policies import with_dtype_policy
 from keras_channel_attn.surgery.expansion import expand_attention
+from keras_channel_attn.surgery.freezing import freeze_attention
 from keras_channel_attn.surgery.fusion import (
     AttentionBlock,
     AttentionBlocks,
@@ -71,6 +72,7 @@ __all__ = [
     "attention_scores",
     "attention_sites",
     "expand_attention",
+    "freeze_attention",
     "fuse_attention",
     "insert_attention",
     "mask_after_convolution",

@@ -22,12 +22,20 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 FUNCTIONS = {
     "attention_blocks": "(model)",
     "attention_layers": "(model)",
+    "attention_report": (
+        "(model, x, y=None, metric=None, layers=None, batch_size=None, "
+        "steps=None, verbose='auto')"
+    ),
     "attention_scores": (
         "(model, x, layers=None, batch_size=None, steps=None, "
         "verbose='auto', return_labels=False)"
     ),
     "attention_sites": "(model, where='residual')",
     "expand_attention": "(model, ignore_masks=False)",
+    "freeze_attention": (
+        "(model, x, layers=None, tolerance=None, batch_size=None, "
+        "steps=None, verbose='auto')"
+    ),
     "fuse_attention": "(model, layers=None)",
     "insert_attention": "(model, attention, where='residual', mask=None)",
     "mask_after_convolution": (
@@ -45,9 +53,20 @@ FUNCTIONS = {
 RESULTS = {
     "AttentionBlock": "path kind layer reason",
     "AttentionBlocks": "name blocks",
+    "AttentionReport": (
+        "name samples metric_name metric change_if_constant "
+        "change_if_removed metric_if_constant metric_if_removed time_share "
+        "layers"
+    ),
     "LayerCosts": (
         "path kind output_shape parameters macs is_attention "
         "attention_parameters attention_macs reason"
+    ),
+    "LayerReport": (
+        "path kind channels spread_over_samples spread_over_channels "
+        "constant_channels closed_channels open_channels change_if_constant "
+        "change_if_removed metric_if_constant metric_if_removed parameters "
+        "macs time_share verdict reason"
     ),
     "ModelCosts": (
         "name input_shapes parameters trainable_parameters macs "

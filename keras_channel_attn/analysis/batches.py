@@ -11,13 +11,15 @@ OnBatch = Callable[[Any, Any, Any], None]
 
 
 class Batches:
-    """Data that can be read several times.
+    """Data for a model, batch by batch.
 
     Args:
         x, batch_size, steps, verbose: As in `model.predict`.
         y: Arrays with the labels of the arrays `x`. Defaults to `None`.
         needs_labels: Boolean, whether batches without labels are an error.
             Defaults to `False`.
+        is_repeatable: Boolean, whether the data can be read several times.
+            What can be read only once is an error then. Defaults to `True`.
     """
 
     def __init__(
@@ -28,8 +30,9 @@ class Batches:
         steps: int | None = None,
         verbose: Any = "auto",
         needs_labels: bool = False,
+        is_repeatable: bool = True,
     ) -> None:
-        _check_is_repeatable(x)
+        _check_data(x, is_repeatable)
         if y is not None:
             _check_labels(x, y)
         self._x = x if y is None else (x, y)
@@ -104,8 +107,8 @@ class _Reader(keras.Model):
         return (outputs, *state) if state else outputs
 
 
-def _check_is_repeatable(x: Any) -> None:
-    if isinstance(x, collections.abc.Iterator):
+def _check_data(x: Any, is_repeatable: bool) -> None:
+    if is_repeatable and isinstance(x, collections.abc.Iterator):
         raise ValueError(
             "`x` is read more than once, and a generator or an iterator can "
             "be read only once. Pass arrays, a `tf.data.Dataset`, a "

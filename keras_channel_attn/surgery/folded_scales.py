@@ -1,0 +1,244 @@
+"""Factors of channels that become part of the weights of a layer nearby."""
+
+import collections
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_channel_attn.graph import (
+    Call,
+    Changes,
+    Graph,
+    IdentityMap,
+    is_model,
+)
+from keras_channel_attn.surgery.scales import (
+    NotFolded,
+    Scale,
+    channel_axis,
+    check_function,
+    is_of_keras,
+    scale_after,
+    scale_before,
+)
+
+# Of a layer and the scale of its output or input: triples of a weight's name,
+# the array that it is multiplied by, and what is added to it.
+Rule = Callable[[Any, Scale], Iterator[tuple[str, Any, Any]]]
+
+
+class FoldedScales:
+    """Multiplies factors into the weights of a copy of a model.
+
+    Args:
+        graph: `Graph` of the model.
+        changes: `Changes`, whose `values` get the new weights.
+    """
+
+    def __init__(self, graph: Graph, changes: Changes) -> None:
+        self._changes = changes
+        self._calls: dict[Any, int] = collections.Counter()
+        # From each variable to the layers and operations that use it.
+        self._users = IdentityMap()
+        for call in graph.all_calls():
+            self._calls[call.operation] += 1
+            for variable in _variables(call):
+                self._users.setdefault(variable, set()).add(call.operation)
+
+    def fold(self, call: Call, scale: Scale) -> None:
+        """Multiply weights before or after a call that will be removed.
+
+        Args:
+            call: `Call`, which multiplies its input by the scale.
+            scale: `Scale`.
+
+        Raises:
+            NotFolded: If neither is exact. Nothing is changed then.
+        """
+        try:
+            target, moved, rule = _producer(call, scale)
+            self._multiply(target, moved, rule)
+        except NotFolded as before:
+            try:
+                target, moved, rule = _consumer(call, scale)
+                self._multiply(target, moved, rule)
+            except NotFolded as after:
+                raise NotFolded(f"{before}, and {after}") from after
+
+    def _multiply(self, call: Call, scale: Scale, rule: Rule) -> None:
+        layer = call.operation
+        if self._calls[layer] > 1:
+            raise NotFolded(f"'{call.path}' is called several times")
+        if layer.dtype_policy.quantization_mode is not None or getattr(
+            layer, "lora_enabled", False
+        ):
+            raise NotFolded(f"'{call.path}' is quantized or has LoRA weights")
+        found = []
+        for name, factor, term in rule(layer, scale):
+            variable = getattr(layer, name)
+            if len(self._users[variable]) > 1:
+                raise NotFolded(f"'{call.path}' shares its weight '{name}'")
+            if variable.constraint is not None:
+                raise NotFolded(f"'{call.path}' has a constraint")
+            found.append((variable, factor, term))
+        for variable, factor, term in found:
+            value = self._changes.values.get(variable)
+            if value is None:
+                value = keras.ops.convert_to_numpy(variable)
+            # A half of 16 bits is multiplied in 64.
+            value = np.asarray(value, "float64") * factor + term
+            self._changes.values[variable] = value
+
+
+def _producer(call: Call, scale: Scale) -> tuple[Call, Scale, Rule]:
+    """The layer before a call whose weights can be multiplied."""
+    graph, tensor = call.graph, call.inputs[0]
+    while True:
+        source = graph.source(tensor)
+        if source is None:
+            raise NotFolded("no layer of the model is before it")
+        if len(_uses(graph, tensor)) != 1 or graph.is_output(tensor):
+            raise NotFolded(f"the output of '{source.path}' is used elsewhere")
+        rule = _rule(_PRODUCERS, source.operation)
+        if rule is not None:
+            break
+        scale = scale_before(source, scale)
+        (tensor,) = source.inputs
+    layer = source.operation
+    check_function(source, getattr(layer, "activation", None), scale)
+    if scale.adds and getattr(layer, "activation", None) not in _NO_ACTIVATION:
+        raise NotFolded(f"'{source.path}' has an activation")
+    if layer.activity_regularizer is not None:
+        raise NotFolded(f"'{source.path}' has an activity regularizer")
+    if scale.axis != channel_axis(layer, tensor):
+        raise NotFolded(f"'{source.path}' has its channels elsewhere")
+    return source, scale, rule
+
+
+def _consumer(call: Call, scale: Scale) -> tuple[Call, Scale, Rule]:
+    """The layer after a call whose weights can be multiplied."""
+    if scale.adds:
+        raise NotFolded("numbers are added")
+    graph, tensor = call.graph, call.outputs[0]
+    while True:
+        users = _uses(graph, tensor)
+        if len(users) != 1 or graph.is_output(tensor):
+            raise NotFolded("the output is used several times")
+        (user,) = users
+        rule = _rule(_CONSUMERS, user.operation)
+        if rule is not None:
+            break
+        scale = scale_after(user, scale)
+        (tensor,) = user.outputs
+    if len(user.inputs) > 1:
+        raise NotFolded(f"'{user.path}' takes several tensors")
+    if scale.axis != channel_axis(user.operation, tensor):
+        raise NotFolded(f"'{user.path}' has its channels elsewhere")
+    return user, scale, rule
+
+
+def _uses(graph: Graph, tensor: Any) -> list[Call]:
+    """The calls that take a tensor, once for each time."""
+    return [call for call in graph.calls for x in call.inputs if x is tensor]
+
+
+def _variables(call: Call) -> list[Any]:
+    """The variables that a call uses, without those of a nested model."""
+    leaves = keras.tree.flatten((call.args, call.kwargs))
+    found = [leaf for leaf in leaves if isinstance(leaf, keras.Variable)]
+    if not is_model(call.operation):
+        found += getattr(call.operation, "variables", [])
+    return found
+
+
+# The tables: of layers by class, which weights are multiplied by what.
+
+
+def _rule(table: dict[str, Rule], operation: Any) -> Rule | None:
+    is_layer = isinstance(operation, keras.layers.Layer)
+    if not is_layer or not is_of_keras(operation):
+        return None
+    return table.get(type(operation).__name__)
+
+
+def _output_of_kernel(name: str, axis: int) -> Rule:
+    """The rule for a layer whose kernel has the output along an axis."""
+
+    def rule(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+        if layer.bias is not None:
+            yield "bias", scale.factors, scale.terms
+        elif scale.adds:
+            raise NotFolded(f"'{layer.name}' has no bias")
+        rank = len(getattr(layer, name).shape)
+        yield name, _along(axis, rank, scale.factors), 0
+
+    return rule
+
+
+def _input_of_kernel(name: str, axis: int) -> Rule:
+    """The rule for a layer whose kernel has the input along an axis."""
+
+    def rule(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+        kernel, groups = getattr(layer, name), getattr(layer, "groups", 1)
+        if groups > 1:
+            # Each filter has the channels of its group.
+            factors = scale.factors.reshape(groups, -1).T
+            repeats = kernel.shape[-1] // groups
+            yield name, np.repeat(factors, repeats, axis=1), 0
+        else:
+            rank = len(kernel.shape)
+            yield name, _along(axis, rank, scale.factors), 0
+
+    return rule
+
+
+def _depthwise(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+    """The rule for the output of a depthwise convolution."""
+    if layer.bias is not None:
+        yield "bias", scale.factors, scale.terms
+    elif scale.adds:
+        raise NotFolded(f"'{layer.name}' has no bias")
+    yield "kernel", scale.factors.reshape(layer.kernel.shape[-2:]), 0
+
+
+def _normalization(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+    if layer.gamma is None:
+        raise NotFolded(f"'{layer.name}' has no scale")
+    yield "gamma", scale.factors, 0
+    if layer.beta is not None:
+        yield "beta", scale.factors, scale.terms
+    elif scale.adds:
+        raise NotFolded(f"'{layer.name}' has no bias")
+
+
+def _along(axis: int, rank: int, factors: Any) -> Any:
+    shape = [1] * rank
+    shape[axis] = -1
+    return factors.reshape(shape)
+
+
+def _table(*rows: tuple[Rule, str]) -> dict[str, Rule]:
+    return {
+        name.format(rank): rule
+        for rule, names in rows
+        for name in names.split()
+        for rank in "123"
+    }
+
+
+_NO_ACTIVATION = (None, keras.activations.linear)
+_PRODUCERS = _table(
+    (_output_of_kernel("kernel", -1), "Conv{}D Dense"),
+    (_output_of_kernel("kernel", -2), "Conv{}DTranspose"),
+    (_output_of_kernel("pointwise_kernel", -1), "SeparableConv{}D"),
+    (_depthwise, "DepthwiseConv{}D"),
+    (_normalization, "BatchNormalization GroupNormalization"),
+)
+_CONSUMERS = _table(
+    (_input_of_kernel("kernel", -2), "Conv{}D DepthwiseConv{}D"),
+    (_input_of_kernel("kernel", -1), "Conv{}DTranspose"),
+    (_input_of_kernel("depthwise_kernel", -2), "SeparableConv{}D"),
+    (_input_of_kernel("kernel", 0), "Dense"),
+)
