@@ -1,0 +1,175 @@
+"""The metric of a report, against Keras and NumPy on whole predictions."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from support.constant_gates import Attention, fixed_gates
+
+from keras_channel_attn import attention_layers, attention_report
+
+pytestmark = pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
+
+SAMPLES = 40
+
+
+def network(rng, outputs=3, activation="softmax"):
+    inputs = keras.Input((5, 4))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    x = layers.Flatten(data_format="channels_last")(x)
+    model = keras.Model(inputs, layers.Dense(outputs, activation)(x))
+    for layer in attention_layers(model).values():
+        layer.randomize(rng)
+    return model, rng.normal(size=(SAMPLES, 5, 4)).astype("float32")
+
+
+def share_correct(y, predictions):
+    """In NumPy, a number for each batch."""
+    return np.mean(predictions.argmax(-1) == y)
+
+
+def correct(y, predictions):
+    """In NumPy, a number for each sample."""
+    return (predictions.argmax(-1) == y).astype("float32")
+
+
+def keras_function(y, predictions):
+    return keras.metrics.sparse_categorical_accuracy(y, predictions)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "accuracy",
+        "acc",
+        "sparse_categorical_accuracy",
+        "SparseCategoricalAccuracy",
+        keras.metrics.SparseCategoricalAccuracy(),
+        share_correct,
+        correct,
+        keras_function,
+    ],
+    ids=str,
+)
+def test_accuracy_in_many_forms(metric, rng):
+    """The last batch is smaller than the others."""
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+    report = attention_report(model, x, y, metric, batch_size=16, verbose=0)
+    (row,) = report.layers
+    expected = np.mean(model.predict(x, verbose=0).argmax(-1) == y)
+    assert report.metric == pytest.approx(expected)
+    with fixed_gates({model.get_layer("se"): None}):
+        expected = np.mean(model.predict(x, verbose=0).argmax(-1) == y)
+    assert row.metric_if_removed == pytest.approx(expected)
+    assert report.metric_if_removed == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "activation", "labels", "metric"),
+    [
+        (1, "sigmoid", lambda y: y % 2, keras.metrics.BinaryAccuracy),
+        (
+            3,
+            "softmax",
+            lambda y: np.eye(3)[y],
+            keras.metrics.CategoricalAccuracy,
+        ),
+        (
+            3,
+            "softmax",
+            lambda y: y[:, None],
+            keras.metrics.SparseCategoricalAccuracy,
+        ),
+    ],
+)
+def test_accuracy_by_the_shapes(outputs, activation, labels, metric, rng):
+    """As `compile` understands the name."""
+    model, x = network(rng, outputs, activation)
+    y = labels(rng.integers(0, 3, SAMPLES)).astype("float32")
+    expected = metric()
+    expected.update_state(y.reshape(SAMPLES, -1), model.predict(x, verbose=0))
+    report = attention_report(model, x, y, "accuracy", verbose=0)
+    assert report.metric_name == "accuracy"
+    assert report.metric == pytest.approx(float(expected.result()))
+
+
+class Batches(keras.utils.PyDataset):
+    """Labels with weights, in another order each time."""
+
+    def __init__(self, x, y, weights):
+        super().__init__()
+        self.arrays = x, y, weights
+        self.rng = np.random.default_rng(0)
+        self.order = self.rng.permutation(len(x))
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = self.order[14 * index : 14 * index + 14]
+        return tuple(array[part] for array in self.arrays)
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.order))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", correct])
+def test_shuffled_dataset_with_weights(metric, rng):
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+    weights = rng.uniform(size=SAMPLES).astype("float32")
+    data = Batches(x, y, weights)
+    report = attention_report(model, data, metric=metric, verbose=0)
+    hits = model.predict(x, verbose=0).argmax(-1) == y
+    expected = (hits * weights).sum() / weights.sum()
+    assert report.samples == SAMPLES
+    assert report.metric == pytest.approx(expected, rel=1e-5)
+
+
+def test_dataset_without_labels(rng):
+    model, x = network(rng)
+
+    class Unlabeled(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return (x,)
+
+    with pytest.raises(ValueError, match="`metric` needs labels"):
+        attention_report(model, Unlabeled(), metric="accuracy", verbose=0)
+
+
+def test_metric_of_the_user_is_not_changed(rng):
+    model, x = network(rng)
+    metric = keras.metrics.SparseCategoricalAccuracy(name="mine")
+    y = rng.integers(0, 3, SAMPLES)
+    report = attention_report(model, x, y, metric, verbose=0)
+    assert report.metric_name == "mine"
+    assert float(metric.result()) == 0
+
+
+def test_function_of_several_outputs(rng):
+    """It gets the predictions in the structure of the outputs."""
+    inputs = keras.Input((5, 4))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, {"a": x, "b": layers.Dense(2)(x)})
+    x = rng.normal(size=(SAMPLES, 5, 4)).astype("float32")
+    y = {"a": np.zeros((SAMPLES, 1), "float32")}
+
+    def mean_of_b(labels, predictions):
+        assert set(labels) == {"a"}
+        return predictions["b"].mean()
+
+    report = attention_report(model, x, y, mean_of_b, verbose=0)
+    expected = model.predict(x, verbose=0)["b"].mean()
+    assert report.metric == pytest.approx(expected, rel=1e-4)
+
+
+def test_metric_with_several_numbers(rng):
+    model, x = network(rng)
+    y = np.eye(3, dtype="float32")[rng.integers(0, 3, SAMPLES)]
+    metric = keras.metrics.F1Score()
+    with pytest.raises(ValueError, match="must give one number"):
+        attention_report(model, x, y, metric, verbose=0)
