@@ -171,10 +171,10 @@ def masked(rng):
     x = layers.Dense(8)(layers.Masking()(inputs))
     x = Attention(name="se", data_format="channels_last")(x)
     x = layers.GlobalAveragePooling1D(data_format="channels_last")(x)
-    x_values = rng.normal(size=(SAMPLES, 6, 3)).astype("float32")
-    for sample, length in zip(x_values, rng.integers(1, 7, SAMPLES)):
-        sample[length:] = 0
-    return keras.Model(inputs, layers.Dense(2)(x)), x_values
+    signals = rng.normal(size=(SAMPLES, 6, 3)).astype("float32")
+    for number, signal in enumerate(signals):
+        signal[1 + number % 6 :] = 0
+    return keras.Model(inputs, layers.Dense(2)(x)), signals
 
 
 def channels_first(rng):
@@ -425,9 +425,7 @@ def test_text(rng):
     report = attention_report(model, x, y, "accuracy", verbose=0)
     lines = str(report).splitlines()
     assert lines[0] == "Attention of the model 'small' on 40 samples"
-    assert lines[-1] == (
-        f"accuracy of the model as it is: {report.metric:.3f}"
-    )
+    assert lines[-1] == (f"accuracy of the model as it is: {report.metric:.3f}")
     (line,) = (line for line in lines if line.startswith("se1 "))
     row = report.layers[0]
     words = line.split()
