@@ -545,9 +545,9 @@ def test_none_within_the_tolerance(rng):
 
 def test_attention_that_cannot_be_frozen_stays(rng):
     model = chain(
+        layers.Dense(8),
         attention(),
         ConvolutionalBlockAttention(2, kernel_size=3, name="cbam", **LAST),
-        layers.Dense(3),
     )
     x = networks.sample(model, SAMPLES)
     with pytest.warns(UserWarning, match=r"cbam: the gates of the channels do"):
