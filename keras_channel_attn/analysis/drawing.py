@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_channel_attn.analysis.tables import short_titles
+
 # A legend with more classes than this would be unreadable.
 _MAXIMUM_IN_LEGEND = 10
 # In a panel, lines through more channels than this would cover each other.
@@ -71,7 +73,7 @@ def plot_attention_scores(
     rows = math.ceil(len(arrays) / columns)
     figure, panels, summary = _empty_figure(rows, columns)
     colors = _colors(len(names))
-    titles = _titles(list(arrays))
+    titles = short_titles(list(arrays))
     for panel, title, values in zip(
         panels, titles, arrays.values(), strict=False
     ):
@@ -259,23 +261,3 @@ def _spread(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     # The classes have the same weight, whatever their number of samples.
     variances = np.mean([group.var(0) for group in groups], axis=0)
     return float(means.std(0).mean()), float(np.sqrt(variances).mean())
-
-
-def _titles(names: list[str]) -> list[str]:
-    """Names without the model and the ending that all of them have."""
-    titles = names
-    if len(names) > 1:
-        if len({name.rpartition("/")[0] for name in names}) == 1:
-            titles = [name.rpartition("/")[2] for name in names]
-        ending = _common_ending(titles)
-        titles = [title.removesuffix(ending) for title in titles]
-    return [x if len(x) <= 26 else "..." + x[-23:] for x in titles]
-
-
-def _common_ending(names: list[str]) -> str:
-    """The longest ending that starts with an underscore: `"_excite"`."""
-    first = names[0]
-    endings = [first[i:] for i in range(1, len(first)) if first[i] == "_"]
-    return next(
-        (x for x in endings if all(name.endswith(x) for name in names)), ""
-    )

@@ -224,7 +224,7 @@ def _row(
         macs=_macs(layer, costs),
         time_share=costs.share,
         verdict=conclusion,
-        reason=_reason(layer, gates, constant, removed, measurement.samples),
+        reason=_reason(layer, gates, removed, measurement.samples),
     )
 
 
@@ -250,11 +250,10 @@ def _macs(layer: AttentionLayer, costs: Costs) -> int | None:
 def _reason(
     layer: AttentionLayer,
     gates: RunningStatistics,
-    constant: Effect,
     removed: Effect,
     samples: int,
 ) -> str:
-    """Why a change is unknown."""
+    """Why a number is unknown."""
     if removed.change is None:
         if samples == 1:
             return "a change is relative to the spread over several samples"
@@ -262,9 +261,12 @@ def _reason(
             "the outputs of the model are not finite, are the same for all "
             "samples, or have other sizes for some of them"
         )
-    if layer.constant_terms(gates.mean) is None:
+    terms = layer.constant_terms(gates.mean)
+    if terms is None:
         return (
             "the gates of the channels do not determine the outputs of "
             f"{type(layer).__name__}, so they cannot be fixed"
         )
+    if np.any(terms[1]):
+        return "its scores are added, and are no gates, closed or open"
     return ""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_channel_attn.analysis.tables import shorten
+from keras_channel_attn.analysis.tables import short_titles, shorten
 from keras_channel_attn.analysis.verdicts import (
     CONSTANT,
     DEPENDENT,
@@ -13,8 +13,8 @@ from keras_channel_attn.analysis.verdicts import (
     REMOVABLE,
 )
 
-# Of text; a longer path would leave no space for the panels.
-_WIDEST_PATH = 30
+# Of the name of a metric, above its panel.
+_WIDEST_NAME = 24
 # A smaller change is drawn as this one: no picture needs more.
 _LEAST_CHANGE = 1e-3
 # Readable in shades of gray and without red and green.
@@ -36,8 +36,8 @@ def figure_of_report(report: Any, to_file: Any = None) -> Any:
         _draw_metric(panel, report)
     _draw_times(times, rows)
     places = range(len(rows))
-    paths = [shorten(row.path, _WIDEST_PATH) for row in rows]
-    spreads.set_yticks(places, paths, fontsize=8)
+    titles = short_titles([row.path for row in rows])
+    spreads.set_yticks(places, titles, fontsize=8)
     spreads.set_ylim(len(rows) - 0.5, -0.5)
     for panel in panels:
         panel.tick_params(axis="x", labelsize=7)
@@ -87,7 +87,8 @@ def _draw_spreads(panel: Any, rows: Sequence[Any]) -> None:
 
 
 def _draw_changes(panel: Any, rows: Sequence[Any]) -> None:
-    panel.set_title("change of the outputs", fontsize=8, pad=18)
+    title = f"change of the outputs (dotted: {NEGLIGIBLE_CHANGE})"
+    panel.set_title(title, fontsize=8, pad=18)
     panel.set_xscale("log")
     panel.axvline(NEGLIGIBLE_CHANGE, color="0.6", linewidth=0.8, linestyle=":")
     series = {
@@ -104,8 +105,8 @@ def _draw_changes(panel: Any, rows: Sequence[Any]) -> None:
 
 
 def _draw_metric(panel: Any, report: Any) -> None:
-    name = shorten(report.metric_name, _WIDEST_PATH)
-    panel.set_title(name, fontsize=8, pad=18)
+    name = shorten(report.metric_name, _WIDEST_NAME)
+    panel.set_title(f"{name} (dotted: as it is)", fontsize=8, pad=18)
     panel.axvline(report.metric, color="0.6", linewidth=0.8, linestyle=":")
     panel.locator_params(axis="x", nbins=4)
     _draw_dots(
@@ -122,8 +123,9 @@ def _draw_dots(
     panel: Any, series: dict[str, list[Any]], colors: Sequence[str]
 ) -> None:
     """A dot in each row for each series, and a legend above."""
-    for (label, values), color, marker in zip(
-        series.items(), colors, "os", strict=True
+    # The first is larger, so that it is seen behind the second.
+    for (label, values), color, marker, size in zip(
+        series.items(), colors, "os", (5.5, 3.5), strict=True
     ):
         numbers = [np.nan if x is None else x for x in values]
         panel.plot(
@@ -131,7 +133,7 @@ def _draw_dots(
             range(len(numbers)),
             marker,
             color=color,
-            markersize=4,
+            markersize=size,
             label=label,
         )
     panel.legend(

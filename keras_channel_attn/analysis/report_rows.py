@@ -12,9 +12,9 @@ from keras_channel_attn.analysis.tables import (
 
 _LEGEND = """\
 Spread: standard deviation of the gates over the samples, and of their means
-over the channels. Share of channels: those with constant, closed (near 0) and
-open (near 1) gates. Change of the outputs, and metric: with the gates fixed at
-their means over the samples, and without the layer; a change is the rms
+over the channels. Channels: the share of those with constant, closed (near 0)
+and open (near 1) gates. Change of the outputs, and metric: with the gates fixed
+at their means over the samples, and without the layer; a change is the rms
 difference / the spread of the outputs over the samples. Time: share of the
 model's, computed layer by layer."""
 # Columns of text are not wider.
@@ -145,9 +145,8 @@ class AttentionReport:
 
 def _table(report: AttentionReport) -> list[str]:
     has_metric = report.metric_name is not None
-    groups = ["", "Spread over", "", "Share of channels", "", ""]
-    groups += ["Change if", "", shorten(report.metric_name or "", 14), ""]
-    groups += ["", "", "", ""]
+    groups = ["", "Spread:", "", "Channels:", "", ""]
+    groups += ["Change if", "", "Metric if", "", "", "", "", ""]
     names = ["Layer", "samples", "channels", "constant", "closed", "open"]
     names += ["constant", "removed", "constant", "removed"]
     names += ["Parameters", "MACs", "Time", "Verdict"]

@@ -1,8 +1,11 @@
-"""Rows of results as text, and as data frames."""
+"""Rows of results as text and as data frames, and their names."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
+
+# Of a panel, or beside a row.
+_WIDEST_TITLE = 26
 
 
 def aligned_lines(cells: Sequence[Sequence[str]], sides: str) -> list[str]:
@@ -36,3 +39,23 @@ def data_frame(rows: Sequence[Any]) -> Any:
             "`to_dataframe` needs pandas: pip install pandas"
         ) from error
     return pandas.DataFrame([dataclasses.asdict(row) for row in rows])
+
+
+def short_titles(names: Sequence[str]) -> list[str]:
+    """Names without the model and the ending that all of them have."""
+    titles = list(names)
+    if len(names) > 1:
+        if len({name.rpartition("/")[0] for name in names}) == 1:
+            titles = [name.rpartition("/")[2] for name in names]
+        ending = _common_ending(titles)
+        titles = [title.removesuffix(ending) for title in titles]
+    return [shorten(title, _WIDEST_TITLE) for title in titles]
+
+
+def _common_ending(names: Sequence[str]) -> str:
+    """The longest ending that starts with an underscore: `"_excite"`."""
+    first = names[0]
+    endings = [first[i:] for i in range(1, len(first)) if first[i] == "_"]
+    return next(
+        (x for x in endings if all(name.endswith(x) for name in names)), ""
+    )
