@@ -99,7 +99,7 @@ class Measurement:
                 gates.update(array.reshape(-1, array.shape[-1]))
 
         def on_batch(x: Any, y: Any, weights: Any) -> None:
-            self.samples += len(keras.tree.flatten(x)[0])
+            self.samples += _sample_count(x)
             with observe_scores(observe):
                 self._computation.outputs(x)
 
@@ -152,7 +152,7 @@ class Measurement:
 
         def on_batch(x: Any, y: Any, weights: Any) -> None:
             nonlocal samples
-            samples = len(keras.tree.flatten(x)[0])
+            samples = _sample_count(x)
             for _ in range(_REPETITIONS):
                 stopwatch = _Stopwatch(self._layers)
                 start = time.perf_counter()
@@ -211,10 +211,16 @@ def as_array(tensor: Any) -> Any:
     return np.asarray(keras.ops.convert_to_numpy(tensor), "float64")
 
 
+def _sample_count(x: Any) -> int:
+    # An optional input may be `None`.
+    leaves = (leaf for leaf in keras.tree.flatten(x) if leaf is not None)
+    return len(next(leaves))
+
+
 def _wait_for(tensors: Any) -> None:
     """Wait until tensors are computed, by a look at one number."""
     tensor = keras.tree.flatten(tensors)[0]
-    keras.ops.convert_to_numpy(tensor[(0,) * len(tensor.shape)])
+    as_array(tensor[(0,) * len(tensor.shape)])
 
 
 def _arrays(outputs: Any) -> list[Any]:

@@ -327,8 +327,7 @@ def _loses_mask(call: Call) -> bool:
 class _Multiplication:
     """A layer of Keras that multiplies channels by constants.
 
-    It needs no weights: a training step that changed them would be another
-    mechanism.
+    The constants are no weights, so that training does not change them.
     """
 
     def __init__(self, call: Call, scale: Scale, name: str) -> None:
