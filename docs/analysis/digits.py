@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from keras_channel_attn import (
     SqueezeExcite,
+    attention_report,
     attention_scores,
     model_costs,
     plot_attention_scores,
@@ -116,6 +117,7 @@ def report(epochs=15):
     for label, gates in (("all at their means", means), ("all at 1", ones)):
         fixed = with_fixed_gates(network, gates)
         print(f"| {label} | | | | {accuracy(fixed, images, pixels):.1%} |")
+    print(attention_report(network, images, verbose=0))
 
 
 if __name__ == "__main__":
