@@ -134,3 +134,11 @@ def test_blocks_are_short():
         for block in blocks:
             lines = [line for line in block.splitlines() if line]
             assert len(lines) <= 10, heading
+
+
+@pytest.mark.backend("tensorflow", "jax")
+def test_freezing(tmp_path, monkeypatch):
+    names = run(["When to freeze"], tmp_path, monkeypatch)
+    kinds = [type(layer).__name__ for layer in names["frozen"].layers]
+    assert "SqueezeExcite" not in kinds
+    assert (tmp_path / "frozen" / "saved_model.pb").exists()

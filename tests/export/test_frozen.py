@@ -81,6 +81,13 @@ def kinds_in_saved_model(path):
     return {node.op for node in nodes}
 
 
+def kinds_in_torch(path):
+    import torch
+
+    nodes = torch.export.load(path).graph.nodes
+    return {str(node.target) for node in nodes}
+
+
 @pytest.mark.parametrize(
     ("row", "kinds_in", "pooling"),
     [
@@ -89,12 +96,17 @@ def kinds_in_saved_model(path):
             (
                 Row("tensorflow", "tf_saved_model", "free"),
                 kinds_in_saved_model,
-                {"Mean", "AvgPool", "Sum"},
+                {"Mean", "AvgPool"},
             ),
             (
                 Row("tensorflow", "litert", "free"),
                 kinds_in_litert,
                 {"MEAN", "AVERAGE_POOL_2D", "SUM"},
+            ),
+            (
+                Row("torch", "torch", "free"),
+                kinds_in_torch,
+                {"aten.mean.dim"},
             ),
             *(
                 (
