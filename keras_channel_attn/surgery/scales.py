@@ -54,6 +54,10 @@ class Scale(NamedTuple):
         """Whether something is added."""
         return bool(np.any(self.terms))
 
+    def along(self, axis: int) -> "Scale":
+        """The same numbers along another axis."""
+        return Scale(axis, self.factors, self.terms)
+
 
 def scale_before(call: Call, scale: Scale) -> Scale:
     """The scale of the input of a call that has the effect of one after it.
@@ -64,7 +68,7 @@ def scale_before(call: Call, scale: Scale) -> Scale:
     _check_commutes(call, scale)
     pool = _global_pooling(call)
     if pool is not None:
-        return scale._replace(axis=channel_axis(pool, call.inputs[0]))
+        return scale.along(channel_axis(pool, call.inputs[0]))
     return _rearranged(call, scale, is_forward=False)
 
 
@@ -79,7 +83,7 @@ def scale_after(call: Call, scale: Scale) -> Scale:
     if pool is not None:
         if scale.axis != channel_axis(pool, call.inputs[0]):
             raise NotFolded(f"'{call.path}' pools the channels")
-        return scale if pool.keepdims else scale._replace(axis=1)
+        return scale if pool.keepdims else scale.along(1)
     return _rearranged(call, scale, is_forward=True)
 
 
