@@ -147,7 +147,7 @@ The crops of the table are not those that the constants and the ranges are of.
 try:
     image = photograph(arguments.image)
     network = fuse_attention(load_network())
-except OSError as error:
+except (OSError, ImportError) as error:
     parser.error(str(error))
 
 typical = crops_and_shades(image, arguments.crops, seed=1)

@@ -63,7 +63,7 @@ try:
     image = photograph(arguments.image)
     network = fuse_attention(load_network())
     arguments.output.mkdir(parents=True, exist_ok=True)
-except OSError as error:
+except (OSError, ImportError) as error:
     parser.error(str(error))
 
 crops = crops_and_shades(image, arguments.crops)

@@ -7,11 +7,11 @@ writes each operation of this file as a layer of Keras with the same weights, so
 that the network runs, trains and is exported on any backend.
 
 The file is downloaded once, with pip, and kept in the user's cache directory.
-Reading it needs the schema that comes with ai-edge-litert:
+ai-edge-litert has the schema to read it with.
 
-    pip install ai-edge-litert
-
-`segment_a_person.py` uses this module.
+The other examples are one file each. This one is read from two of them,
+`segment_a_person.py` and `deploy_segmentation.py`, and from the study
+`experiments/frozen.py`.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 from support.scripts import run_script
 
 from examples import selfie_segmentation
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +31,8 @@ def run(tmp_path):
 
 
 def test_segment_a_person(run, tmp_path):
-    done = run("segment_a_person.py", "--crops", 4)
+    """It prints the figures at the top of docs/analysis.md, and a report."""
+    done = run("segment_a_person.py")
     assert done.returncode == 0, done.stderr
     overlaps = dict(
         re.findall(r"^(.+): IoU .* ([\d.]+)$", done.stdout, re.MULTILINE)
@@ -39,9 +43,12 @@ def test_segment_a_person(run, tmp_path):
         "gates 1/2",
         "gates constant",
     ]
-    same, removed, half, constant = map(float, overlaps.values())
+    same, *others = map(float, overlaps.values())
     assert same == 1
-    assert removed < 0.3 < half < 0.95 < constant
+    page = (DOCS / "analysis.md").read_text("utf-8").partition("\n## ")[0]
+    figures = [float(figure) for figure in re.findall(r" 0\.\d{3} ", page)]
+    # Versions of Pillow decode the photograph differently.
+    np.testing.assert_allclose(others, figures, atol=0.005)
     # A row for each layer, and one for all.
     assert len(re.findall(r"^(?:multiply\S*|all) ", done.stdout, re.M)) == 7
     picture = tmp_path / "outputs" / "segment_a_person" / "person.webp"
