@@ -120,9 +120,11 @@ RUNTIMES = {".tflite": litert, ".onnx": onnx, ".xml": openvino}
 
 
 def kilobytes(path):
-    # OpenVINO writes the weights into a file beside the graph.
-    files = {path, path.with_suffix(".bin")}
-    return sum(file.stat().st_size for file in files if file.exists()) / 1000
+    files = [path]
+    if path.suffix == ".xml":
+        # OpenVINO has the weights in a file beside the graph.
+        files.append(path.with_suffix(".bin"))
+    return sum(file.stat().st_size for file in files) / 1000
 
 
 def milliseconds(run, image):
