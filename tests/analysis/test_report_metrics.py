@@ -49,7 +49,7 @@ def keras_function(y, predictions):
         correct,
         keras_function,
     ],
-    ids=str,
+    ids=lambda metric: getattr(metric, "__name__", str(metric)),
 )
 def test_accuracy_in_many_forms(metric, rng):
     """The last batch is smaller than the others."""
