@@ -25,6 +25,8 @@ _KINDS = {
     for name in names
     for rank in (1, 2, 3)
 }
+# Layers whose channels are the last axis, most without a data format.
+_CHANNELS_LAST = ("UpSampling1D", "ZeroPadding1D", "Cropping1D")
 _HOMOGENEOUS_FUNCTIONS = [
     getattr(keras.activations, name)
     for name in ("relu", "leaky_relu")
@@ -68,7 +70,10 @@ def scale_before(call: Call, scale: Scale) -> Scale:
     _check_commutes(call, scale)
     pool = _global_pooling(call)
     if pool is not None:
-        return scale.along(channel_axis(pool, call.inputs[0]))
+        axis = channel_axis(pool, call.inputs[0])
+        if scale.axis != (axis if pool.keepdims else 1):
+            raise NotFolded(f"'{call.path}' has its channels elsewhere")
+        return scale.along(axis)
     return _rearranged(call, scale, is_forward=False)
 
 
@@ -151,8 +156,9 @@ def _rearranged(call: Call, scale: Scale, is_forward: bool) -> Scale:
     if move is None:
         layer = call.operation
         has_format = hasattr(layer, "data_format")
+        is_last = type(layer).__name__ in _CHANNELS_LAST
         axis = channel_axis(layer, call.inputs[0])
-        if has_format and scale.axis != axis:
+        if (has_format or is_last) and scale.axis != axis:
             raise NotFolded(f"'{call.path}' has its channels elsewhere")
         return scale
     before, after = (

@@ -307,6 +307,12 @@ def channels_along_another_axis(x):
     return layers.Activation("tanh")(attention(**FIRST)(y))
 
 
+def pooled_channels_along_another_axis(x):
+    y = layers.DepthwiseConv2D(3, **LAST)(x)
+    y = layers.GlobalAveragePooling2D(keepdims=True, **LAST)(y)
+    return layers.Activation("tanh")(attention(**FIRST)(y))
+
+
 def own_layer(x):
     y = networks.Shift(0.5)(layers.Dense(8)(x))
     return layers.Activation("tanh")(attention()(y))
@@ -332,6 +338,7 @@ def first_and_last(x):
         softmax,
         noise,
         channels_along_another_axis,
+        pooled_channels_along_another_axis,
         own_layer,
         first_and_last,
     ],
@@ -342,6 +349,29 @@ def test_multiplication(build, rng):
     x = networks.sample(model, SAMPLES)
     with pytest.warns(UserWarning, match=r"multiply by constants.*\n  se: "):
         copy = freeze_attention(model, x, verbose=0)
+    assert isinstance(copy.get_layer("se"), layers.Rescaling)
+    assert_frozen(model, copy, x)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda: [layers.UpSampling1D(2)],
+        lambda: [layers.Cropping1D(1)],
+        lambda: [layers.ZeroPadding1D(1, **LAST)],
+    ],
+)
+def test_layers_along_the_channels_of_attention(between, rng):
+    """They change which channel of attention a number belongs to."""
+    model = chain(
+        layers.BatchNormalization(axis=1),
+        *between(),
+        attention(**FIRST),
+        layers.Activation("tanh"),
+        shape=(8, 6),
+    )
+    x = networks.sample(model, SAMPLES)
+    copy = frozen(model, x)
     assert isinstance(copy.get_layer("se"), layers.Rescaling)
     assert_frozen(model, copy, x)
 
