@@ -81,9 +81,14 @@ class _MeanOfFunction:
         )
         values = keras.ops.convert_to_numpy(self._function(labels, predictions))
         values = np.asarray(values, "float64")
+        count = len(keras.tree.flatten(labels)[0])
         if not values.ndim:
-            count = len(keras.tree.flatten(labels)[0])
             values = np.full(count, values)
+        elif len(values) != count:
+            raise ValueError(
+                f"{_ALLOWED}Received: a function that returns an array of the "
+                f"shape {values.shape} for {count} samples."
+            )
         weights = np.ones(len(values))
         if sample_weight is not None:
             weights = keras.ops.convert_to_numpy(sample_weight).reshape(-1)
@@ -93,13 +98,20 @@ class _MeanOfFunction:
         self._weight += float(weights.sum())
 
     def result(self) -> float:
-        return self._sum / self._weight
+        # As in Keras, where all weights are zero.
+        return self._sum / self._weight if self._weight else 0.0
 
 
 def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
     if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
+        return _copy(metric)
     if isinstance(metric, str):
+        if any(map(keras.tree.is_nested, (labels, predictions))):
+            raise ValueError(
+                "`metric` must be a function for a model with several "
+                "outputs, which gets all labels and all predictions, in the "
+                f"structure of the outputs. Received: metric={metric!r}."
+            )
         if metric in _ACCURACIES:
             return _accuracy(labels, predictions)
         metric = _named(metric)
@@ -107,6 +119,20 @@ def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
             return metric
         return keras.metrics.MeanMetricWrapper(metric)
     return _MeanOfFunction(metric)
+
+
+def _copy(metric: Any) -> Any:
+    try:
+        return type(metric).from_config(metric.get_config())
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`metric` must be a metric that can be made again from its "
+            "`get_config()`. Received: the metric "
+            f"'{name_of_metric(metric)}', with which this fails: {error} "
+            "Decorate its class or its function with "
+            "`keras.saving.register_keras_serializable()`, or pass a function "
+            "of the labels and the predictions."
+        ) from error
 
 
 def _named(name: str) -> Any:

@@ -106,10 +106,11 @@ def freeze_attention(
         ValueError: If the model has no graph, is not built or has no attention;
             if `layers` names attention that is unknown or cannot be frozen; if
             all of it cannot; if attention scores are used in the model; if
-            `x` has no samples; if `tolerance` is missing for `"auto"`, or given
-            without it, or the change is unknown, as it is for one sample; if no
-            layer can be frozen within the tolerance; if the model cannot be
-            copied: see `insert_attention`; on the openvino backend.
+            `x` has no samples, or some whose gates are not finite; if
+            `tolerance` is missing for `"auto"`, or given without it, or the
+            change is unknown, as it is for one sample; if no layer can be
+            frozen within the tolerance; if the model cannot be copied: see
+            `insert_attention`; on the openvino backend.
 
     Warns:
         UserWarning: If constants could not be multiplied into weights; if
@@ -148,6 +149,7 @@ def freeze_attention(
         measurement = Measurement(model, list(paths), batches)
         measurement.observe_gates()
         scores = {layer: measurement.gates[layer].mean for layer in paths}
+        _check_finite(scores, paths)
         if tolerance is not None:
             scores = _within_tolerance(measurement, scores, paths, tolerance)
     constants = _Constants(graph)
@@ -231,6 +233,18 @@ def _axis(call: Call) -> int:
     if _attention_of(call).data_format == "channels_last":
         return len(call.inputs[0].shape) - 1
     return 1 if isinstance(call.operation, AttentionLayer) else 2
+
+
+def _check_finite(
+    scores: Mapping[AttentionLayer, Any], paths: Mapping[AttentionLayer, str]
+) -> None:
+    found = [paths[x] for x in scores if not np.isfinite(scores[x]).all()]
+    if found:
+        raise ValueError(
+            "`freeze_attention` needs data for which the gates are finite "
+            "numbers. Look for NaN and infinities in `x`. Received: data for "
+            f"which the gates of {found[:_NAMED]} are not finite."
+        )
 
 
 def _within_tolerance(

@@ -127,6 +127,14 @@ def test_shuffled_dataset_with_weights(metric, rng):
     assert report.metric == pytest.approx(expected, rel=1e-5)
 
 
+def test_weights_that_are_zero(rng):
+    model, x = network(rng)
+    data = Batches(x, np.zeros(SAMPLES), np.zeros(SAMPLES, "float32"))
+    for metric in ("accuracy", correct):
+        report = attention_report(model, data, metric=metric, verbose=0)
+        assert report.metric == 0
+
+
 def test_dataset_without_labels(rng):
     model, x = network(rng)
 
@@ -173,3 +181,47 @@ def test_metric_with_several_numbers(rng):
     metric = keras.metrics.F1Score()
     with pytest.raises(ValueError, match="must give one number"):
         attention_report(model, x, y, metric, verbose=0)
+
+
+class Named(keras.metrics.Metric):
+    """A metric whose configuration lacks an argument."""
+
+    def __init__(self, number):
+        super().__init__(name="mine")
+
+
+def squared(y, predictions):
+    return keras.ops.mean(predictions**2, -1)
+
+
+@pytest.mark.parametrize(
+    "metric", [Named(1), keras.metrics.MeanMetricWrapper(squared, "mine")]
+)
+def test_metric_without_configuration(metric, rng):
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+    with pytest.raises(ValueError, match=r"again from .* metric 'mine'"):
+        attention_report(model, x, y, metric, verbose=0)
+
+
+def test_function_with_another_number_of_samples(rng):
+    """A mean over these would weigh batches of several sizes alike."""
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+
+    def one(labels, predictions):
+        return np.mean(predictions, keepdims=True)[0]
+
+    with pytest.raises(ValueError, match=r"shape \(1,\) for 32 samples"):
+        attention_report(model, x, y, one, verbose=0)
+
+
+def test_name_of_a_metric_for_several_outputs(rng):
+    inputs = keras.Input((5, 8))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, [x, layers.Dense(2)(x)])
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    y = [np.zeros((SAMPLES, 5, 8)), np.zeros((SAMPLES, 5, 2))]
+    for labels in (y, y[0]):
+        with pytest.raises(ValueError, match="must be a function for a model"):
+            attention_report(model, x, labels, "mse", verbose=0)

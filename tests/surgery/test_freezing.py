@@ -688,6 +688,11 @@ def nothing(x):
         (first_and_last, {"x": np.zeros((0, 6, 6, 4))}, "at least one sample"),
         (
             first_and_last,
+            {"x": np.full((2, 6, 6, 4), np.nan)},
+            r"gates of \['se'\] are not finite",
+        ),
+        (
+            first_and_last,
             {"x": np.ones((1, 6, 6, 4)), "layers": "auto", "tolerance": 1},
             "two samples or more",
         ),
