@@ -312,6 +312,8 @@ class _Constants:
                 raise NotFolded(f"'{call.path}' has an activity regularizer")
             if _loses_mask(call):
                 raise NotFolded(f"'{call.path}' ends the mask of its input")
+            if call.inputs[0].dtype != call.outputs[0].dtype:
+                raise NotFolded(f"'{call.path}' changes the dtype")
             self._folded.fold(call, scale)
         except NotFolded as reason:
             self.reasons[call.path] = str(reason)

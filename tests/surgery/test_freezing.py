@@ -506,6 +506,18 @@ def test_half_precision(policy, rng):
     assert_frozen(model, copy, x, tolerance=0.05)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float16"])
+def test_attention_that_changes_the_dtype(dtype, rng):
+    """What follows would compute with another one."""
+    inputs = keras.Input((6, 6, 4), dtype=dtype)
+    x = attention(dtype="float32")(inputs)
+    model = randomized(keras.Model(inputs, same("Conv2D", 3, 2)(x)))
+    x = rng.integers(0, 9, size=(SAMPLES, 6, 6, 4)).astype(dtype)
+    with pytest.warns(UserWarning, match="'se' changes the dtype"):
+        copy = freeze_attention(model, x, verbose=0)
+    assert_frozen(model, copy, x)
+
+
 def test_flags_and_regularizers_are_kept(rng):
     model = chain(
         same("Conv2D", 8, 3, kernel_regularizer="l2", name="conv"),
