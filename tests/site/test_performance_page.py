@@ -37,7 +37,7 @@ def lowest_to_highest(ratios):
     return f"{min(ratios, key=float)} to {max(ratios, key=float)}"
 
 
-@pytest.mark.parametrize(
+over_modes = pytest.mark.parametrize(
     ("backend", "mode"),
     [
         ("torch", "eager"),
@@ -47,6 +47,9 @@ def lowest_to_highest(ratios):
         ("tensorflow", "XLA"),
     ],
 )
+
+
+@over_modes
 def test_ratios_of_the_layers(backend, mode):
     rows = file_rows(f"layers_{backend}.md", "SE / best peer")
     expected = [
@@ -61,6 +64,22 @@ def test_ratios_of_the_layers(backend, mode):
         for step in ("forward", "training")
     ]
     assert page_row(f"{backend}, {mode}") == expected
+
+
+@over_modes
+def test_ratios_of_the_layers_that_attend_to_positions(backend, mode):
+    """Of training steps, for inputs of a million numbers or more."""
+    rows = [
+        row
+        for row in file_rows(f"layers_{backend}.md", "CBAM / peer")
+        if (row["mode"], row["step"]) == (mode, "training")
+        and row["shape"] != "32x7x7x512"
+    ]
+    expected = [
+        lowest_to_highest([row[f"{name} / peer"] for row in rows])
+        for name in ("CBAM", "scSE", "coordinate", "context")
+    ]
+    assert page_row(f"{backend}, {mode}, positions") == expected
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
