@@ -37,7 +37,7 @@ import pandas as pd
 
 from experiments.data import CLASSES
 from experiments.networks import classifier, pixel_labeler
-from experiments.pictures import draw_seeds, figure_for
+from experiments.pictures import draw_changes, figure_for
 from experiments.pixels import load_task
 from experiments.runs import duration, fraction
 from experiments.statistics import (
@@ -360,19 +360,14 @@ def picture(plan, runs):
     """What freezing changes, before and after more training."""
     rows = rows_of(runs)
     figure, axes = figure_for(rows, 2, sharey=True)
-    for axis, (network, reference) in zip(axes, PAIRS[:2], strict=True):
-        network, reference = COLUMNS[network], COLUMNS[reference]
-        changes = {}
-        for name in rows:
-            percent = percents(runs, name)
-            changes[name] = percent[network] - percent[reference]
-        draw_seeds(axis, pd.DataFrame(changes), dict.fromkeys(rows, "tab:blue"))
-        axis.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-        axis.set_title(f"{network}, against {reference}")
-        axis.set_xlabel("points of accuracy, or of IoU")
-    figure.supxlabel(
-        "Mean ± standard deviation over the seeds, and below it each seed.",
-        fontsize=9,
+    pairs = [(COLUMNS[x], COLUMNS[reference]) for x, reference in PAIRS[:2]]
+    draw_changes(
+        figure,
+        axes,
+        rows,
+        [(f"{x}, against {reference}", x, reference) for x, reference in pairs],
+        lambda row: percents(runs, row),
+        "points of accuracy, or of IoU",
     )
     return figure
 

@@ -1,6 +1,7 @@
 """How the rows of a study are drawn: a line per row, a dot per seed."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 
@@ -38,3 +39,29 @@ def draw_seeds(axis, percent, colors):
         heights = np.full(len(seeds), height + 0.25)
         options = {"color": colors[row], "alpha": 0.35, "ms": 4, "mew": 0}
         axis.plot(seeds, heights, "o", **options)
+
+
+def draw_changes(figure, axes, rows, pairs, percents, label):
+    """How percentages change from one column to another, one axis a pair.
+
+    Args:
+        figure, axes: What `figure_for` returned.
+        rows: Names of rows.
+        pairs: For each axis its title, a column, and the one to compare with.
+        percents: Function from a row to a data frame with these columns, which
+            has a line for each seed.
+        label: String, what the differences are.
+    """
+    for axis, (title, column, reference) in zip(axes, pairs, strict=True):
+        changes = {}
+        for row in rows:
+            percent = percents(row)
+            changes[row] = percent[column] - percent[reference]
+        draw_seeds(axis, pd.DataFrame(changes), dict.fromkeys(rows, "tab:blue"))
+        axis.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
+        axis.set_title(title)
+        axis.set_xlabel(label)
+    figure.supxlabel(
+        "Mean ± standard deviation over the seeds, and below it each seed.",
+        fontsize=9,
+    )

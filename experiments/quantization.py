@@ -36,7 +36,7 @@ from experiments.exported import (
     predictions,
 )
 from experiments.networks import classifier
-from experiments.pictures import draw_seeds, figure_for
+from experiments.pictures import draw_changes, figure_for
 from experiments.runs import duration, fraction
 from experiments.statistics import (
     Measure,
@@ -222,19 +222,13 @@ def picture(plan, runs):
     """How the accuracy changes, one axis for each runtime."""
     rows = rows_of(runs)
     figure, axes = figure_for(rows, len(RUNTIMES), sharey=True, sharex=True)
-    colors = dict.fromkeys(rows, "tab:blue")
-    for axis, runtime in zip(axes, RUNTIMES, strict=True):
-        changes = {}
-        for row in rows:
-            percent = percents(plan, runs, row)
-            changes[row] = percent[f"{runtime} int8"] - percent["float32"]
-        draw_seeds(axis, pd.DataFrame(changes), colors)
-        axis.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-        axis.set_title(f"{runtime}, int8")
-        axis.set_xlabel("test accuracy, points against float32")
-    figure.supxlabel(
-        "Mean ± standard deviation over the seeds, and below it each seed.",
-        fontsize=9,
+    draw_changes(
+        figure,
+        axes,
+        rows,
+        [(f"{name}, int8", f"{name} int8", "float32") for name in RUNTIMES],
+        lambda row: percents(plan, runs, row),
+        "test accuracy, points against float32",
     )
     return figure
 

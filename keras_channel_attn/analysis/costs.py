@@ -22,7 +22,7 @@ from keras_channel_attn.analysis.tables import (
     data_frame,
     shorten,
 )
-from keras_channel_attn.graph import graph_of, warn
+from keras_channel_attn.graph import first_lines, graph_of, warn
 from keras_channel_attn.layers import AttentionLayer, SpatialAttention
 
 # How many uncounted layers a warning names.
@@ -195,13 +195,10 @@ def model_costs(model: Any, input_shape: Any = None) -> ModelCosts:
         layers=rows,
     )
     if costs.uncounted:
-        reasons = _reasons(costs)
-        rest = len(reasons) - _NAMED
+        reasons = first_lines(_reasons(costs), _NAMED, more=": `.uncounted`")
         warn(
             "The multiply-adds of these layers are unknown and not in the "
-            "sums:\n  "
-            + "\n  ".join(reasons[:_NAMED])
-            + (f"\n  and {rest} others: `.uncounted`" if rest > 0 else "")
+            f"sums:\n  {reasons}"
         )
     return costs
 

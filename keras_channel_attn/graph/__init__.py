@@ -11,6 +11,7 @@ from keras_channel_attn.graph.calls import (
     Graph,
     arguments_of_model,
     graph_of,
+    stated_channel_axis,
 )
 from keras_channel_attn.graph.changes import Changes
 from keras_channel_attn.graph.classes import check_classes
@@ -33,7 +34,7 @@ from keras_channel_attn.graph.probing import Probe
 from keras_channel_attn.graph.rebuilding import rebuild
 from keras_channel_attn.graph.recursion import raise_recursion_limit
 from keras_channel_attn.graph.tensors import IdentityMap, is_boolean
-from keras_channel_attn.warnings_to_user import warn
+from keras_channel_attn.warnings_to_user import first_lines, warn
 
 __all__ = [
     "Call",
@@ -45,6 +46,7 @@ __all__ = [
     "arguments_of_model",
     "check_classes",
     "convolves",
+    "first_lines",
     "graph_of",
     "inner_layers",
     "inputs_of_nested",
@@ -61,5 +63,6 @@ __all__ = [
     "raise_recursion_limit",
     "rebuild",
     "snake_name",
+    "stated_channel_axis",
     "warn",
 ]

@@ -196,7 +196,7 @@ class Graph:
         """
         while (call := self.source(tensor)) is not None:
             rank = len(tensor.shape)
-            axis = _stated_channel_axis(call.operation, rank)
+            axis = stated_channel_axis(call.operation, rank)
             if axis is not None:
                 return axis
             if call.inner is not None:
@@ -272,11 +272,11 @@ def _obstacle(model: Any) -> str:
     return "is not constructed from inputs and outputs"
 
 
-def _stated_channel_axis(operation: Any, rank: int) -> int | None:
+def stated_channel_axis(operation: Any, rank: int) -> int | None:
     """The axis of the channels in the output of a layer, if it states one."""
     if isinstance(operation, keras.layers.TimeDistributed):
         # The layer inside sees one axis less.
-        axis = _stated_channel_axis(operation.layer, rank - 1)
+        axis = stated_channel_axis(operation.layer, rank - 1)
         return None if axis is None else axis + 1
     data_format = getattr(operation, "data_format", None)
     if data_format in _DATA_FORMATS:

@@ -22,6 +22,7 @@ from keras_channel_attn.graph import (
     Call,
     Changes,
     Graph,
+    first_lines,
     graph_of,
     rebuild,
     warn,
@@ -34,7 +35,11 @@ from keras_channel_attn.surgery.attention_calls import (
 )
 from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.folded_scales import FoldedScales
-from keras_channel_attn.surgery.scales import NotFolded, Scale
+from keras_channel_attn.surgery.scales import (
+    NotFolded,
+    Scale,
+    channel_axis,
+)
 
 # How many layers a warning names.
 _NAMED = 5
@@ -230,9 +235,7 @@ def _obstacle(layer: AttentionLayer, call: Call | None) -> str | None:
 
 def _axis(call: Call) -> int:
     """The axis of the channels in the input of attention."""
-    if _attention_of(call).data_format == "channels_last":
-        return len(call.inputs[0].shape) - 1
-    return 1 if isinstance(call.operation, AttentionLayer) else 2
+    return channel_axis(call.operation, call.inputs[0])
 
 
 def _check_finite(
@@ -377,10 +380,8 @@ def _warn_of_multiplications(reasons: Mapping[str, str]) -> None:
     if not reasons:
         return
     lines = [f"{path}: {reason}" for path, reason in reasons.items()]
-    rest = len(lines) - _NAMED
     warn(
         "`freeze_attention`: these layers multiply by constants in the copy, "
         "as no weights can be multiplied exactly:\n  "
-        + "\n  ".join(lines[:_NAMED])
-        + (f"\n  and {rest} others" if rest > 0 else "")
+        + first_lines(lines, _NAMED)
     )

@@ -6,7 +6,12 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, is_from_keras, is_operation
+from keras_channel_attn.graph import (
+    Call,
+    is_from_keras,
+    is_operation,
+    stated_channel_axis,
+)
 
 # Linear functions of each channel alone, and those linear for factors that are
 # not negative. The rank of the layer is in place of `{}`.
@@ -93,13 +98,10 @@ def scale_after(call: Call, scale: Scale) -> Scale:
 
 
 def channel_axis(layer: Any, tensor: Any) -> int:
-    """The axis of a tensor that is the channels for a layer."""
+    """The axis of a tensor that is the channels for a layer: if none, last."""
     rank = len(tensor.shape)
-    axis = getattr(layer, "axis", None)
-    if isinstance(axis, int):
-        return axis % rank
-    is_first = getattr(layer, "data_format", None) == "channels_first"
-    return 1 if is_first else rank - 1
+    axis = stated_channel_axis(layer, rank)
+    return rank - 1 if axis is None else axis
 
 
 def check_function(call: Call, function: Any, scale: Scale) -> None:

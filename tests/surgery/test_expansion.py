@@ -1,8 +1,5 @@
 """Attention written as layers of Keras: same outputs, weights and flags."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -23,6 +20,7 @@ from support.networks import (
     randomize,
     sample,
 )
+from support.plain_files import outputs_without_the_package
 
 from keras_channel_attn import (
     ChannelAttention,
@@ -466,28 +464,11 @@ def test_networks(build):
     assert_same_outputs(model, expanded, 1e-5)
 
 
-LOAD = """
-import sys
-sys.modules["keras_channel_attn"] = None  # Every import of it fails.
-import keras, numpy as np
-model = keras.models.load_model("model.keras")
-outputs = model(np.load("inputs.npy"), training=False)
-np.save("outputs.npy", keras.ops.convert_to_numpy(outputs))
-"""
-
-
 def test_file_loads_where_the_package_is_not_installed(tmp_path):
     model = randomize(small())
-    expand_attention(model).save(tmp_path / "model.keras")
-    np.save(tmp_path / "inputs.npy", sample(model))
-    result = subprocess.run(
-        [sys.executable, "-c", LOAD],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
+    outputs = outputs_without_the_package(
+        expand_attention(model), sample(model), tmp_path
     )
-    assert result.returncode == 0, result.stderr
-    outputs = np.load(tmp_path / "outputs.npy")
     assert distance(predictions(model), outputs) < TOLERANCE
 
 

@@ -4,8 +4,6 @@ The truth: the weights of attention are set so that its gates are the means
 over the data, in the network itself.
 """
 
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -15,6 +13,7 @@ from keras import layers, ops
 from support import networks
 from support.configurations import shape_of
 from support.constant_gates import Attention, fixed_gates, relative_change
+from support.plain_files import outputs_without_the_package
 
 from keras_channel_attn import (
     ConvolutionalBlockAttention,
@@ -636,16 +635,6 @@ def test_training_afterwards(rng):
         assert np.abs(weight.numpy() - value).max() > 0, weight.path
 
 
-LOAD = """
-import sys
-sys.modules["keras_channel_attn"] = None  # Every import of it fails.
-import keras, numpy as np
-model = keras.models.load_model("model.keras")
-outputs = model(np.load("inputs.npy"), training=False)
-np.save("outputs.npy", keras.ops.convert_to_numpy(outputs))
-"""
-
-
 def test_file_loads_where_the_package_is_not_installed(tmp_path, rng):
     model = chain(
         layers.Dense(8),
@@ -655,16 +644,7 @@ def test_file_loads_where_the_package_is_not_installed(tmp_path, rng):
     )
     x = networks.sample(model, SAMPLES)
     copy = frozen(model, x)
-    copy.save(tmp_path / "model.keras")
-    np.save(tmp_path / "inputs.npy", x)
-    result = subprocess.run(
-        [sys.executable, "-c", LOAD],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    outputs = np.load(tmp_path / "outputs.npy")
+    outputs = outputs_without_the_package(copy, x, tmp_path)
     assert networks.distance(networks.predictions(copy, x), outputs) < 1e-6
 
 
