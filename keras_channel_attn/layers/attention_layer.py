@@ -1,5 +1,6 @@
 """The base class of all attention layers."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -289,6 +290,23 @@ class AttentionLayer(EffectiveWeights):
             "identity_start": self.identity_start,
             "data_format": self.data_format,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AttentionLayer":
+        # Of an HDF5 file Keras reads the string "add" as `keras.layers.add`,
+        # and the names of its other functions alike.
+        functions = {
+            function: name
+            for name, function in vars(keras.layers).items()
+            if inspect.isfunction(function)
+        }
+        config = {
+            name: functions.get(value, value)
+            if inspect.isfunction(value)
+            else value
+            for name, value in config.items()
+        }
+        return super().from_config(config)
 
     # What a class knows of its `excite`, for the functions that look at models
     # and change them.

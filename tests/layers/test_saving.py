@@ -86,6 +86,16 @@ def test_keras_file_of_larger_models(tmp_path, build):
     assert_same(model, keras.models.load_model(tmp_path / "model.keras"))
 
 
+@over_configurations
+def test_hdf5_file(tmp_path, layer_class, arguments):
+    """Keras reads some strings of these files as functions of that name."""
+    model = one_layer(layer_class, arguments)
+    model.save(tmp_path / "model.h5")
+    loaded = keras.models.load_model(tmp_path / "model.h5")
+    assert_same(model, loaded)
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+
+
 @pytest.mark.parametrize("build", [nested, sequential])
 def test_weights_file(tmp_path, build):
     model, other = build(), build()
