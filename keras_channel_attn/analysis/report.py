@@ -204,16 +204,19 @@ def _row(
 ) -> LayerReport:
     gates = measurement.gates[layer]
     factors, terms = layer.constant_terms(gates.mean) or (gates.mean, 0.0)
+    is_finite = bool(np.isfinite(gates.mean).all())
     # Numbers that are added are no gates, neither open nor closed.
-    are_gates = not np.any(terms)
+    are_gates = is_finite and not np.any(terms)
     conclusion = verdict(measurement.samples, constant.change, removed.change)
     return LayerReport(
         path=path,
         kind=type(layer).__name__,
         channels=len(gates.mean),
-        spread_over_samples=float(gates.spread.mean()),
-        spread_over_channels=float(gates.mean.std()),
-        constant_channels=float((gates.spread < _CONSTANT_SPREAD).mean()),
+        spread_over_samples=_known(gates.spread.mean()),
+        spread_over_channels=_known(gates.mean.std()),
+        constant_channels=float((gates.spread < _CONSTANT_SPREAD).mean())
+        if is_finite
+        else None,
         closed_channels=_share_near(0, factors) if are_gates else None,
         open_channels=_share_near(1, factors) if are_gates else None,
         change_if_constant=_change(constant),
@@ -226,6 +229,10 @@ def _row(
         verdict=conclusion,
         reason=_reason(layer, gates, removed, measurement.samples),
     )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _share_near(value: float, gates: Any) -> float:

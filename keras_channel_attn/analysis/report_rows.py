@@ -59,9 +59,9 @@ class LayerReport:
     path: str
     kind: str
     channels: int
-    spread_over_samples: float
-    spread_over_channels: float
-    constant_channels: float
+    spread_over_samples: float | None
+    spread_over_channels: float | None
+    constant_channels: float | None
     closed_channels: float | None
     open_channels: float | None
     change_if_constant: float | None
@@ -162,8 +162,8 @@ def _table(report: AttentionReport) -> list[str]:
 def _cells(row: LayerReport) -> list[str]:
     return [
         shorten(row.path, _WIDEST_PATH),
-        f"{row.spread_over_samples:.3f}",
-        f"{row.spread_over_channels:.3f}",
+        _number(row.spread_over_samples),
+        _number(row.spread_over_channels),
         _percent(row.constant_channels),
         _percent(row.closed_channels),
         _percent(row.open_channels),

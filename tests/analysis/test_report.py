@@ -406,6 +406,8 @@ def test_outputs_that_are_not_finite(rng):
     x[0] = np.nan
     row = attention_report(model, x, verbose=0).layers[0]
     assert row.change_if_removed is None
+    assert row.spread_over_samples is row.spread_over_channels is None
+    assert row.constant_channels is row.closed_channels is None
     assert "not finite" in row.reason
 
 
