@@ -122,7 +122,7 @@ class Measurement:
             substitutes = [_substitutes(x) for x in replacements]
 
         def on_batch(x: Any, y: Any, weights: Any) -> None:
-            original = self._computation.outputs(x)
+            original = self._computation.outputs(x, keeps=True)
             arrays = _arrays(original)
             spread.update(arrays)
             for layers, difference, value in zip(

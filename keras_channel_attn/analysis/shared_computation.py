@@ -47,17 +47,23 @@ class SharedComputation:
         self._start = self._step = 0
         self._is_inside = False
 
-    def outputs(self, inputs: Any) -> Any:
-        """The outputs for a new batch, with the layers as they are."""
+    def outputs(self, inputs: Any, keeps: bool = False) -> Any:
+        """The outputs for a new batch, with the layers as they are.
+
+        Args:
+            inputs: Those of the model.
+            keeps: Boolean, whether `outputs_with` will follow for this batch.
+                Defaults to `False`.
+        """
         self._kept.clear()
-        self._keeps = True
+        self._keeps = keeps
         try:
             return self._compute(inputs, 0)
         finally:
             self._keeps = False
 
     def outputs_with(self, inputs: Any, substitutes: Substitutes) -> Any:
-        """The outputs for the same batch, with other layers in some places."""
+        """The outputs for the batch kept, with other layers in some places."""
         start = min(self._first_steps[layer] for layer in substitutes)
         with substitute_calls(substitutes.get):
             return self._compute(inputs, start)
