@@ -1,7 +1,6 @@
 """Mistakes that circulate in copies of attention blocks."""
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -30,30 +29,25 @@ from keras_channel_attn.surgery.patterns import (
     to_one_channel,
 )
 
+# What shows a mistake: the mechanism that was meant, the node, and what its
+# layer does.
+Finding = tuple[str, Node, str]
 
-@dataclasses.dataclass(frozen=True)
-class Mistake:
-    """What nearly is attention, and why it is none.
 
-    Attributes:
-        kind: String, the mechanism that was meant.
-        text: String, what the layer does that shows it.
-        pattern: Pattern of the output.
-        shows: Function from what was found to the node that shows the mistake,
-            or `None`: then it is not there.
+def mistakes_at(node: Node) -> list[Finding]:
+    """The mistakes that a node is the output of, perhaps none.
+
+    A block may show several.
     """
-
-    kind: str
-    text: str
-    pattern: Pattern
-    shows: Callable[[Found], Node | None]
-
-
-def _node(name: str) -> Callable[[Found], Node | None]:
-    return lambda found: found[name]
+    shown: dict[tuple[str, str], Finding] = {}
+    for pattern, findings in _MISTAKES:
+        for found in pattern(node, {}):
+            for kind, place, text in findings(found):
+                shown.setdefault((kind, text), (kind, place, text))
+    return list(shown.values())
 
 
-def _is_sigmoid(node: Node) -> bool:
+def _is_gate(node: Node) -> bool:
     pair = activation_and_factor(node)
     return pair is not None and pair[0] in ("sigmoid", "hard_sigmoid")
 
@@ -63,89 +57,119 @@ def _layers(nodes: tuple[Node, ...]) -> set[Any]:
     return {x.layer for x in nodes if getattr(x.layer, "weights", ())}
 
 
-def _second_average(found: Found) -> Node | None:
-    is_same = found["first"].kind == found["second"].kind == "mean"
-    return found["second"] if is_same else None
+def _in_branches(found: Found) -> Iterator[Finding]:
+    right, second = found["right"], found["second"]
+    if found["first"].kind == second.kind == "mean":
+        text = "pools the average once more, where the maximum should be"
+        yield "CBAM", second, text
+    layers = _layers(found["left"]), _layers(right)
+    if all(layers) and layers[0].isdisjoint(layers[1]):
+        own = next(node for node in right if node.layer in layers[1])
+        yield (
+            "CBAM",
+            own,
+            "has weights of its own: the average and the maximum should share "
+            "theirs",
+        )
+    # The last operations of both branches, and the one after their sum.
+    outer, *inner = (found[x][:1] for x in ("chain", "left", "right"))
+    if not all(nodes and _is_gate(nodes[0]) for nodes in inner):
+        return
+    if outer and _is_gate(outer[0]):
+        text = "applies a sigmoid to sigmoids, so that the gates are above 0.5"
+        yield "CBAM", outer[0], text
+    else:
+        text = (
+            "applies the sigmoid before the sum, so that the gates go up to 2"
+        )
+        yield "CBAM", right[0], text
 
 
-def _second_maps(found: Found) -> Node | None:
-    left, right = _layers(found["left"]), _layers(found["right"])
-    if not left or not right or left & right:
-        return None
-    return next(x for x in found["right"] if x.layer in right)
+def _in_gates_of_positions(found: Found) -> Iterator[Finding]:
+    gate = found["gate"][-1]
+    if gate.kind == "softmax":
+        return
+    text = "makes gates of positions without a sigmoid"
+    if _is_gate(gate):
+        text = (
+            "gates the positions alone, without the channels before, for which "
+            "there is no layer"
+        )
+    yield "CBAM", found["spatial"], text
 
 
-def _gate_of_branch(found: Found) -> Node | None:
-    branches = found["left"][:1], found["right"][:1]
-    are_gates = all(nodes and _is_sigmoid(nodes[0]) for nodes in branches)
-    return branches[1][0] if are_gates else None
+def _is_single(softmax: Node) -> bool:
+    """Whether a softmax is computed over one number."""
+    sizes = dict(sum(softmax.layout, ()))
+    return all(sizes.get(axis, 1) == 1 for axis in softmax.axes)
 
 
-def _outer_gate(found: Found) -> Node | None:
-    outer = found["chain"][:1]
-    is_gate = outer and _is_sigmoid(outer[0])
-    return outer[0] if is_gate and _gate_of_branch(found) else None
+def _in_softmax_of_one(found: Found) -> Iterator[Finding]:
+    if _is_single(found["softmax"]):
+        text = "is a softmax of a single number, which is always 1"
+        yield "attention", found["softmax"], text
 
 
-def _softmax_of_one(found: Found) -> Node | None:
-    node = found["softmax"]
-    sizes = [size for axis, size in sum(node.layout, ()) if axis in node.axes]
-    return node if all(size == 1 for size in sizes) else None
+def _in_softmax(found: Found) -> Iterator[Finding]:
+    if not _is_single(found["softmax"]):
+        yield "SE", found["softmax"], "is a softmax, where a sigmoid should be"
 
 
-def _with_maps(found: Found) -> Node | None:
-    """The output, if there are weights on the way to it."""
-    return found["root"] if _layers(found["chain"]) else None
+def _in_product(found: Found) -> Iterator[Finding]:
+    gate, root, x = found["chain"][:1], found["root"], found["x"]
+    if gate and isinstance(gate[0].layer, keras.layers.PReLU):
+        yield "SE", gate[0], "is no sigmoid"
+    if len(root.layout) > len(x.layout):
+        text = "multiplies by gates that have more axes than the input"
+        yield "attention", root, text
+    elif axes_of(root.layout) != axes_of(x.layout) and not any(
+        node.kind == "other" for node in found["chain"]
+    ):
+        text = "multiplies along another axis than the one of the gates"
+        yield "attention", root, text
 
 
-def _other_pooling(found: Found) -> Node | None:
+def _without_pooling(found: Found) -> Iterator[Finding]:
+    if len(found["x"].layout) > 2:
+        text = "gates each position on its own: nothing is pooled"
+        yield "SE", found["expand"], text
+    else:
+        text = "gates a vector, which has no positions that could be pooled"
+        yield "SE", found["reduce"], text
+
+
+def _in_many_filters(found: Found) -> Iterator[Finding]:
+    if len(found["x"].layout) > 2:
+        text = "has a filter for each channel, where one should be"
+        yield "sSE", found["expand"], text
+
+
+def _in_other_pooling(found: Found) -> Iterator[Finding]:
     is_softmax = any(node.kind == "softmax" for node in found["chain"])
-    if is_softmax or found["y"] is found["x"] or not _layers(found["chain"]):
-        return None
-    return found["pool"]
+    is_other = found["y"] is not found["x"]
+    if is_other and not is_softmax and _layers(found["chain"]):
+        text = "pools another tensor than the one that is multiplied"
+        yield "SE", found["pool"], text
 
 
-def _higher_rank(found: Found) -> Node | None:
-    ranks = [len(found[name].layout) for name in ("root", "x")]
-    return found["root"] if ranks[0] > ranks[1] else None
-
-
-def _other_axes(found: Found) -> Node | None:
-    if any(node.kind == "other" for node in found["chain"]):
-        return None
-    axes = [axes_of(found[name].layout) for name in ("root", "x")]
-    return found["root"] if axes[0] != axes[1] else None
-
-
-def _gates_of_positions(is_right: bool) -> Callable[[Found], Node | None]:
-    def shows(found: Found) -> Node | None:
-        gate = found["gate"][-1]
-        if gate.kind == "softmax":
-            return None
-        is_gate = _is_sigmoid(gate)
-        return found["spatial"] if is_gate == is_right else None
-
-    return shows
-
-
-def _trained_gate(found: Found) -> Node | None:
-    gate = found["chain"][:1]
-    is_trained = gate and isinstance(gate[0].layer, keras.layers.PReLU)
-    return gate[0] if is_trained else None
-
-
-def _local_pooling(found: Found) -> Node | None:
+def _in_local_pooling(found: Found) -> Iterator[Finding]:
     name = snake_name(found["local"].layer)
-    is_pooling = name.startswith(("average_pool", "max_pool"))
-    return found["local"] if is_pooling else None
+    if name.startswith(("average_pool", "max_pool")):
+        text = "pools locally, not over all positions"
+        yield "attention", found["local"], text
 
 
-def _without_positions(found: Found) -> Node | None:
-    return found["reduce"] if len(found["x"].layout) < 3 else None
+def _with_maps(kind: str, text: str) -> Callable[[Found], Iterable[Finding]]:
+    """What the output shows, if there are weights on the way to it."""
+    return lambda found: (
+        [(kind, found["root"], text)] if _layers(found["chain"]) else []
+    )
 
 
-def _at_each_position(found: Found) -> Node | None:
-    return found["expand"] if len(found["x"].layout) > 2 else None
+def _always(
+    kind: str, name: str, text: str
+) -> Callable[[Found], Iterable[Finding]]:
+    return lambda found: [(kind, found[name], text)]
 
 
 def _product(*factors: Pattern) -> Pattern:
@@ -156,120 +180,57 @@ _POOL = pooling("mean|max", "pool")
 _OTHER_POOL = operation(
     "mean|max", tensor("y"), place=over_its_positions, name="pool"
 )
-_BRANCHES = _product(
-    X,
-    chain(
-        operation(
-            "sum",
-            chain(pooling("mean|max", "first"), name="left"),
-            chain(pooling("mean|max", "second"), name="right"),
-        )
-    ),
+_BRANCHES = operation(
+    "sum",
+    chain(pooling("mean|max", "first"), name="left"),
+    chain(pooling("mean|max", "second"), name="right"),
 )
 _SOFTMAX = operation("softmax", tensor("scores"), name="softmax")
+_TIMES_SOFTMAX = _product(X, chain(_SOFTMAX))
 # A layer that keeps the shape may be taken for an activation.
-_LOCAL = operation("other|elementwise", X, name="local")
+_LOCAL = chain(operation("other|elementwise", X, name="local"))
+_PART_OF_LOCAL = operation(
+    "part|other",
+    chain(operation("concatenation|other", _LOCAL, tensor("other"))),
+)
 
-# A block may show several.
-MISTAKES = (
-    Mistake(
-        "CBAM",
-        "pools the average once more, where the maximum should be",
-        _BRANCHES,
-        _second_average,
-    ),
-    Mistake(
-        "CBAM",
-        "has weights of its own: the average and the maximum should share "
-        "theirs",
-        _BRANCHES,
-        _second_maps,
-    ),
-    Mistake(
-        "CBAM",
-        "applies a sigmoid to sigmoids, so that the gates are above 0.5",
-        _BRANCHES,
-        _outer_gate,
-    ),
-    Mistake(
-        "CBAM",
-        "applies the sigmoid before the sum, so that the gates go up to 2",
-        _BRANCHES,
-        lambda found: None if _outer_gate(found) else _gate_of_branch(found),
-    ),
-    Mistake(
-        "CBAM",
-        "is computed from the input, where it should be computed from what "
-        "the gates of the channels return",
+_MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
+    (_product(X, chain(_BRANCHES)), _in_branches),
+    (
         _product(_product(X, chain(tensor("gates"))), spatial_gates(X)),
-        _node("spatial"),
+        _always(
+            "CBAM",
+            "spatial",
+            "is computed from the input, where it should be computed from what "
+            "the gates of the channels return",
+        ),
     ),
-    Mistake(
-        "CBAM",
-        "makes gates of positions without a sigmoid",
-        _product(X, spatial_gates(X)),
-        _gates_of_positions(is_right=False),
-    ),
-    Mistake(
-        "CBAM",
-        "gates the positions alone, without the channels before, for which "
-        "there is no layer",
-        _product(X, spatial_gates(X)),
-        _gates_of_positions(is_right=True),
-    ),
-    Mistake(
-        "global context",
-        "normalizes over the batch, where `GlobalContext` normalizes each "
-        "sample",
+    (_product(X, spatial_gates(X)), _in_gates_of_positions),
+    (
         operation(
             "sum|product", X, activation("gate", context("batch_normalization"))
         ),
-        _node("normalization"),
+        _always(
+            "global context",
+            "normalization",
+            "normalizes over the batch, where `GlobalContext` normalizes each "
+            "sample",
+        ),
     ),
-    Mistake(
-        "attention",
-        "is a softmax of a single number, which is always 1",
+    (
         either(
-            _product(X, chain(_SOFTMAX)),
-            operation(
-                "sum",
-                X,
-                chain(operation("total", _product(X, chain(_SOFTMAX)))),
-            ),
+            _TIMES_SOFTMAX,
+            operation("sum", X, chain(operation("total", _TIMES_SOFTMAX))),
         ),
-        _softmax_of_one,
+        _in_softmax_of_one,
     ),
-    Mistake(
-        "SE",
-        "is a softmax, where a sigmoid should be",
-        _product(
-            X,
-            operation("softmax", chain(_OTHER_POOL), name="softmax"),
-        ),
-        lambda found: None if _softmax_of_one(found) else found["softmax"],
+    (
+        _product(X, operation("softmax", chain(_OTHER_POOL), name="softmax")),
+        _in_softmax,
     ),
-    Mistake("SE", "is no sigmoid", _product(X, chain(_POOL)), _trained_gate),
-    Mistake(
-        "SE",
-        "gates each position on its own: nothing is pooled",
-        _product(X, activation("gate", expand(hidden(X)))),
-        _at_each_position,
-    ),
-    Mistake(
-        "SE",
-        "gates a vector, which has no positions that could be pooled",
-        _product(X, activation("gate", expand(hidden(X)))),
-        _without_positions,
-    ),
-    Mistake(
-        "sSE",
-        "has a filter for each channel, where one should be",
-        _product(X, activation("gate", expand(X))),
-        _at_each_position,
-    ),
-    Mistake(
-        "scSE",
-        "multiplies the input by itself: the two products should be added",
+    (_product(X, activation("gate", expand(hidden(X)))), _without_pooling),
+    (_product(X, activation("gate", expand(X))), _in_many_filters),
+    (
         named(
             "root",
             _product(
@@ -282,17 +243,17 @@ MISTAKES = (
                 ),
             ),
         ),
-        _node("root"),
+        _always(
+            "scSE",
+            "root",
+            "multiplies the input by itself: the two products should be added",
+        ),
     ),
-    Mistake(
-        "SE",
-        "adds to the input, which should be multiplied",
+    (
         named("root", operation("sum", X, chain(_POOL))),
-        _with_maps,
+        _with_maps("SE", "adds to the input, which should be multiplied"),
     ),
-    Mistake(
-        "SE",
-        "pools another tensor than the one that is multiplied",
+    (
         _product(
             X,
             chain(
@@ -304,53 +265,25 @@ MISTAKES = (
                 ),
             ),
         ),
-        _other_pooling,
+        _in_other_pooling,
     ),
-    Mistake(
-        "attention",
-        "multiplies by gates that have more axes than the input",
-        named("root", _product(X, chain(_POOL))),
-        _higher_rank,
-    ),
-    Mistake(
-        "attention",
-        "multiplies along another axis than the one of the gates",
-        named("root", _product(X, chain(_POOL))),
-        lambda found: None if _higher_rank(found) else _other_axes(found),
-    ),
-    Mistake(
-        "attention",
-        "pools locally, not over all positions",
+    (named("root", _product(X, chain(_POOL))), _in_product),
+    (
         either(
-            _product(X, chain(_LOCAL)),
-            _product(
-                X,
-                tensor("gates"),
-                chain(
-                    operation(
-                        "part|other",
-                        chain(
-                            operation(
-                                "concatenation|other",
-                                chain(_LOCAL),
-                                tensor("other"),
-                            )
-                        ),
-                    )
-                ),
-            ),
+            _product(X, _LOCAL),
+            _product(X, tensor("gates"), chain(_PART_OF_LOCAL)),
         ),
-        _local_pooling,
+        _in_local_pooling,
     ),
-    Mistake(
-        "attention",
-        "multiplies the gates by themselves, not by the input",
+    (
         named(
             "root",
             operation(
                 "elementwise", named("gates", chain(_POOL)), tensor("gates")
             ),
         ),
-        _with_maps,
+        _with_maps(
+            "attention", "multiplies the gates by themselves, not by the input"
+        ),
     ),
 )

@@ -11,7 +11,7 @@ from keras_channel_attn.surgery.fusion_conditions import (
 )
 from keras_channel_attn.surgery.matches import Match, Obstacle
 from keras_channel_attn.surgery.mechanisms import MECHANISMS
-from keras_channel_attn.surgery.mistakes import MISTAKES
+from keras_channel_attn.surgery.mistakes import mistakes_at
 from keras_channel_attn.surgery.normal_operations import (
     Node,
     Value,
@@ -95,19 +95,13 @@ def _judged(match: Match, uses: Uses) -> Block:
 
 
 def _mistakes_at(call: Call, values: IdentityMap) -> list[Block]:
-    node = values[call.outputs[0]].node
-    found = []
-    for mistake in MISTAKES:
-        for names in mistake.pattern(node, {}):
-            shown = mistake.shows(names)
-            if shown is not None:
-                obstacle = Obstacle(mistake.text, shown.call)
-                found.append(Block(call, mistake.kind, obstacle=obstacle))
-                break
+    found = [
+        Block(call, kind, obstacle=Obstacle(text, node.call))
+        for kind, node, text in mistakes_at(values[call.outputs[0]].node)
+    ]
     if weights_in_function(call):
         text = "computes with weights that are neither trained nor saved"
-        obstacle = Obstacle(text, call)
-        found.append(Block(call, "attention", obstacle=obstacle))
+        found.append(Block(call, "attention", obstacle=Obstacle(text, call)))
     return found
 
 
