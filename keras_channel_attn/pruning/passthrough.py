@@ -42,8 +42,8 @@ def check_function(step: Step, channels: Channels, function: Any) -> None:
     """Lock channels behind an activation that may mix them."""
     if isinstance(function, keras.layers.Layer):
         name = type(function).__name__
-        known = type(function) is getattr(keras.layers, name, None)
-        known = known and name in ELEMENTWISE_LAYERS
+        is_public = type(function) is getattr(keras.layers, name, None)
+        known = is_public and name in ELEMENTWISE_LAYERS
     else:
         name = getattr(function, "__name__", repr(function))
         known = function in _ELEMENTWISE_FUNCTIONS
@@ -167,9 +167,8 @@ def noise(step: Step) -> TensorChannels:
 
 def global_pooling(step: Step) -> TensorChannels:
     channels = pass_channels(step)
-    if step.operation.keepdims:
-        return [channels]
-    return [Channels(1, channels.ids)]
+    axis = channels.axis if step.operation.keepdims else 1
+    return [Channels(axis, channels.ids)]
 
 
 def reduction(step: Step) -> TensorChannels:

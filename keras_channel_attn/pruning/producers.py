@@ -53,9 +53,7 @@ def embedding(step: Step) -> TensorChannels:
 
 def _consume(step: Step, axis: int, axes: Axes) -> Any:
     """The channels that a layer computes others from, along an axis."""
-    channels, *others = step.inputs
-    if others:
-        step.lock("takes them as an argument", *others)
+    (channels,) = step.inputs
     if channels and channels.axis != axis:
         step.lock("has its channels along another axis", channels)
         channels = None

@@ -94,10 +94,9 @@ def _reasons_to_lock(graph: Graph) -> dict[Any, str]:
         for variable in variables:
             users.setdefault(variable, {})[operation] = call.path
     for variable in users:
-        for user, path in users[variable].items():
-            others = [
-                other for other in users[variable].values() if other != path
-            ]
+        paths = users[variable]
+        for user in paths:
+            others = [paths[other] for other in paths if other is not user]
             if others and isinstance(user, keras.layers.Layer):
                 reason = f"shares a weight with '{others[0]}'"
                 reasons.setdefault(user, reason)
@@ -194,9 +193,9 @@ _LAYERS = _rules(
     # times a number.
     (rearrangement.combination, "CustomScaleLayer"),
     (rearrangement.concatenation, "Concatenate"),
-    (rearrangement.permutation(lambda layer: (0, *layer.dims)), "Permute"),
+    (rearrangement.permutation, "Permute"),
     (rearrangement.reshaping("target_shape", offset=1), "Reshape"),
-    (rearrangement.flattening, "Flatten"),
+    (rearrangement.reshaping(), "Flatten"),
 )
 _OPERATIONS = _rules(
     (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE)),
@@ -211,7 +210,7 @@ _OPERATIONS = _rules(
     (rearrangement.concatenation, "concatenate"),
     (rearrangement.split, "split"),
     (rearrangement.indexing, "get_item"),
-    (rearrangement.permutation(lambda operation: operation.axes), "transpose"),
+    (rearrangement.permutation, "transpose"),
     (rearrangement.reshaping("newshape"), "reshape"),
     (rearrangement.reshaping(), "expand_dims"),
     (rearrangement.squeezing, "squeeze"),

@@ -1,7 +1,6 @@
 """Rules for operations that join, split or move the channels of tensors."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -122,30 +121,12 @@ def _entry_for_each_axis(key: Any, rank: int) -> list[Any]:
     return [*entries[:place], *whole, *entries[place + 1 :]]
 
 
-def permutation(new_axes: Callable[[Any], Any]) -> Rule:
-    """The rule for an operation that permutes axes.
-
-    `new_axes` returns the axis of the input for each axis of the output, or
-    `None` if their order is reversed.
-    """
-
-    def rule(step: Step) -> TensorChannels:
-        channels, rank = pass_channels(step), step.rank
-        axes = new_axes(step.operation) or range(rank)[::-1]
-        axis = [axis % rank for axis in axes].index(channels.axis)
-        return [Channels(axis, channels.ids)]
-
-    return rule
-
-
-def flattening(step: Step) -> TensorChannels:
-    """With the channels first, they are moved behind the spatial axes."""
-    channels, before = step.first_channels(), tuple(step.call.inputs[0].shape)
-    if step.operation.data_format == "channels_first":
-        before = (before[0], *before[2:], before[1])
-        axis = channels.axis - 1 or step.rank - 1
-        channels = Channels(axis, channels.ids)
-    return [_reshape(step, channels, before)]
+def permutation(step: Step) -> TensorChannels:
+    channels = pass_channels(step)
+    # Sizes that tell where an axis goes.
+    sized = keras.KerasTensor(tuple(range(step.rank)))
+    moved = step.operation.compute_output_spec(sized)
+    return [Channels(moved.shape.index(channels.axis), channels.ids)]
 
 
 def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
@@ -156,8 +137,7 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
     """
 
     def rule(step: Step) -> TensorChannels:
-        before = tuple(step.call.inputs[0].shape)
-        channels = _reshape(step, step.first_channels(), before)
+        channels = _reshape(step)
         if entry:
             shape = list(argument(step.operation, entry))
             position = channels.axis - offset
@@ -177,8 +157,7 @@ def reshaping(entry: str | None = None, offset: int = 0) -> Rule:
 
 
 def squeezing(step: Step) -> TensorChannels:
-    before = tuple(step.call.inputs[0].shape)
-    channels = _reshape(step, step.first_channels(), before)
+    channels, before = _reshape(step), step.call.inputs[0].shape
     if step.operation.axis is None:
         # The channels are not to be squeezed when one of them is left.
         ones = tuple(axis for axis, size in enumerate(before) if size == 1)
@@ -186,7 +165,13 @@ def squeezing(step: Step) -> TensorChannels:
     return [channels]
 
 
-def _reshape(step: Step, channels: Channels, before: Shape) -> Channels:
+def _reshape(step: Step) -> Channels:
+    channels, before = step.first_channels(), tuple(step.call.inputs[0].shape)
+    if getattr(step.operation, "data_format", None) == "channels_first":
+        # `Flatten` moves the channels behind the spatial axes.
+        before = (before[0], *before[2:], before[1])
+        axis = channels.axis - 1 or step.rank - 1
+        channels = Channels(axis, channels.ids)
     after = tuple(step.call.outputs[0].shape)
     found = channels_after_reshape(channels, before, after)
     if found is None:
