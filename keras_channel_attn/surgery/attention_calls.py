@@ -6,6 +6,7 @@ import keras
 
 from keras_channel_attn.analysis.attention_layers import attention_inside
 from keras_channel_attn.graph import Call, Graph, is_from_keras, is_model
+from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer
 
 
@@ -23,18 +24,19 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
         ValueError: If the model has no attention.
     """
     calls = [
-        call
-        for call in graph.all_calls()
-        if isinstance(call.operation, AttentionLayer)
-        or isinstance(getattr(call.operation, "layer", None), AttentionLayer)
+        call for call in graph.all_calls() if attention_of(call) is not None
     ]
     if calls:
         return calls
-    hidden = _layers_with_attention_inside(graph)
+    hidden = {
+        call.path: call.operation
+        for call in graph.all_calls()
+        if call.inner is None and attention_inside(call.operation)
+    }
+    if hidden:
+        raise ValueError(_advice(hidden, graph.model.name, function))
     raise ValueError(
-        _advice(hidden, graph.model.name, function)
-        if hidden
-        else f"`{function}` found no channel attention in the model "
+        f"`{function}` found no channel attention in the model "
         f"'{graph.model.name}'. It looks for layers of `keras_channel_attn`; "
         "`fuse_attention` makes them of attention that is written as several "
         "layers."
@@ -42,52 +44,42 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
 
 
 def _advice(hidden: dict[str, Any], model: str, function: str) -> str:
+    """What to do about layers with attention that the graph does not show."""
     advice = (
         f"`{function}` changes the layers that a model shows. All channel "
         f"attention of the model '{model}' is called inside the layers "
         f"{sorted(hidden)}."
     )
     rest = ", attention" if function == "replace_attention" else ""
-    models = _wrapped_models(hidden)
-    lines = [
-        f"`keras.layers.{type(layer).__name__}({function}({code}{rest}))`"
-        if is_from_keras(type(layer))
-        else f"`{function}({code}{rest})`"
-        for code, layer in models.items()
-    ]
-    if models:
+    lines = []
+    for path, layer in hidden.items():
+        if is_model(getattr(layer, "layer", None)):
+            names = "".join(f".get_layer({x!r})" for x in path.split("/"))
+            line = f"{function}(model{names}.layer{rest})"
+            if is_from_keras(type(layer)):
+                line = f"keras.layers.{type(layer).__name__}({line})"
+            lines.append(f"`{line}`")
+    if lines:
         advice += (
             " Change the model that is wrapped, and build the network around "
             f"it again: {', '.join(lines)}."
         )
-    if len(models) < len(hidden):
+    if len(lines) < len(hidden):
         advice += " Change the attention in the classes of these layers."
     return advice
 
 
-def _layers_with_attention_inside(graph: Graph) -> dict[str, Any]:
-    """From paths to the layers with attention that the graph does not show."""
-    return {
-        call.path: call.operation
-        for call in graph.all_calls()
-        if call.inner is None and attention_inside(call.operation)
-    }
+def attention_of(call: Call) -> Any:
+    """The attention layer that is called, also in a wrapper, or `None`."""
+    layers = call.operation, getattr(call.operation, "layer", None)
+    return next((x for x in layers if isinstance(x, AttentionLayer)), None)
 
 
-def _wrapped_models(layers: dict[str, Any]) -> dict[str, Any]:
-    """Of layers with their paths: the code for the models that they wrap.
-
-    Returns:
-        Dictionary from code, such as `"model.get_layer('frames').layer"`, to
-        the wrapper.
-    """
-    return {
-        "model"
-        + "".join(f".get_layer({name!r})" for name in path.split("/"))
-        + ".layer": layer
-        for path, layer in layers.items()
-        if is_model(getattr(layer, "layer", None))
-    }
+def has_mask(call: Call) -> bool:
+    """Whether a mask is an argument of a call, or comes with an input."""
+    masks = [mask_of(tensor) for tensor in call.inputs]
+    masks.append(call.arguments_by_name().get("mask"))
+    return any(mask is not None for mask in masks)
 
 
 def check_scores_unused(call: Call, verb: str) -> None:

@@ -44,12 +44,8 @@ class AttentionLayers:
         if old not in self._made:
             self._made[old] = self._new(old, path, freed=call.path)
         layer = self._made[old]
-        if isinstance(layer, AttentionLayer) and (
-            layer.data_format != old.data_format
-        ):
-            raise ValueError(
-                _other_data_format(layer, old.data_format, call.path)
-            )
+        if isinstance(layer, AttentionLayer):
+            _check_data_format_is(layer, old.data_format, call.path)
         return layer
 
     def _new(self, site: Any, path: str, freed: str = "") -> Any:
@@ -91,10 +87,8 @@ class AttentionLayers:
                 "axis after the batch. Insert attention inside the layer that "
                 "`keras.layers.TimeDistributed` wraps."
             )
-        own_axis = 1 if layer.data_format == "channels_first" else last
-        if axis != own_axis:
-            data_format = "channels_first" if axis == 1 else "channels_last"
-            raise ValueError(_other_data_format(layer, data_format, site.path))
+        data_format = "channels_first" if axis == 1 else "channels_last"
+        _check_data_format_is(layer, data_format, site.path)
 
 
 def free_name(name: str, outer: str, taken: set[str]) -> str:
@@ -109,12 +103,15 @@ def free_name(name: str, outer: str, taken: set[str]) -> str:
     return free
 
 
-def _other_data_format(layer: Any, data_format: str, path: str) -> str:
-    return (
-        f"The network is {data_format} at '{path}', the attention for it is "
-        f"{layer.data_format}. Pass `data_format='{data_format}'` to "
-        f"{type(layer).__name__}."
-    )
+def _check_data_format_is(
+    layer: AttentionLayer, data_format: str, path: str
+) -> None:
+    if layer.data_format != data_format:
+        raise ValueError(
+            f"The network is {data_format} at '{path}', the attention for it "
+            f"is {layer.data_format}. Pass `data_format='{data_format}'` to "
+            f"{type(layer).__name__}."
+        )
 
 
 def _factory(attention: Any) -> Callable[[Any, str], Any]:

@@ -36,7 +36,7 @@ class ExpandedAttention:
         self.name = call.operation.name
         self.rank = len(call.inputs[0].shape)
         self._path = call.path
-        self._outer = call.path.removesuffix(self.name)
+        self._outer = call.graph.prefix
         self._taken = taken
         # From the part of its name to each layer.
         self._layers: dict[str, Any] = {}
@@ -161,15 +161,14 @@ class ExpandedAttention:
             **arguments: Arguments of the convolution. With `filters` it is a
                 `Conv1D`, `Conv2D` or `Conv3D`, without a `DepthwiseConv2D`.
         """
-        kind, weight = f"Conv{len(inputs.shape) - 2}D", "kernel"
+        kind = getattr(keras.layers, f"Conv{len(inputs.shape) - 2}D")
         if "filters" not in arguments:
-            kind, weight = "DepthwiseConv2D", "depthwise"
+            kind = keras.layers.DepthwiseConv2D
         return self.with_weights(
-            getattr(keras.layers, kind),
+            kind,
             role,
             inputs,
             {"kernel": kernel, "bias": bias},
-            {"kernel": weight},
             use_bias=bias is not None,
             data_format="channels_last",
             **arguments,
@@ -204,7 +203,6 @@ class ExpandedAttention:
         role: str,
         inputs: Any,
         weights: dict[str, Any],
-        names: dict[str, str] | None = None,
         **arguments: Any,
     ) -> Any:
         """The outputs of a layer with weights of the attention layer.
@@ -213,13 +211,13 @@ class ExpandedAttention:
             kind, role, inputs, **arguments: As in `apply`.
             weights: Dictionary from the attribute of the layer that holds a
                 weight to the weight of the attention layer, or to `None`.
-            names: Dictionary from the same attributes to how the names of their
-                arguments begin. Defaults to the attributes.
         """
         weights = {x: weights[x] for x in weights if weights[x] is not None}
         self._originals[role] = weights
         for attribute, variable in weights.items():
-            name = (names or {}).get(attribute, attribute)
+            name = attribute
+            if kind is keras.layers.DepthwiseConv2D and name == "kernel":
+                name = "depthwise"
             for function in ("regularizer", "constraint"):
                 value = function_of_effective(variable, function)
                 if value is not None:

@@ -5,11 +5,11 @@ from typing import Any
 
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.graph import Call, Changes, graph_of, rebuild
-from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
+    has_mask,
     is_time_distributed,
 )
 from keras_channel_attn.surgery.expanded_layers import (
@@ -147,7 +147,7 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
                     f"its class {type(layer).__name__} has a method `{name}` "
                     "of its own. Only layers that pool can be expanded."
                 )
-    if not ignore_masks and _has_mask(call):
+    if not ignore_masks and has_mask(call):
         yield (
             "it is called with a mask, which the pooling layers of Keras do "
             "not take. If all inputs have their full length, pass "
@@ -164,8 +164,3 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
     other = len(call.inputs[0].shape)
     if other != rank:
         yield f"it is called with inputs of rank {rank} and {other}."
-
-
-def _has_mask(call: Call) -> bool:
-    masks = (mask_of(call.inputs[0]), call.arguments_by_name().get("mask"))
-    return any(mask is not None for mask in masks)

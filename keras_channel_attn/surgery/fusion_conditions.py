@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph, IdentityMap
-from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.surgery.attention_calls import has_mask
 from keras_channel_attn.surgery.matches import Match, Obstacle
 
 
@@ -28,20 +28,16 @@ class Uses:
         self._with_masks = {
             inside.graph.model
             for call in graph.all_calls()
-            if call.inner is not None and _has_mask(call)
+            if call.inner is not None and has_mask(call)
             for inside in call.inner.all_calls()
         }
         for call in graph.all_calls():
             for tensor in call.inputs:
                 self._users.setdefault(tensor, []).append(call)
 
-    def times_called(self, operation: Any) -> int:
-        """How many calls of a layer or operation the network has."""
-        return self._times[operation]
-
     def gets_mask(self, call: Call) -> bool:
         """Whether a call gets a mask, or the model that it is in."""
-        return _has_mask(call) or call.graph.model in self._with_masks
+        return has_mask(call) or call.graph.model in self._with_masks
 
     def check(self, match: Match) -> None:
         """Raise `Obstacle` if a part of a block is used for something else."""
@@ -66,14 +62,6 @@ class Uses:
             is_weighted = getattr(layer, "weights", ())
             if is_weighted and self._times[layer] > inside[layer]:
                 raise Obstacle("has weights that are used elsewhere too", call)
-
-
-def _has_mask(call: Call) -> bool:
-    """Whether a mask comes with an input of a call."""
-    given = call.kwargs.get("mask")
-    return given is not None or any(
-        mask_of(tensor) is not None for tensor in call.inputs
-    )
 
 
 def _calls_inside(members: list[Call]) -> Iterator[Call]:

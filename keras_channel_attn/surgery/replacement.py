@@ -116,8 +116,9 @@ def replace_attention(model: Any, attention: Any) -> Any:
             )
         layer = layers.instead_of(call)
         if isinstance(layer, AttentionLayer):
-            if not isinstance(layer, SpatialAttention):
-                _check_map_unused(call)
+            returns_map = call.arguments_by_name().get("return_spatial_scores")
+            if returns_map and not isinstance(layer, SpatialAttention):
+                check_scores_unused(call, "replace")
             changes.replace(call, layer)
             if layer.identity_start != call.operation.identity_start:
                 other_starts[call.path] = layer.identity_start
@@ -149,12 +150,6 @@ def _warn_of_other_starts(starts: dict[str, bool]) -> None:
         f"large. Pass attention with identity_start={not start}, or train the "
         "network long enough."
     )
-
-
-def _check_map_unused(call: Call) -> None:
-    """Raise an error if a call returns a map that the new layer has not."""
-    if call.arguments_by_name().get("return_spatial_scores"):
-        check_scores_unused(call, "replace")
 
 
 def _check_mask(call: Call, layer: Any) -> None:

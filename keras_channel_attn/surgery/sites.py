@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph
-from keras_channel_attn.layers import AttentionLayer
+from keras_channel_attn.surgery.attention_calls import attention_of
 from keras_channel_attn.surgery.residual import ResidualBranches
 
 
@@ -52,7 +52,7 @@ class Site:
                 for call in self.source.graph.calls
                 if any(x is self.tensor for x in call.inputs[:1])
             ]
-        return any(map(_is_attention, calls))
+        return any(attention_of(call) is not None for call in calls)
 
     @property
     def key(self) -> Any:
@@ -66,13 +66,6 @@ class Site:
         if getattr(layer, "weights", ()):
             return layer, self.position
         return self.source, self.position
-
-
-def _is_attention(call: Call) -> bool:
-    wrapped = getattr(call.operation, "layer", None)
-    return any(
-        isinstance(layer, AttentionLayer) for layer in (call.operation, wrapped)
-    )
 
 
 def find_sites(graph: Graph, where: Any) -> list[Site]:
