@@ -19,14 +19,15 @@ from keras_channel_attn.surgery.scales import (
     Scale,
     channel_axis,
     check_function,
-    is_of_keras,
-    scale_after,
-    scale_before,
+    is_layer_of_keras,
+    scale_beside,
 )
+from keras_channel_attn.surgery.tables import by_name
 
-# Of a layer and the scale of its output or input: triples of a weight's name,
-# the array that it is multiplied by, and what is added to it.
-Rule = Callable[[Any, Scale], Iterator[tuple[str, Any, Any]]]
+# The name of a weight, the array that it is multiplied by, and what is added.
+Change = tuple[str, Any, Any]
+# Of a layer and the scale of its output or input.
+Rule = Callable[[Any, Scale], Iterator[Change]]
 
 
 class FoldedScales:
@@ -58,12 +59,10 @@ class FoldedScales:
             NotFolded: If neither is exact. Nothing is changed then.
         """
         try:
-            target, moved, rule = _producer(call, scale)
-            self._multiply(target, moved, rule)
+            self._multiply(*_producer(call, scale))
         except NotFolded as before:
             try:
-                target, moved, rule = _consumer(call, scale)
-                self._multiply(target, moved, rule)
+                self._multiply(*_consumer(call, scale))
             except NotFolded as after:
                 raise NotFolded(f"{before}, and {after}") from after
 
@@ -104,7 +103,7 @@ def _producer(call: Call, scale: Scale) -> tuple[Call, Scale, Rule]:
         rule = _rule(_PRODUCERS, source.operation)
         if rule is not None:
             break
-        scale = scale_before(source, scale)
+        scale = scale_beside(source, scale, is_forward=False)
         (tensor,) = source.inputs
     layer = source.operation
     check_function(source, getattr(layer, "activation", None), scale)
@@ -130,10 +129,8 @@ def _consumer(call: Call, scale: Scale) -> tuple[Call, Scale, Rule]:
         rule = _rule(_CONSUMERS, user.operation)
         if rule is not None:
             break
-        scale = scale_after(user, scale)
+        scale = scale_beside(user, scale, is_forward=True)
         (tensor,) = user.outputs
-    if len(user.inputs) > 1:
-        raise NotFolded(f"'{user.path}' takes several tensors")
     if scale.axis != channel_axis(user.operation, tensor):
         raise NotFolded(f"'{user.path}' has its channels elsewhere")
     return user, scale, rule
@@ -157,22 +154,16 @@ def _variables(call: Call) -> list[Any]:
 
 
 def _rule(table: dict[str, Rule], operation: Any) -> Rule | None:
-    is_layer = isinstance(operation, keras.layers.Layer)
-    if not is_layer or not is_of_keras(operation):
-        return None
-    return table.get(type(operation).__name__)
+    known = table if is_layer_of_keras(operation) else {}
+    return known.get(type(operation).__name__)
 
 
 def _output_of_kernel(name: str, axis: int) -> Rule:
     """The rule for a layer whose kernel has the output along an axis."""
 
-    def rule(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
-        if layer.bias is not None:
-            yield "bias", scale.factors, scale.terms
-        elif scale.adds:
-            raise NotFolded(f"'{layer.name}' has no bias")
-        rank = len(getattr(layer, name).shape)
-        yield name, _along(axis, rank, scale.factors), 0
+    def rule(layer: Any, scale: Scale) -> Iterator[Change]:
+        yield from _offset(layer, "bias", scale)
+        yield name, _along(axis, scale.factors), 0
 
     return rule
 
@@ -180,65 +171,56 @@ def _output_of_kernel(name: str, axis: int) -> Rule:
 def _input_of_kernel(name: str, axis: int) -> Rule:
     """The rule for a layer whose kernel has the input along an axis."""
 
-    def rule(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
-        kernel, groups = getattr(layer, name), getattr(layer, "groups", 1)
+    def rule(layer: Any, scale: Scale) -> Iterator[Change]:
+        factors, groups = (
+            _along(axis, scale.factors),
+            getattr(layer, "groups", 1),
+        )
         if groups > 1:
             # Each filter has the channels of its group.
             factors = scale.factors.reshape(groups, -1).T
-            repeats = kernel.shape[-1] // groups
-            yield name, np.repeat(factors, repeats, axis=1), 0
-        else:
-            rank = len(kernel.shape)
-            yield name, _along(axis, rank, scale.factors), 0
+            factors = factors.repeat(layer.filters // groups, axis=1)
+        yield name, factors, 0
 
     return rule
 
 
-def _depthwise(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+def _depthwise(layer: Any, scale: Scale) -> Iterator[Change]:
     """The rule for the output of a depthwise convolution."""
-    if layer.bias is not None:
-        yield "bias", scale.factors, scale.terms
-    elif scale.adds:
-        raise NotFolded(f"'{layer.name}' has no bias")
+    yield from _offset(layer, "bias", scale)
     yield "kernel", scale.factors.reshape(layer.kernel.shape[-2:]), 0
 
 
-def _normalization(layer: Any, scale: Scale) -> Iterator[tuple[str, Any, Any]]:
+def _normalization(layer: Any, scale: Scale) -> Iterator[Change]:
     if layer.gamma is None:
         raise NotFolded(f"'{layer.name}' has no scale")
     yield "gamma", scale.factors, 0
-    if layer.beta is not None:
-        yield "beta", scale.factors, scale.terms
+    yield from _offset(layer, "beta", scale)
+
+
+def _offset(layer: Any, name: str, scale: Scale) -> Iterator[Change]:
+    """The change of what a layer adds to its output."""
+    if getattr(layer, name) is not None:
+        yield name, scale.factors, scale.terms
     elif scale.adds:
         raise NotFolded(f"'{layer.name}' has no bias")
 
 
-def _along(axis: int, rank: int, factors: Any) -> Any:
-    shape = [1] * rank
-    shape[axis] = -1
-    return factors.reshape(shape)
-
-
-def _table(*rows: tuple[Rule, str]) -> dict[str, Rule]:
-    return {
-        name.format(rank): rule
-        for rule, names in rows
-        for name in names.split()
-        for rank in "123"
-    }
+def _along(axis: int, factors: Any) -> Any:
+    """Factors along the last axis of a kernel, or the last but one."""
+    return factors if axis == -1 else factors[:, None]
 
 
 _NO_ACTIVATION = (None, keras.activations.linear)
-_PRODUCERS = _table(
+_PRODUCERS = by_name(
     (_output_of_kernel("kernel", -1), "Conv{}D Dense"),
     (_output_of_kernel("kernel", -2), "Conv{}DTranspose"),
     (_output_of_kernel("pointwise_kernel", -1), "SeparableConv{}D"),
     (_depthwise, "DepthwiseConv{}D"),
     (_normalization, "BatchNormalization GroupNormalization"),
 )
-_CONSUMERS = _table(
-    (_input_of_kernel("kernel", -2), "Conv{}D DepthwiseConv{}D"),
+_CONSUMERS = by_name(
+    (_input_of_kernel("kernel", -2), "Conv{}D DepthwiseConv{}D Dense"),
     (_input_of_kernel("kernel", -1), "Conv{}DTranspose"),
     (_input_of_kernel("depthwise_kernel", -2), "SeparableConv{}D"),
-    (_input_of_kernel("kernel", 0), "Dense"),
 )

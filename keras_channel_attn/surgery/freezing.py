@@ -20,26 +20,18 @@ from keras_channel_attn.analysis.observable_layers import (
 from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import (
     Call,
-    Changes,
-    Graph,
     first_lines,
     graph_of,
     rebuild,
     warn,
 )
-from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
+    attention_of,
     check_scores_unused,
 )
-from keras_channel_attn.surgery.attention_layers import free_name
-from keras_channel_attn.surgery.folded_scales import FoldedScales
-from keras_channel_attn.surgery.scales import (
-    NotFolded,
-    Scale,
-    channel_axis,
-)
+from keras_channel_attn.surgery.constants import Constants, axis_of
 
 # How many layers a warning names.
 _NAMED = 5
@@ -144,7 +136,7 @@ def freeze_attention(
     graph = graph_of(model)
     calls = attention_calls(graph, "freeze_attention")
     paths = _freezable_paths(model, calls, None if is_automatic else layers)
-    calls = [call for call in calls if _attention_of(call) in paths]
+    calls = [call for call in calls if attention_of(call) in paths]
     for call in calls:
         check_scores_unused(call, "freeze")
     batches = Batches(
@@ -157,22 +149,22 @@ def freeze_attention(
         _check_finite(scores, paths)
         if tolerance is not None:
             scores = _within_tolerance(measurement, scores, paths, tolerance)
-    constants = _Constants(graph)
+    constants = Constants(graph)
     for call in calls:
-        if _attention_of(call) in scores:
-            constants.put_in_place_of(call, scores[_attention_of(call)])
+        if attention_of(call) in scores:
+            constants.put_in_place_of(call, scores[attention_of(call)])
     copy = rebuild(graph, constants.changes)
     _warn_of_multiplications(constants.reasons)
     return copy
 
 
 def _check_tolerance(tolerance: Any, is_automatic: bool) -> None:
+    if is_automatic and tolerance is None:
+        raise ValueError(
+            '`layers="auto"` needs a `tolerance`, the largest change of '
+            "the outputs relative to their spread, such as 0.05."
+        )
     if tolerance is None:
-        if is_automatic:
-            raise ValueError(
-                '`layers="auto"` needs a `tolerance`, the largest change of '
-                "the outputs relative to their spread, such as 0.05."
-            )
         return
     if not is_automatic:
         raise ValueError(
@@ -186,12 +178,6 @@ def _check_tolerance(tolerance: Any, is_automatic: bool) -> None:
         )
 
 
-def _attention_of(call: Call) -> AttentionLayer:
-    """The attention layer of a call, also if it is wrapped."""
-    layer = call.operation
-    return layer if isinstance(layer, AttentionLayer) else layer.layer
-
-
 def _freezable_paths(
     model: Any, calls: list[Call], layers: Any
 ) -> dict[AttentionLayer, str]:
@@ -199,24 +185,22 @@ def _freezable_paths(
     places = attention_places(model)
     paths = {layer: path_of(place) for layer, place in places.items()}
     chosen = selected_layers(model, paths, layers)
-    shown = {_attention_of(call): call for call in calls}
-    reasons = {}
-    for layer, path in chosen.items():
-        reason = _obstacle(layer, shown.get(layer))
-        if reason is not None:
-            reasons[path] = reason
-    lines = [f"{path}: {reason}" for path, reason in reasons.items()]
+    shown = {attention_of(call): call for call in calls}
+    reasons = {
+        layer: reason
+        for layer in chosen
+        if (reason := _obstacle(layer, shown.get(layer)))
+    }
+    lines = "\n  ".join(
+        f"{chosen[layer]}: {reason}" for layer, reason in reasons.items()
+    )
     if lines and (layers is not None or len(reasons) == len(chosen)):
         raise ValueError(
-            "`freeze_attention` cannot freeze these layers:\n  "
-            + "\n  ".join(lines)
+            f"`freeze_attention` cannot freeze these layers:\n  {lines}"
         )
     if lines:
-        warn(
-            "`freeze_attention` leaves these layers as they are:\n  "
-            + "\n  ".join(lines)
-        )
-    return {x: path for x, path in chosen.items() if path not in reasons}
+        warn(f"`freeze_attention` leaves these layers as they are:\n  {lines}")
+    return {x: path for x, path in chosen.items() if x not in reasons}
 
 
 def _obstacle(layer: AttentionLayer, call: Call | None) -> str | None:
@@ -224,18 +208,13 @@ def _obstacle(layer: AttentionLayer, call: Call | None) -> str | None:
     wrappers = (AttentionLayer, keras.layers.TimeDistributed)
     if call is None or not isinstance(call.operation, wrappers):
         return "it is inside a layer whose calls the model does not show"
-    channels = call.inputs[0].shape[_axis(call)]
+    channels = call.inputs[0].shape[axis_of(call)]
     if layer.constant_terms(np.ones(channels)) is None:
         return (
             "the gates of the channels do not determine the outputs of "
             f"{type(layer).__name__}"
         )
     return None
-
-
-def _axis(call: Call) -> int:
-    """The axis of the channels in the input of attention."""
-    return channel_axis(call.operation, call.inputs[0])
 
 
 def _check_finite(
@@ -260,12 +239,12 @@ def _within_tolerance(
     alone = measurement.effects([{x: scores[x]} for x in scores])
     changes = dict(zip(scores, map(_known_change, alone), strict=True))
     ordered = sorted(scores, key=lambda layer: changes[layer])
-    first = [ordered[: count + 1] for count in range(len(ordered))]
-    together = measurement.effects(
-        [{layer: scores[layer] for layer in some} for some in first]
-    )
-    chosen: list[AttentionLayer] = []
-    for some, effect in zip(first, together, strict=True):
+    sets = [
+        {layer: scores[layer] for layer in ordered[:count]}
+        for count in range(1, len(ordered) + 1)
+    ]
+    chosen: dict[AttentionLayer, Any] = {}
+    for some, effect in zip(sets, measurement.effects(sets), strict=True):
         if _known_change(effect) > tolerance:
             break
         chosen = some
@@ -276,7 +255,7 @@ def _within_tolerance(
             f"is {changes[least]:.3g}, with '{paths[least]}'. "
             f"Received: tolerance={tolerance}."
         )
-    return {layer: scores[layer] for layer in chosen}
+    return chosen
 
 
 def _known_change(effect: Effect) -> float:
@@ -286,94 +265,6 @@ def _known_change(effect: Effect) -> float:
             "are finite, have one size and differ: two samples or more."
         )
     return effect.change.change
-
-
-class _Constants:
-    """Constants in the place of attention, in the copy of a model.
-
-    Attributes:
-        changes: `Changes`.
-        reasons: Dictionary from the paths of attention to why a layer
-            multiplies by its constants, and no weights do.
-    """
-
-    def __init__(self, graph: Graph) -> None:
-        self.changes = Changes()
-        self.reasons: dict[str, str] = {}
-        self._folded = FoldedScales(graph, self.changes)
-        self._taken = set(graph.operations())
-        # From layers and ranks of their inputs to what multiplies.
-        self._layers: dict[tuple[Any, int], _Multiplication] = {}
-
-    def put_in_place_of(self, call: Call, scores: Any) -> None:
-        """Let a call have constant scores, `(channels,)`."""
-        attention = _attention_of(call)
-        factors, terms = attention.constant_terms(scores) or (scores, scores)
-        scale = Scale(_axis(call), factors, terms)
-        try:
-            if attention.activity_regularizer is not None:
-                raise NotFolded(f"'{call.path}' has an activity regularizer")
-            if _loses_mask(call):
-                raise NotFolded(f"'{call.path}' ends the mask of its input")
-            if call.inputs[0].dtype != call.outputs[0].dtype:
-                raise NotFolded(f"'{call.path}' changes the dtype")
-            self._folded.fold(call, scale)
-        except NotFolded as reason:
-            self.reasons[call.path] = str(reason)
-            layer = self._multiplication(call, scale)
-            inputs = call.inputs[:1]
-            self.changes.replace(call, layer, inputs=inputs, extends=False)
-        else:
-            self.changes.remove(call)
-
-    def _multiplication(self, call: Call, scale: Scale) -> "_Multiplication":
-        """One for all calls of a layer, if their inputs have one rank."""
-        key = call.operation, len(call.inputs[0].shape)
-        if key not in self._layers:
-            name = call.operation.name
-            if any(layer is call.operation for layer, _ in self._layers):
-                outer = call.path.removesuffix(name)
-                name = free_name(name, outer, self._taken)
-            self._layers[key] = _Multiplication(call, scale, name)
-        return self._layers[key]
-
-
-def _loses_mask(call: Call) -> bool:
-    is_first = _attention_of(call).data_format == "channels_first"
-    return is_first and mask_of(call.inputs[0]) is not None
-
-
-class _Multiplication:
-    """A layer of Keras that multiplies channels by constants.
-
-    The constants are no weights, so that training does not change them.
-    """
-
-    def __init__(self, call: Call, scale: Scale, name: str) -> None:
-        attention = _attention_of(call)
-        self.name = name
-        self._loses_mask = _loses_mask(call)
-        # With three axes or more, Keras has no data format of its own for it.
-        rank = max(len(call.inputs[0].shape) - 1, 3)
-        shape = [1] * rank
-        shape[scale.axis - len(call.inputs[0].shape)] = -1
-        factors, terms = (
-            np.asarray(array, "float64").reshape(shape).tolist()
-            for array in (scale.factors, scale.terms)
-        )
-        self._layer = keras.layers.Rescaling(
-            factors,
-            terms if scale.adds else 0.0,
-            name=name,
-            dtype=attention.dtype_policy,
-            activity_regularizer=attention.activity_regularizer,
-        )
-        self._layer.trainable = attention.trainable
-
-    def __call__(self, inputs: Any) -> Any:
-        if self._loses_mask:
-            inputs = keras.ops.copy(inputs)
-        return self._layer(inputs)
 
 
 def _warn_of_multiplications(reasons: Mapping[str, str]) -> None:

@@ -12,24 +12,17 @@ from keras_channel_attn.graph import (
     is_operation,
     stated_channel_axis,
 )
+from keras_channel_attn.surgery.tables import by_name
 
-# Linear functions of each channel alone, and those linear for factors that are
-# not negative. The rank of the layer is in place of `{}`.
-_LINEAR = (
-    *("Identity", "Dropout", "GaussianDropout", "SpatialDropout{}D"),
-    *("AveragePooling{}D", "GlobalAveragePooling{}D", "UpSampling{}D"),
-    *("ZeroPadding{}D", "Cropping{}D", "Reshape", "Flatten", "Permute"),
+# Whether functions of each channel alone are linear. The others are linear for
+# factors that are not negative.
+_IS_LINEAR = by_name(
+    (True, "Identity Dropout GaussianDropout SpatialDropout{}D"),
+    (True, "AveragePooling{}D GlobalAveragePooling{}D UpSampling{}D"),
+    (True, "ZeroPadding{}D Cropping{}D Reshape Flatten Permute"),
+    (False, "ReLU LeakyReLU PReLU Activation"),
+    (False, "MaxPooling{}D GlobalMaxPooling{}D"),
 )
-_HOMOGENEOUS = (
-    *("ReLU", "LeakyReLU", "PReLU", "Activation"),
-    *("MaxPooling{}D", "GlobalMaxPooling{}D"),
-)
-_KINDS = {
-    name.format(rank): is_linear
-    for names, is_linear in ((_LINEAR, True), (_HOMOGENEOUS, False))
-    for name in names
-    for rank in (1, 2, 3)
-}
 # Layers whose channels are the last axis, most without a data format.
 _CHANNELS_LAST = ("UpSampling1D", "ZeroPadding1D", "Cropping1D")
 _HOMOGENEOUS_FUNCTIONS = [
@@ -61,40 +54,31 @@ class Scale(NamedTuple):
         """Whether something is added."""
         return bool(np.any(self.terms))
 
-    def along(self, axis: int) -> "Scale":
-        """The same numbers along another axis."""
-        return Scale(axis, self.factors, self.terms)
 
+def scale_beside(call: Call, scale: Scale, is_forward: bool) -> Scale:
+    """The scale on the other side of a call that has the effect of one.
 
-def scale_before(call: Call, scale: Scale) -> Scale:
-    """The scale of the input of a call that has the effect of one after it.
-
-    Raises:
-        NotFolded: If there is none.
-    """
-    _check_commutes(call, scale)
-    pool = _global_pooling(call)
-    if pool is not None:
-        axis = channel_axis(pool, call.inputs[0])
-        if scale.axis != (axis if pool.keepdims else 1):
-            raise NotFolded(f"'{call.path}' has its channels elsewhere")
-        return scale.along(axis)
-    return _rearranged(call, scale, is_forward=False)
-
-
-def scale_after(call: Call, scale: Scale) -> Scale:
-    """The scale of the output of a call that has the effect of one before it.
+    Args:
+        call: `Call`.
+        scale: `Scale` of its input if `is_forward`, or else of its output.
+        is_forward: Boolean, whether the scale of the output is returned, or
+            that of the input.
 
     Raises:
         NotFolded: If there is none.
     """
     _check_commutes(call, scale)
-    pool = _global_pooling(call)
-    if pool is not None:
-        if scale.axis != channel_axis(pool, call.inputs[0]):
-            raise NotFolded(f"'{call.path}' pools the channels")
-        return scale if pool.keepdims else scale.along(1)
-    return _rearranged(call, scale, is_forward=True)
+    pool = call.operation
+    if not type(pool).__name__.startswith("Global"):
+        return _rearranged(call, scale, is_forward)
+    axis = channel_axis(pool, call.inputs[0])
+    axes = axis, axis if pool.keepdims else 1
+    own, other = axes if is_forward else axes[::-1]
+    if scale.axis != own:
+        elsewhere = "has its channels elsewhere"
+        what = "pools the channels" if is_forward else elsewhere
+        raise NotFolded(f"'{call.path}' {what}")
+    return Scale(other, scale.factors, scale.terms)
 
 
 def channel_axis(layer: Any, tensor: Any) -> int:
@@ -114,9 +98,13 @@ def check_function(call: Call, function: Any, scale: Scale) -> None:
     _check_positive(call, scale)
 
 
-def is_of_keras(operation: Any) -> bool:
-    """Whether it computes what its class of Keras computes."""
-    return is_from_keras(type(operation)) and "call" not in vars(operation)
+def is_layer_of_keras(operation: Any) -> bool:
+    """Whether it is a layer that computes what its class of Keras computes."""
+    return (
+        isinstance(operation, keras.layers.Layer)
+        and is_from_keras(type(operation))
+        and "call" not in vars(operation)
+    )
 
 
 def _check_commutes(call: Call, scale: Scale) -> None:
@@ -127,14 +115,13 @@ def _check_commutes(call: Call, scale: Scale) -> None:
         raise NotFolded(f"'{call.path}' combines several tensors")
     if is_operation(operation, "relu"):
         return _check_positive(call, scale)
-    is_layer = isinstance(operation, keras.layers.Layer)
-    if not (is_layer and is_of_keras(operation) and name in _KINDS):
+    if not (is_layer_of_keras(operation) and name in _IS_LINEAR):
         raise NotFolded(f"'{call.path}' (of type {name}) does not commute")
     if operation.activity_regularizer is not None:
         raise NotFolded(f"'{call.path}' has an activity regularizer")
     if name == "Activation":
         check_function(call, operation.activation, scale)
-    elif not _KINDS[name]:
+    elif not _IS_LINEAR[name]:
         _check_positive(call, scale)
     if name == "ReLU" and (
         operation.max_value is not None or operation.threshold
@@ -145,11 +132,6 @@ def _check_commutes(call: Call, scale: Scale) -> None:
 def _check_positive(call: Call, scale: Scale) -> None:
     if (np.asarray(scale.factors) < 0).any():
         raise NotFolded(f"'{call.path}' is not linear for negative gates")
-
-
-def _global_pooling(call: Call) -> Any:
-    is_global = type(call.operation).__name__.startswith("Global")
-    return call.operation if is_global else None
 
 
 def _rearranged(call: Call, scale: Scale, is_forward: bool) -> Scale:
