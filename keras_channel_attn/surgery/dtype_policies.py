@@ -1,5 +1,6 @@
 """Networks that compute in another precision."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,41 +50,33 @@ def with_dtype_policy(model: Any, policy: Any) -> Any:
     'float32'
     """
     graph = graph_of(model)
-    policies = _Policies(policy)
+    policy_of = _new_policies(policy)
     # All layers are asked before any is copied.
     for operation in graph.operations().values():
         if isinstance(operation, keras.layers.Layer):
             for _, layer in inner_layers(operation):
-                policies.of(layer)
+                policy_of(layer)
     changes = Changes()
-    changes.policy_of = policies.of
+    changes.policy_of = policy_of
     return rebuild(graph, changes)
 
 
-class _Policies:
-    """The new policy of each layer; a callable of the user is asked once."""
+def _new_policies(policy: Any) -> Callable[[Any], Any]:
+    """From a layer to its new policy, or `None` if it keeps its own.
 
-    def __init__(self, policy: Any) -> None:
-        self._known: dict[Any, Any] = {}
-        self._policy_of: Callable[[Any], Any]
-        if callable(policy) and not isinstance(policy, type):
-            self._policy_of = policy
-        else:
-            checked = _standardize_policy(policy)
-            self._policy_of = lambda layer: checked
+    A callable of the user is asked once for each layer.
+    """
+    is_asked = callable(policy) and not isinstance(policy, type)
+    if not is_asked:
+        policy = _standardize_policy(policy)
 
-    def of(self, layer: Any) -> Any:
-        """The policy, or `None` for a layer that keeps its own."""
-        if layer not in self._known:
-            self._known[layer] = self._new(layer)
-        return self._known[layer]
-
-    def _new(self, layer: Any) -> Any:
+    @functools.cache
+    def new_policy(layer: Any) -> Any:
         own = getattr(layer, "dtype_policy", None)
         if own is None or isinstance(layer, keras.layers.InputLayer):
             return None
-        policy = self._policy_of(layer)
-        if policy is None:
+        new = policy(layer) if is_asked else policy
+        if new is None:
             return None
         if own.quantization_mode is not None:
             raise ValueError(
@@ -94,7 +87,9 @@ class _Policies:
             )
         if not keras.backend.is_float_dtype(own.compute_dtype):
             return None
-        return _standardize_policy(policy)
+        return _standardize_policy(new)
+
+    return new_policy
 
 
 def _standardize_policy(policy: Any) -> Any:

@@ -13,22 +13,34 @@ from keras_channel_attn.graph import (
 )
 
 
-class MaskedCalls:
-    """The calls of a model that take a mask.
+def masks_with_tensors(graph: Graph) -> list[tuple[Any, Any]]:
+    """Pairs: a boolean tensor that a layer takes as `mask`, and what it is for.
 
-    Args:
-        graph: `Graph` of the model, without those nested in it.
-
-    Attributes:
-        pairs: List of pairs: a boolean tensor that a layer takes as `mask`,
-            and the tensor that it is for, which has one more axis.
-        origins: `IdentityMap` with the tensors that are called together with
-            a mask, and all those that they are computed from.
+    The second tensor has one more axis. Nested models are left out.
     """
+    equal = _equal_masks(graph)
+    found = []
+    for call in graph.calls:
+        if len(call.inputs) < 2:
+            continue
+        arguments = call.arguments_by_name()
+        masks = keras.tree.flatten(arguments.get("mask"))
+        tensors = keras.tree.flatten(next(iter(arguments.values()), ()))
+        if len(masks) == len(tensors):
+            found += [
+                (equal.get(mask, mask), tensor)
+                for mask, tensor in zip(masks, tensors, strict=True)
+                if isinstance(mask, keras.KerasTensor)
+                and isinstance(tensor, keras.KerasTensor)
+                and is_boolean(mask)
+                and len(mask.shape) == len(tensor.shape) - 1
+            ]
+    return found
 
-    def __init__(self, graph: Graph) -> None:
-        self.pairs = _pairs(graph)
-        self.origins = with_upstream(graph, _masked_tensors(graph))
+
+def origins_of_masked_tensors(graph: Graph) -> IdentityMap:
+    """The tensors that are called with a mask, and what computes them."""
+    return with_upstream(graph, _masked_tensors(graph))
 
 
 def with_upstream(graph: Graph, tensors: list[Any]) -> IdentityMap:
@@ -79,27 +91,6 @@ def _shifts(size: int, step: int) -> bool:
     It is `(size - rest) // 2` for a rest from 1 to `step` of the length.
     """
     return (size - 1) // 2 != max(size - step, 0) // 2
-
-
-def _pairs(graph: Graph) -> list[tuple[Any, Any]]:
-    equal = _equal_masks(graph)
-    found = []
-    for call in graph.calls:
-        if len(call.inputs) < 2:
-            continue
-        arguments = call.arguments_by_name()
-        masks = keras.tree.flatten(arguments.get("mask"))
-        tensors = keras.tree.flatten(next(iter(arguments.values()), ()))
-        if len(masks) == len(tensors):
-            found += [
-                (equal.get(mask, mask), tensor)
-                for mask, tensor in zip(masks, tensors, strict=True)
-                if isinstance(mask, keras.KerasTensor)
-                and isinstance(tensor, keras.KerasTensor)
-                and is_boolean(mask)
-                and len(mask.shape) == len(tensor.shape) - 1
-            ]
-    return found
 
 
 def _equal_masks(graph: Graph) -> IdentityMap:

@@ -49,12 +49,10 @@ class ResidualBranches:
 
     def ends(self, call: Call) -> list[Any]:
         """The inputs of a call that are residual branches, perhaps none."""
-        inputs = list(_unique(call.inputs))
+        inputs = list(IdentityMap(call.inputs, call.inputs))
         if len(inputs) < 2 or len({tensor.shape for tensor in inputs}) > 1:
             return []
-        upstream = IdentityMap()
-        for tensor in inputs:
-            upstream[tensor] = call.graph.upstream(tensor)
+        upstream = IdentityMap(inputs, map(call.graph.upstream, inputs))
         shortcut = root = _identity(upstream)
         if shortcut is None:
             shortcut, root = self._projection(call.graph, upstream)
@@ -162,13 +160,6 @@ def _is_mask(graph: Graph, tensor: Any) -> bool:
     return True
 
 
-def _unique(tensors: list[Any]) -> IdentityMap:
-    found = IdentityMap()
-    for tensor in tensors:
-        found[tensor] = True
-    return found
-
-
 def _identity(upstream: IdentityMap) -> Any:
     """The input that all others are computed from, or `None`."""
     for tensor in upstream:
@@ -239,7 +230,7 @@ def _attends_to_positions(call: Call) -> bool:
     # A product with a weight is a linear map, one of two tensors is attention.
     return (
         snake_name(operation) in _ATTENTION_OPERATIONS
-        and len(_unique(call.inputs)) > 1
+        and len(IdentityMap(call.inputs, call.inputs)) > 1
     )
 
 

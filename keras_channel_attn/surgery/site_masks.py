@@ -15,8 +15,9 @@ from keras_channel_attn.graph import (
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.surgery.masked_calls import (
-    MaskedCalls,
     calls_with_shifting_windows,
+    masks_with_tensors,
+    origins_of_masked_tensors,
     with_upstream,
 )
 from keras_channel_attn.surgery.named_tensors import NamedTensors
@@ -45,7 +46,8 @@ class SiteMasks:
         )
         is_tensor = mask is not None and not self._is_callable
         self._mask = self._tensors.tensor(mask) if is_tensor else mask
-        self._masked_calls: dict[Graph, MaskedCalls] = {}
+        self._pairs_of = functools.cache(masks_with_tensors)
+        self._origins_of = functools.cache(origins_of_masked_tensors)
         self._sites_without: list[str] = []
         self._shifting: dict[str, None] = {}
 
@@ -145,7 +147,7 @@ class SiteMasks:
 
         Of several masks, the one that the last call before the site takes.
         """
-        pairs = self._calls_of(site.source.graph).pairs
+        pairs = self._pairs_of(site.source.graph)
         if not pairs or not self._possible_shapes:
             return None
         # The sizes of the inputs with which most masks fit their own tensors.
@@ -172,7 +174,7 @@ class SiteMasks:
 
         The masked ones may be in the model itself or in one around it.
         """
-        origins = self._calls_of(graph).origins
+        origins = self._origins_of(graph)
         return any(
             tensor in origins for tensor in with_upstream(graph, tensors)
         ) or any(
@@ -181,11 +183,6 @@ class SiteMasks:
             for call in outer.calls
             if call.inner is graph
         )
-
-    def _calls_of(self, graph: Graph) -> MaskedCalls:
-        if graph not in self._masked_calls:
-            self._masked_calls[graph] = MaskedCalls(graph)
-        return self._masked_calls[graph]
 
     @functools.cached_property
     def _possible_shapes(self) -> list[IdentityMap]:
@@ -201,8 +198,7 @@ def _channel_axis(site: Site, layer: Any) -> int:
 
 def _is_before(site: Site, mask: Any) -> bool:
     """Whether a mask is computed from the tensor at a site."""
-    tensors = with_upstream(site.source.graph, [mask])
-    return any(tensor is site.tensor for tensor in tensors)
+    return site.tensor in with_upstream(site.source.graph, [mask])
 
 
 def _fits_own(mask: Any, tensor: Any, shapes: IdentityMap) -> bool:
