@@ -35,15 +35,15 @@ from keras_channel_attn.masks import mask_after_convolution
 from keras_channel_attn.surgery.dtype_policies import with_dtype_policy
 from keras_channel_attn.surgery.expansion import expand_attention
 from keras_channel_attn.surgery.freezing import freeze_attention
-from keras_channel_attn.surgery.fusion import (
-    AttentionBlock,
-    AttentionBlocks,
-    attention_blocks,
-    fuse_attention,
-)
+from keras_channel_attn.surgery.fusion import fuse_attention
 from keras_channel_attn.surgery.insertion import (
     attention_sites,
     insert_attention,
+)
+from keras_channel_attn.surgery.recognition import (
+    AttentionBlock,
+    AttentionBlocks,
+    attention_blocks,
 )
 from keras_channel_attn.surgery.replacement import (
     remove_attention,

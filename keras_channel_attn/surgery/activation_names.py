@@ -7,8 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, Probe, is_from_keras, is_operation
-from keras_channel_attn.surgery.normal_operations import Node, shape_of
+from keras_channel_attn.graph import (
+    Call,
+    Probe,
+    is_from_keras,
+    is_operation,
+    snake_name,
+)
+from keras_channel_attn.surgery.normal_nodes import Node, shape_of
 
 _NAMES = (
     "linear",
@@ -71,11 +77,8 @@ def _name_in_layers(function: Any, calls: list[Any]) -> str | None:
     for call in calls:
         if type(call.operation) is keras.layers.Activation:
             functions.append(call.operation.activation)
-        elif name := next(
-            (n for n in _NAMED_OPERATIONS if is_operation(call.operation, n)),
-            None,
-        ):
-            functions.append(keras.activations.get(name))
+        elif any(is_operation(call.operation, n) for n in _NAMED_OPERATIONS):
+            functions.append(keras.activations.get(snake_name(call.operation)))
         else:
             return None
     linear = keras.activations.linear

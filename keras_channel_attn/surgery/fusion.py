@@ -1,131 +1,18 @@
 """Attention that is written as several layers, made one layer."""
 
-import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Changes, Graph, graph_of, rebuild
+from keras_channel_attn.graph import Changes, graph_of, rebuild
 from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.expanded_layers import shape_dependence
-from keras_channel_attn.surgery.fusion_conditions import Uses, policy_of
-from keras_channel_attn.surgery.matches import Match, Obstacle, Weight
-from keras_channel_attn.surgery.own_layers import (
-    check_call,
-    replace_own_layer,
-)
-from keras_channel_attn.surgery.recognition import Block, blocks_of
-
-
-@dataclasses.dataclass(frozen=True)
-class AttentionBlock:
-    """Attention that is written as several layers: see `attention_blocks`.
-
-    Attributes:
-        path: String, the name of the layer or operation that computes the
-            output, preceded by the names of the models around it.
-        kind: String, the short name of the mechanism, such as `"SE"`.
-        layer: String, the layer of this library that equals it, as code:
-            `"SqueezeExcite(16, use_bias=True)"`; `None` if there is none.
-        reason: String, why `fuse_attention` leaves it alone, with the path of
-            the layer that shows it; `None` if it is fused.
-    """
-
-    path: str
-    kind: str
-    layer: str | None
-    reason: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class AttentionBlocks:
-    """The attention blocks of a model: see `attention_blocks`.
-
-    Attributes:
-        name: String, the name of the model.
-        blocks: List of `AttentionBlock`, in the order of computation.
-    """
-
-    name: str
-    blocks: list[AttentionBlock]
-
-    def __str__(self) -> str:
-        count = len(self.blocks)
-        noun = (
-            "attention block that is"
-            if count == 1
-            else ("attention blocks that are")
-        )
-        lines = [f"{self.name}: {count or 'no'} {noun} written as layers"]
-        for block in self.blocks:
-            equal = f", equals {block.layer}" if block.layer else ""
-            lines.append(f"  {block.path}: {block.kind}{equal}")
-            if block.reason:
-                lines.append(f"    not fused: {block.reason}")
-        return "\n".join(lines)
-
-
-def attention_blocks(model: Any) -> AttentionBlocks:
-    """The attention in a network that is written as several layers.
-
-    It says what `fuse_attention` does with a network, and why it leaves some
-    blocks alone: weights that are shared with another part of the network,
-    tensors that are used elsewhere, and the mistakes that circulate in copies
-    of attention blocks, such as an average in the place of the maximum. Print
-    the result. Nothing is copied or changed.
-
-    Args:
-        model: Functional or sequential model of Keras, built.
-
-    Returns:
-        `AttentionBlocks`.
-
-    Raises:
-        TypeError: If `model` is not a model of Keras.
-        ValueError: If it has no graph or is not built.
-
-    Examples:
-
-    >>> x = keras.Input((32, 32, 64), name="x")
-    >>> y = keras.layers.GlobalAveragePooling2D()(x)
-    >>> y = keras.layers.Dense(4, "relu")(y)
-    >>> y = keras.layers.Dense(64, "sigmoid")(y)
-    >>> y = keras.layers.Multiply(name="se")([x, y])
-    >>> print(attention_blocks(keras.Model(x, y, name="network")))
-    network: 1 attention block that is written as layers
-      se: SE, equals SqueezeExcite(16, use_bias=True)
-    """
-    graph = graph_of(model)
-    blocks = [
-        AttentionBlock(
-            block.call.path,
-            block.kind,
-            _code(block),
-            _sentence(block.obstacle),
-        )
-        for block in blocks_of(graph)
-    ]
-    return AttentionBlocks(model.name, blocks)
-
-
-def _sentence(obstacle: Obstacle | None) -> str | None:
-    if obstacle is None:
-        return None
-    return f"'{obstacle.call.path}' {obstacle.reason}"
-
-
-def _code(block: Block) -> str | None:
-    """The call of a layer: `SqueezeExcite(16, use_bias=True)`."""
-    if block.match is None or block.arguments is None:
-        return None
-    kind, arguments = block.match.mechanism.layer, dict(block.arguments)
-    first = next(iter(inspect.signature(kind).parameters))
-    shown = [repr(arguments.pop(first))] if first in arguments else []
-    shown += [f"{name}={value!r}" for name, value in arguments.items()]
-    return f"{kind.__name__}({', '.join(shown)})"
+from keras_channel_attn.surgery.fusion_conditions import policy_of
+from keras_channel_attn.surgery.matches import Match, Weight
+from keras_channel_attn.surgery.own_layers import replace_own_layers
+from keras_channel_attn.surgery.recognition import attention_blocks, blocks_of
 
 
 def fuse_attention(
@@ -202,17 +89,16 @@ def fuse_attention(
     taken = set(graph.operations())
     called: set[Any] = set()
     for block in blocks_of(graph):
-        if block.match is None or block.arguments is None or block.obstacle:
+        if block.obstacle is not None:
             continue
         name = block.call.operation.name
         if block.call.operation in called:
             # One layer without weights may multiply in several blocks.
-            outer = block.call.path.removesuffix(name)
-            name = free_name(name, outer, taken)
+            name = free_name(name, block.call.graph.prefix, taken)
         called.add(block.call.operation)
         _fuse(block.match, block.arguments, name, changes)
     if layers:
-        _replace_own_layers(graph, layers, changes)
+        replace_own_layers(graph, layers, changes)
     if not changes.instead:
         raise ValueError(
             f"`fuse_attention` found no block in the model '{model.name}' that "
@@ -224,18 +110,6 @@ def fuse_attention(
             f"`attention_blocks` finds:\n{attention_blocks(model)}"
         )
     return rebuild(graph, changes)
-
-
-def _replace_own_layers(
-    graph: Graph, layers: dict[Any, Callable[[Any], Any]], changes: Changes
-) -> None:
-    made: dict[Any, Any] = {}
-    uses = Uses(graph)
-    for call in graph.all_calls():
-        function = layers.get(type(call.operation))
-        if function is not None:
-            check_call(call, uses)
-            replace_own_layer(call, function, made, changes)
 
 
 def _fuse(

@@ -13,19 +13,24 @@ from keras_channel_attn.layers import (
 )
 from keras_channel_attn.surgery.activation_names import activation_and_factor
 from keras_channel_attn.surgery.mechanisms import Mechanism
-from keras_channel_attn.surgery.normal_operations import Node, axes_of
+from keras_channel_attn.surgery.normal_nodes import Layout, Node, axes_of
 from keras_channel_attn.surgery.patterns import Found
 
+# The layers with weights in the patterns. A weight of the new layer is named
+# after its role, `reduce_kernel`, unless the layer has no other.
+_ROLES = (
+    *("reduce", "expand", "spatial", "context", "normalization"),
+    *("expand_0", "expand_1", "expand_2", "map", "taps"),
+)
+_WITHOUT_PREFIX = ("normalization", "map", "taps")
 GATES = ("sigmoid", "hard_sigmoid", "tanh")
 
 
 class Obstacle(Exception):
-    """Why a block cannot be one layer, and the call that shows it."""
+    """Why a block cannot be one layer: what the call that shows it does."""
 
     def __init__(self, reason: str, call: Call) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.call = call
+        super().__init__(f"'{call.path}' {reason}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +72,13 @@ class Match:
     members: list[Call]
     values: IdentityMap
 
+    @property
+    def _layout(self) -> Layout:
+        return self.values[self.inputs].layout
+
     def nodes(self) -> dict[str, Node]:
         """From the names of layers with weights to their nodes."""
-        names = self.mechanism.weights
-        return {x: self.found[x] for x in names if x in self.found}
+        return {x: self.found[x] for x in _ROLES if x in self.found}
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the layer that are not its defaults.
@@ -86,12 +94,8 @@ class Match:
             **self.mechanism.arguments,
             "data_format": self._data_format(),
         }
-        defaults = {
-            name: parameter.default
-            for name, parameter in inspect.signature(
-                self.mechanism.layer
-            ).parameters.items()
-        }
+        parameters = inspect.signature(self.mechanism.layer).parameters
+        defaults = {name: parameters[name].default for name in given}
         defaults["data_format"] = keras.config.image_data_format()
         return {
             name: value
@@ -103,46 +107,46 @@ class Match:
     def _sizes(self) -> dict[str, Any]:
         found, sizes = self.found, {}
         if "reduce" in found:
-            units, channels = found["reduce"].units, self._channels()
+            (axis,) = found["channels"]
+            channels = dict(sum(self._layout, ()))[axis]
+            units = found["reduce"].units
             reduction = channels // units
             sizes = {"bottleneck_units": units}
             # Rounded to a multiple of the divisor, the width may be another.
             is_whole = reduction and channels // reduction == units
             if is_whole and self.mechanism.layer is not CoordinateAttention:
                 sizes = {"reduction": reduction}
-        for name in ("taps",) if "refined" not in found else ("spatial",):
-            if name not in found:
-                continue
-            node = found[name]
-            sizes_along = {*node.windows.values()} or {1}
-            taps = {x for x in getattr(node.layer, "kernel_size", ()) if x > 1}
-            if sizes_along != (taps or {1}) or len(taps) > 1:
-                raise Obstacle(
-                    "is dilated, or has windows of several sizes", node.call
-                )
-            (size,) = sizes_along
-            layouts = node.layout, self.values[self.inputs].layout
-            order, expected = (
-                [axis for axis, _ in sum(x, ()) if axis in node.windows]
-                for x in layouts
-            )
-            if order != expected:
-                raise Obstacle("convolves axes in another order", node.call)
-            if size % 2 == 0:
-                raise Obstacle(f"has a kernel of even size, {size}", node.call)
-            sizes["kernel_size"] = size
+        name = "spatial" if "refined" in found else "taps"
+        if name in found:
+            sizes["kernel_size"] = self._kernel_size(found[name])
         return sizes
+
+    def _kernel_size(self, node: Node) -> int:
+        sizes = {*node.windows.values()} or {1}
+        taps = {x for x in getattr(node.layer, "kernel_size", ()) if x > 1}
+        if sizes != (taps or {1}) or len(taps) > 1:
+            raise Obstacle(
+                "is dilated, or has windows of several sizes", node.call
+            )
+        order, expected = (
+            [axis for axis, _ in sum(layout, ()) if axis in node.windows]
+            for layout in (node.layout, self._layout)
+        )
+        if order != expected:
+            raise Obstacle("convolves axes in another order", node.call)
+        (size,) = sizes
+        if size % 2 == 0:
+            raise Obstacle(f"has a kernel of even size, {size}", node.call)
+        return size
 
     def _biases(self) -> dict[str, Any]:
         nodes, layer = self.nodes(), self.mechanism.layer
-        for name in ("taps", "spatial"):
-            if name == "taps" or layer is ConvolutionalBlockAttention:
-                node = nodes.pop(name, None)
-                if node is not None and node.layer.bias is not None:
-                    raise Obstacle(
-                        f"has a bias, which `{layer.__name__}` has not",
-                        node.call,
-                    )
+        is_cbam = layer is ConvolutionalBlockAttention
+        node = nodes.pop("spatial" if is_cbam else "taps", None)
+        if node is not None and node.layer.bias is not None:
+            raise Obstacle(
+                f"has a bias, which `{layer.__name__}` has not", node.call
+            )
         norm = nodes.pop("normalization", None)
         if norm and (norm.layer.gamma is None or norm.layer.beta is None):
             raise Obstacle("has no scale, or no offset", norm.call)
@@ -151,11 +155,6 @@ class Match:
         if layer in (CoordinateAttention, ConvolutionalBlockAttention):
             arguments["batch_normalization"] = norm is not None
         return arguments
-
-    def _channels(self) -> int:
-        (axis,) = self.found["channels"]
-        pairs = sum(self.values[self.inputs].layout, ())
-        return dict(pairs)[axis]
 
     def _activations(self) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
@@ -217,10 +216,9 @@ class Match:
         return {}
 
     def _data_format(self) -> str:
-        layout = self.values[self.inputs].layout
         (axis,) = self.found["channels"]
-        axes = [[axis for axis, _ in dimension] for dimension in layout]
-        positions = {1: "channels_first", len(layout) - 1: "channels_last"}
+        axes = [[axis for axis, _ in dimension] for dimension in self._layout]
+        positions = {1: "channels_first", len(axes) - 1: "channels_last"}
         name = positions.get(axes.index([axis]))
         if name is None:
             raise Obstacle(
@@ -254,12 +252,13 @@ class Match:
 
     def _name(self, role: str) -> str:
         """The pattern of the names of weights, by the order of the axes."""
+        if role in _WITHOUT_PREFIX:
+            return "{}"
         if not role.startswith("expand_"):
-            return self.mechanism.weights[role]
+            return f"{role}_{{}}"
         mean = self.found["mean" + role.removeprefix("expand")]
-        layout = self.values[self.inputs].layout
         first = self._data_format() == "channels_first"
-        spatial = layout[2:] if first else layout[1:-1]
+        spatial = self._layout[2:] if first else self._layout[1:-1]
         kept = [not axes_of((x,)) & mean.axes for x in spatial]
         return f"expand_{{}}_{kept.index(True)}"
 

@@ -38,6 +38,11 @@ from keras_channel_attn.surgery.patterns import (
 X = tensor("x")
 
 
+def product(*factors: Pattern) -> Pattern:
+    """The product of tensors, in any order."""
+    return operation("product", *factors)
+
+
 def pooling(kind: str, name: str, of: Pattern = X) -> Pattern:
     """The pooling of a tensor over all positions."""
     return operation(kind, of, place=over_positions, name=name)
@@ -122,9 +127,7 @@ def normalized(kind: str, of: Pattern) -> Pattern:
 def context(normalization: str = "layer_normalization") -> Pattern:
     """The bottleneck of a mean that is weighted by a softmax."""
     weights = operation("softmax", to_one("context"), place=at_positions)
-    total = operation(
-        "total", operation("product", X, weights), place=at_positions
-    )
+    total = operation("total", product(X, weights), place=at_positions)
     normal = normalized(normalization, reduce(total))
     return expand(activation("activation", normal))
 
@@ -144,9 +147,7 @@ def along_axes(count: int) -> Pattern:
         expand(operation("part", hidden, position=i), f"expand_{i}")
         for i in range(count)
     ]
-    return operation(
-        "product", X, *(activation("gate", part) for part in parts)
-    )
+    return product(X, *(activation("gate", part) for part in parts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +158,6 @@ class Mechanism:
         kind: String, its short name.
         layer: Class of the layer.
         pattern: Pattern of its output.
-        weights: Dictionary from the names of layers in the pattern to those of
-            the weights of the layer: `"reduce_{}"` for `reduce_kernel` and
-            `reduce_bias`.
         arguments: Dictionary, arguments of the layer.
         epsilon: Number, of its normalization.
     """
@@ -167,93 +165,72 @@ class Mechanism:
     kind: str
     layer: type
     pattern: Pattern
-    weights: dict[str, str]
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
     epsilon: float = 1
 
 
-TWO_MAPS = {"reduce": "reduce_{}", "expand": "expand_{}"}
-CHANNELS = operation("product", X, gates(bottleneck))
-CBAM_CHANNELS = operation("product", X, activation("gate", SEPARATE))
-POSITIONS = operation("product", X, activation("gate", to_one("spatial")))
+CHANNELS = product(X, gates(bottleneck))
+CBAM_CHANNELS = product(X, activation("gate", SEPARATE))
+POSITIONS = product(X, activation("gate", to_one("spatial")))
+
+
+def combined(kind: str) -> Pattern:
+    """The input gated twice, by its channels and by its positions."""
+    return operation(kind, CHANNELS, POSITIONS, name="combination")
+
 
 # The first that matches is the one. A larger block stands before its parts.
 MECHANISMS = (
     Mechanism(
         "CBAM",
         ConvolutionalBlockAttention,
-        operation(
-            "product",
-            named("refined", CBAM_CHANNELS),
-            spatial_gates(tensor("refined")),
+        product(
+            named("refined", CBAM_CHANNELS), spatial_gates(tensor("refined"))
         ),
-        {**TWO_MAPS, "spatial": "spatial_{}", "normalization": "{}"},
         epsilon=NORMALIZATION_EPSILON,
     ),
     Mechanism(
         "coordinate attention",
         CoordinateAttention,
-        either(*map(along_axes, (2, 3))),
-        {
-            "reduce": "reduce_{}",
-            "normalization": "{}",
-            **{f"expand_{i}": f"expand_{{}}_{i}" for i in range(3)},
-        },
+        either(along_axes(2), along_axes(3)),
         epsilon=NORMALIZATION_EPSILON,
     ),
-    *(
-        Mechanism(
-            "global context",
-            GlobalContext,
-            pattern,
-            {**TWO_MAPS, "context": "context_{}", "normalization": "{}"},
-            {"fuse": fuse},
-            EPSILON,
-        )
-        for fuse, pattern in {
-            "add": operation("sum", X, activation("term", context())),
-            "scale": operation("product", X, activation("gate", context())),
-        }.items()
+    Mechanism(
+        "global context",
+        GlobalContext,
+        operation("sum", X, activation("term", context())),
+        {"fuse": "add"},
+        EPSILON,
     ),
-    *(
-        Mechanism(
-            "scSE",
-            ConcurrentSqueezeExcite,
-            operation(kind, CHANNELS, POSITIONS, name="combination"),
-            {**TWO_MAPS, "spatial": "spatial_{}"},
-            {"combination": combination},
-        )
-        for kind, combination in (
-            ("sum", "sum"),
-            ("average", "sum"),
-            ("maximum", "max"),
-        )
+    Mechanism(
+        "global context",
+        GlobalContext,
+        product(X, activation("gate", context())),
+        {"fuse": "scale"},
+        EPSILON,
     ),
-    Mechanism("CBAM channels", SqueezeExcite, CBAM_CHANNELS, TWO_MAPS),
-    Mechanism("SE", SqueezeExcite, CHANNELS, TWO_MAPS),
+    Mechanism(
+        "scSE",
+        ConcurrentSqueezeExcite,
+        combined("sum|average"),
+        {"combination": "sum"},
+    ),
+    Mechanism(
+        "scSE",
+        ConcurrentSqueezeExcite,
+        combined("maximum"),
+        {"combination": "max"},
+    ),
+    Mechanism("CBAM channels", SqueezeExcite, CBAM_CHANNELS),
+    Mechanism("SE", SqueezeExcite, CHANNELS),
     Mechanism(
         "linear SE",
         LinearSqueezeExcite,
-        operation("product", X, gates(lambda z: expand(z, "map"))),
-        {"map": "{}"},
+        product(X, gates(lambda z: expand(z, "map"))),
     ),
+    Mechanism("ECA", EfficientChannelAttention, product(X, gates(taps))),
+    Mechanism("squeeze gate", SqueezeGate, product(X, gates(lambda z: z))),
     Mechanism(
-        "ECA",
-        EfficientChannelAttention,
-        operation("product", X, gates(taps)),
-        {"taps": "{}"},
-    ),
-    Mechanism(
-        "squeeze gate",
-        SqueezeGate,
-        operation("product", X, gates(lambda z: z)),
-        {},
-    ),
-    Mechanism(
-        "sSE",
-        ConcurrentSqueezeExcite,
-        POSITIONS,
-        {"spatial": "spatial_{}"},
-        {"combination": "spatial"},
+        "sSE", ConcurrentSqueezeExcite, POSITIONS, {"combination": "spatial"}
     ),
 )

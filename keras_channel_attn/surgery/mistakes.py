@@ -13,9 +13,10 @@ from keras_channel_attn.surgery.mechanisms import (
     expand,
     hidden,
     pooling,
+    product,
     spatial_gates,
 )
-from keras_channel_attn.surgery.normal_operations import Node, axes_of
+from keras_channel_attn.surgery.normal_nodes import Node, axes_of
 from keras_channel_attn.surgery.patterns import (
     Found,
     Pattern,
@@ -172,10 +173,6 @@ def _always(
     return lambda found: [(kind, found[name], text)]
 
 
-def _product(*factors: Pattern) -> Pattern:
-    return operation("product", *factors)
-
-
 _POOL = pooling("mean|max", "pool")
 _OTHER_POOL = operation(
     "mean|max", tensor("y"), place=over_its_positions, name="pool"
@@ -186,7 +183,7 @@ _BRANCHES = operation(
     chain(pooling("mean|max", "second"), name="right"),
 )
 _SOFTMAX = operation("softmax", tensor("scores"), name="softmax")
-_TIMES_SOFTMAX = _product(X, chain(_SOFTMAX))
+_TIMES_SOFTMAX = product(X, chain(_SOFTMAX))
 # A layer that keeps the shape may be taken for an activation.
 _LOCAL = chain(operation("other|elementwise", X, name="local"))
 _PART_OF_LOCAL = operation(
@@ -195,9 +192,9 @@ _PART_OF_LOCAL = operation(
 )
 
 _MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
-    (_product(X, chain(_BRANCHES)), _in_branches),
+    (product(X, chain(_BRANCHES)), _in_branches),
     (
-        _product(_product(X, chain(tensor("gates"))), spatial_gates(X)),
+        product(product(X, chain(tensor("gates"))), spatial_gates(X)),
         _always(
             "CBAM",
             "spatial",
@@ -205,7 +202,7 @@ _MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
             "the gates of the channels return",
         ),
     ),
-    (_product(X, spatial_gates(X)), _in_gates_of_positions),
+    (product(X, spatial_gates(X)), _in_gates_of_positions),
     (
         operation(
             "sum|product", X, activation("gate", context("batch_normalization"))
@@ -225,17 +222,17 @@ _MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
         _in_softmax_of_one,
     ),
     (
-        _product(X, operation("softmax", chain(_OTHER_POOL), name="softmax")),
+        product(X, operation("softmax", chain(_OTHER_POOL), name="softmax")),
         _in_softmax,
     ),
-    (_product(X, activation("gate", expand(hidden(X)))), _without_pooling),
-    (_product(X, activation("gate", expand(X))), _in_many_filters),
+    (product(X, activation("gate", expand(hidden(X)))), _without_pooling),
+    (product(X, activation("gate", expand(X))), _in_many_filters),
     (
         named(
             "root",
-            _product(
-                _product(X, chain(_POOL)),
-                _product(
+            product(
+                product(X, chain(_POOL)),
+                product(
                     X,
                     chain(
                         operation("linear", X, place=to_one_channel), name="at"
@@ -254,7 +251,7 @@ _MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
         _with_maps("SE", "adds to the input, which should be multiplied"),
     ),
     (
-        _product(
+        product(
             X,
             chain(
                 _OTHER_POOL,
@@ -267,11 +264,11 @@ _MISTAKES: tuple[tuple[Pattern, Callable[[Found], Iterable[Finding]]], ...] = (
         ),
         _in_other_pooling,
     ),
-    (named("root", _product(X, chain(_POOL))), _in_product),
+    (named("root", product(X, chain(_POOL))), _in_product),
     (
         either(
-            _product(X, _LOCAL),
-            _product(X, tensor("gates"), chain(_PART_OF_LOCAL)),
+            product(X, _LOCAL),
+            product(X, tensor("gates"), chain(_PART_OF_LOCAL)),
         ),
         _in_local_pooling,
     ),

@@ -1,16 +1,34 @@
 """Layers of a user that are attention, replaced by those of this library."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_channel_attn.graph import Call, Changes, Probe
+from keras_channel_attn.graph import Call, Changes, Graph, Probe
 from keras_channel_attn.surgery.fusion_conditions import Uses
 
 
-def check_call(call: Call, uses: Uses) -> None:
+def replace_own_layers(
+    graph: Graph, layers: dict[Any, Callable[[Any], Any]], changes: Changes
+) -> None:
+    """Replace layers by what the function for their class returns for them."""
+    uses, made = Uses(graph), {}
+    for call in graph.all_calls():
+        layer = call.operation
+        if type(layer) not in layers:
+            continue
+        _check_call(call, uses)
+        if layer not in made:
+            made[layer] = _made_for(call, layers[type(layer)])
+        new, weights = made[layer]
+        prepare = functools.partial(_prepare, call, weights)
+        changes.replace(call, new, inputs=call.inputs[:1], prepare=prepare)
+
+
+def _check_call(call: Call, uses: Uses) -> None:
     """Raise an error for a call that one layer cannot stand for."""
     is_masked = uses.gets_mask(call)
     if len(call.inputs) == 1 and not is_masked:
@@ -24,38 +42,31 @@ def check_call(call: Call, uses: Uses) -> None:
     )
 
 
-def replace_own_layer(
-    call: Call,
-    function: Callable[[Any], Any],
-    made: dict[Any, Any],
-    changes: Changes,
-) -> None:
-    """Replace a layer of a user by what a function returns for it."""
-    original = call.operation
-    if original not in made:
-        made[original] = returned = function(original)
-        if (
-            not isinstance(returned, (tuple, list))
-            or len(returned) != 2
-            or not isinstance(returned[0], keras.layers.Layer)
-        ):
-            raise TypeError(
-                "A function in `layers` must return a layer of this library "
-                "and the list of its weights: `return SqueezeExcite(8), "
-                f"layer.get_weights()`. For '{call.path}' it returned "
-                f"{returned!r}."
-            )
-        made[original][0].name = original.name
-    layer, weights = made[original]
+def _made_for(call: Call, function: Callable[[Any], Any]) -> Any:
+    """The new layer and its weights."""
+    returned = function(call.operation)
+    if (
+        not isinstance(returned, (tuple, list))
+        or len(returned) != 2
+        or not isinstance(returned[0], keras.layers.Layer)
+    ):
+        raise TypeError(
+            "A function in `layers` must return a layer of this library and "
+            "the list of its weights: `return SqueezeExcite(8), "
+            f"layer.get_weights()`. For '{call.path}' it returned "
+            f"{returned!r}."
+        )
+    returned[0].name = call.operation.name
+    return returned
 
-    def prepare(built: Any) -> None:
-        built.set_weights(weights)
-        built.trainable = original.trainable
-        probe = Probe(call)
-        for array in _samples(call.inputs[0].shape):
-            _check_outputs(call, built, probe([array]), built(array))
 
-    changes.replace(call, layer, inputs=call.inputs[:1], prepare=prepare)
+def _prepare(call: Call, weights: Any, built: Any) -> None:
+    """Give a new layer its weights, and compare its outputs."""
+    built.set_weights(weights)
+    built.trainable = call.operation.trainable
+    probe = Probe(call)
+    for array in _samples(call.inputs[0].shape):
+        _check_outputs(call, built, probe([array]), built(array))
 
 
 def _samples(shape: Any) -> list[Any]:

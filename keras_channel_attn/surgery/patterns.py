@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from keras_channel_attn.surgery.normal_operations import Axis, Node, axes_of
+from keras_channel_attn.surgery.normal_nodes import Axis, Node, axes_of
 
 Found = dict[str, Any]
 Pattern = Callable[[Node, Found], Iterator[Found]]
@@ -141,7 +141,7 @@ def _with_channels(axes: frozenset[Axis], found: Found) -> Found | None:
 
 def over_positions(node: Node, found: Found) -> Found | None:
     """Over all axes of `x` but those of the batch and the channels."""
-    everything = frozenset().union(*_axes(found["x"]))
+    everything = axes_of(found["x"].layout[1:])
     if not node.axes < everything:
         return None
     return _with_channels(everything - node.axes, found)
@@ -149,14 +149,14 @@ def over_positions(node: Node, found: Found) -> Found | None:
 
 def at_positions(node: Node, found: Found) -> Found | None:
     """Over all positions of `x`, whose channels are known."""
-    everything = frozenset().union(*_axes(found["x"]))
+    everything = axes_of(found["x"].layout[1:])
     return found if node.axes == everything - found["channels"] else None
 
 
 def over_other_positions(node: Node, found: Found) -> Found | None:
     """Over all positions of `x` but those along one axis."""
     kept = [axes for axes in _axes(found["x"]) if not axes & node.axes]
-    rest = frozenset().union(*_axes(found["x"])) - frozenset().union(*kept)
+    rest = axes_of(found["x"].layout[1:]).difference(*kept)
     return found if len(kept) == 2 and node.axes == rest else None
 
 
