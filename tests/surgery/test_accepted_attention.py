@@ -99,7 +99,7 @@ def test_attention_is_replaced_by_any_new_layer(make):
 @pytest.mark.parametrize("make", [layers.ReLU, cbam])
 def test_one_layer_for_two_sites_is_refused(make):
     layer = make()
-    with pytest.raises(ValueError, match="in use already"):
+    with pytest.raises(ValueError, match=r"in use already.*a new one each"):
         insert_attention(plain(), lambda site: layer, ["c", "d"])
 
 

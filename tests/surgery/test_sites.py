@@ -536,6 +536,7 @@ def test_parts_in_channels_first():
 @pytest.mark.parametrize(
     "where",
     [
+        ["b", "a"],
         ("a", "b"),
         {"a", "b"},
         {"a": 1, "b": 2}.keys(),
