@@ -44,21 +44,13 @@ def squeeze_excite(use_bias: bool = False, **options: Any) -> LayersByStage:
 
 
 def timm_squeeze_excite(**options: Any) -> LayersByStage:
-    """Squeeze-and-Excitation as timm's SEModule has it.
-
-    Args:
-        **options: Arguments of `SqueezeExcite`.
-    """
+    """Squeeze-and-Excitation as timm's SEModule has it."""
     # timm rounds the width of the excitation to a multiple of eight.
     return squeeze_excite(use_bias=True, divisor=8, **options)
 
 
 def effective_squeeze_excite(**options: Any) -> LayersByStage:
-    """The eSE of [CenterMask](https://arxiv.org/abs/1911.06667).
-
-    Args:
-        **options: Arguments of `LinearSqueezeExcite`.
-    """
+    """The eSE of [CenterMask](https://arxiv.org/abs/1911.06667)."""
     arguments = {"use_bias": True, "gate_activation": "hard_sigmoid", **options}
     return LayersByStage(LinearSqueezeExcite, [arguments] * 4)
 
@@ -84,11 +76,7 @@ def efficient_channel_attention(
 
 
 def global_context(**options: Any) -> LayersByStage:
-    """Global context in every block, as in timm's gcresnets.
-
-    Args:
-        **options: Arguments of `GlobalContext`.
-    """
+    """Global context in every block, as in timm's gcresnets."""
     arguments = {"reduction": 8, **options}
     return LayersByStage(GlobalContext, [arguments] * 4)
 
@@ -105,19 +93,22 @@ def check_attention(attention: Any) -> None:
         )
 
 
-def attention_layer(
-    attention: Attention | None, channels: int, stage: int, name: str
-) -> keras.layers.Layer | None:
-    """A new layer with the name that checkpoints give it, or `None`."""
+def apply_attention(
+    attention: Attention | None, x: Any, channels: int, stage: int, name: str
+) -> Any:
+    """What a new layer computes, or `x` itself where there is none.
+
+    The layer has the name that checkpoints give it.
+    """
     if isinstance(attention, LayersByStage):
-        return attention(channels, stage, name)
+        return attention(channels, stage, name)(x)
     layer = attention(channels, stage) if attention is not None else None
     if layer is None:
-        return None
+        return x
     if not isinstance(layer, keras.layers.Layer):
         raise TypeError(
             "`attention` must return a new layer or None. It returned: "
             f"{layer!r} (of type {type(layer).__name__})."
         )
     # A copy, because the paths of weights can contain the name already.
-    return type(layer).from_config({**layer.get_config(), "name": name})
+    return type(layer).from_config({**layer.get_config(), "name": name})(x)

@@ -12,15 +12,9 @@ import keras
 # The dense layer of ResNets, and that of timm's other families.
 CLASSIFIER = "fc"
 HEAD_CLASSIFIER = "head_fc"
-STEM_POOL_PADDING = "maxpool_pad"
-
+STEM_POOL = "maxpool"
 # Caffe rounds the size up: one row and one column more, at the end only.
 CAFFE_POOL_PADDING = ((0, 1), (0, 1))
-
-
-def block_layer_name(stage: int, block: int, part: str) -> str:
-    """Name of one layer of a residual block; both indices start at zero."""
-    return f"layer{stage + 1}_{block}_{part}"
 
 
 # Modules of torch that have an underscore in their own names.
@@ -38,6 +32,6 @@ def torch_module_name(layer_name: str) -> str:
 def pools_as_caffe(network: keras.Model) -> bool:
     """Whether the stem of a network was built with `stem_pool="max_ceil"`."""
     return any(
-        layer.name == STEM_POOL_PADDING and layer.padding == CAFFE_POOL_PADDING
+        layer.name == f"{STEM_POOL}_pad" and layer.padding == CAFFE_POOL_PADDING
         for layer in network.layers
     )

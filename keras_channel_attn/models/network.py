@@ -1,18 +1,20 @@
 """What all networks share: the input, the top, and the loading of weights."""
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_channel_attn.arguments import (
     boolean,
+    data_format_or_global,
     image_shape,
     one_of,
     positive_integer,
 )
 from keras_channel_attn.graph import raise_recursion_limit
+from keras_channel_attn.models.attention import Attention
 from keras_channel_attn.models.layer_names import HEAD_CLASSIFIER
 from keras_channel_attn.models.network_layers import Layers
 from keras_channel_attn.models.torch_weights import (
@@ -21,10 +23,50 @@ from keras_channel_attn.models.torch_weights import (
 )
 
 
+class NamedNetwork(NamedTuple):
+    """A network: the function that builds it, and what it is called with.
+
+    Args:
+        builder: The function that builds the networks of its family.
+        architecture: Dictionary, arguments of the builder.
+        attention: Function of `data_format` and `dtype` that returns the
+            argument `attention` of the builder, or `None` for no attention.
+    """
+
+    builder: Callable[..., keras.Model]
+    architecture: dict[str, Any]
+    attention: Callable[..., Attention] | None
+
+
+# The beginnings of names, the function that makes the attention, and the ends
+# of names.
+NamesOfTimm = Iterable[tuple[str, Callable[..., Attention] | None, str]]
+
+
+def named_networks(
+    builder: Callable[..., keras.Model],
+    architectures: dict[str, dict[str, Any]],
+    names: NamesOfTimm,
+) -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network.
+
+    Args:
+        builder: The function that builds them.
+        architectures: Dictionary from the ends of names to arguments of it.
+        names: Which ends there are with which attention.
+    """
+    return {
+        start + end: NamedNetwork(builder, architectures[end], attention)
+        for start, attention, ends in names
+        for end in ends.split()
+    }
+
+
 def build_network(
-    layers: Layers,
-    features: Callable[[Any], Any],
+    features: Callable[[Layers, Any], Any],
     blocks: int,
+    data_format: str | None = None,
+    dtype: Any = None,
     classifier: str = HEAD_CLASSIFIER,
     include_top: bool = True,
     weights: Checkpoint | None = None,
@@ -38,22 +80,23 @@ def build_network(
     """A network of one family.
 
     Args:
-        layers: Layers, the settings of the network.
-        features: Function from the input to the last feature map.
+        features: Function of the `Layers` of the network and its input that
+            returns the last feature map.
         blocks: Integer, the number of blocks.
         classifier: String, name of the dense layer.
-        include_top, weights, input_tensor, input_shape, pooling, classes,
-            classifier_activation, name: As in `ResNet`.
+        data_format, dtype, include_top, weights, input_tensor, input_shape,
+            pooling, classes, classifier_activation, name: As in `ResNet`.
 
     Returns:
         A functional `keras.Model`.
     """
+    layers = Layers(data_format_or_global(data_format), dtype)
     boolean("include_top", include_top)
     if pooling is not None:
         one_of("pooling", pooling, ("avg", "max"))
     classes = positive_integer("classes", classes)
     inputs = _inputs(input_tensor, input_shape, layers.data_format)
-    x = features(inputs)
+    x = features(layers, inputs)
     if include_top or pooling == "avg":
         x = layers.apply(keras.layers.GlobalAveragePooling2D, x, "avg_pool")
     elif pooling == "max":

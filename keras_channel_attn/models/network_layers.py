@@ -17,6 +17,11 @@ class Convolution:
     groups: int = 1
 
 
+def unit_names(name: str) -> tuple[str, str]:
+    """Names of a convolution and its normalization, as in most of timm."""
+    return f"{name}_conv", f"{name}_bn"
+
+
 @dataclasses.dataclass(frozen=True)
 class Layers:
     """Applies new layers, which share the settings of one network."""
@@ -49,6 +54,14 @@ class Layers:
             layers.AveragePooling2D, x, name, pool_size=2, padding=padding
         )
 
+    def max_pooling(self, x: Any, name: str, padding: Any) -> Any:
+        """The maxima of 3x3 values that a ReLU returned, with a stride of 2.
+
+        The zeros of the padding do not change them.
+        """
+        x = self.apply(layers.ZeroPadding2D, x, f"{name}_pad", padding=padding)
+        return self.apply(layers.MaxPooling2D, x, name, pool_size=3, strides=2)
+
     def convolution_alone(
         self,
         x: Any,
@@ -61,64 +74,37 @@ class Layers:
 
         Args:
             x: Tensor.
-            convolution: Convolution.
+            convolution: Convolution. If the class is `DepthwiseConv2D`, which
+                has a filter for each channel, its size and stride alone.
             name: String, name of the layer.
             kind: Class of the layer. Defaults to `keras.layers.Conv2D`.
             **arguments: Other arguments of the class.
         """
-        x, padding = self._padded(x, convolution.size, convolution.stride, name)
+        padding = "same"
+        if convolution.stride > 1 and convolution.size > 1:
+            # torch pads both sides equally, padding="same" of Keras does not.
+            x = self.apply(
+                layers.ZeroPadding2D,
+                x,
+                f"{name}_pad",
+                padding=convolution.size // 2,
+            )
+            padding = "valid"
+        own: dict[str, Any] = {"depthwise_initializer": "he_normal"}
+        if kind is not layers.DepthwiseConv2D:
+            own = {
+                "filters": convolution.filters,
+                "groups": convolution.groups,
+                "kernel_initializer": "he_normal",
+            }
         return self.apply(
             kind,
             x,
             name,
-            filters=convolution.filters,
             kernel_size=convolution.size,
             strides=convolution.stride,
             padding=padding,
-            groups=convolution.groups,
-            **{
-                "use_bias": False,
-                "kernel_initializer": "he_normal",
-                **arguments,
-            },
-        )
-
-    def depthwise_convolution(
-        self, x: Any, size: int, stride: int, name: str
-    ) -> Any:
-        """Convolution of each channel, without biases and normalization."""
-        x, padding = self._padded(x, size, stride, name)
-        return self.apply(
-            layers.DepthwiseConv2D,
-            x,
-            name,
-            kernel_size=size,
-            strides=stride,
-            padding=padding,
-            use_bias=False,
-            depthwise_initializer="he_normal",
-        )
-
-    def _padded(
-        self, x: Any, size: int, stride: int, name: str
-    ) -> tuple[Any, str]:
-        """The input, and the argument `padding` for the rest."""
-        if stride == 1 or size == 1:
-            return x, "same"
-        # torch pads both sides equally, padding="same" of Keras does not.
-        x = self.apply(
-            layers.ZeroPadding2D, x, f"{name}_pad", padding=size // 2
-        )
-        return x, "valid"
-
-    def normalization(self, x: Any, name: str) -> Any:
-        return self.apply(
-            layers.BatchNormalization,
-            x,
-            name,
-            axis=self.channel_axis,
-            epsilon=1e-5,
-            momentum=0.9,
+            **{"use_bias": False, **own, **arguments},
         )
 
     def convolution(
@@ -126,7 +112,14 @@ class Layers:
     ) -> Any:
         """Convolution and normalization."""
         x = self.convolution_alone(x, convolution, names[0])
-        return self.normalization(x, names[1])
+        return self.apply(
+            layers.BatchNormalization,
+            x,
+            names[1],
+            axis=self.channel_axis,
+            epsilon=1e-5,
+            momentum=0.9,
+        )
 
     def convolution_unit(
         self, x: Any, convolution: Convolution, names: Sequence[str]

@@ -2,17 +2,31 @@
 
 [High-Performance Large-Scale Image Recognition Without
 Normalization](https://arxiv.org/abs/2102.06171).
+
+In the names of timm `eca_` stands for Efficient Channel Attention; without it
+the networks have Squeeze-and-Excitation.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import data_format_or_global, four_integers
-from keras_channel_attn.models.attention import Attention, attention_layer
-from keras_channel_attn.models.network import build_network
+from keras_channel_attn.arguments import four_integers
+from keras_channel_attn.models.attention import (
+    Attention,
+    apply_attention,
+    efficient_channel_attention,
+    timm_squeeze_excite,
+)
+from keras_channel_attn.models.network import (
+    NamedNetwork,
+    NamesOfTimm,
+    build_network,
+    named_networks,
+)
 from keras_channel_attn.models.network_layers import Convolution, Layers
 from keras_channel_attn.models.scaled_convolution import (
     ScaledStandardizedConv2D,
@@ -29,6 +43,21 @@ _ATTENTION_GAIN = 2
 # The gain of SiLU, the inverse of the standard deviation of its output for
 # normal inputs, as the authors of the paper have computed it.
 _SILU_GAIN = 1.7881293296813965
+# Arguments of `NFNet`, by the ends of names.
+_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "nfnet_l0": {"depths": (1, 2, 6, 3), "last_channels": 2304},
+    "nfnet_l1": {"depths": (2, 4, 12, 6), "last_channels": 3072},
+    "nfnet_l2": {"depths": (3, 6, 18, 9), "last_channels": 3072},
+    "nfnet_l3": {"depths": (4, 8, 24, 12), "last_channels": 3072},
+}
+_NAMES: NamesOfTimm = (
+    (
+        "eca_",
+        efficient_channel_attention,
+        "nfnet_l0 nfnet_l1 nfnet_l2 nfnet_l3",
+    ),
+    ("", partial(timm_squeeze_excite, reduction=4), "nfnet_l0"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +92,6 @@ def NFNet(
     depths: Sequence[int],
     last_channels: int,
     attention: Attention | None = None,
-    data_format: str | None = None,
-    dtype: Any = None,
     **options: Any,
 ) -> keras.Model:
     """A light NFNet of timm, with SiLU.
@@ -75,19 +102,16 @@ def NFNet(
         attention: Callable that takes the number of channels and the index of
             the stage, 0 to 3, and returns a new layer or `None`. Defaults to
             `None`, no attention.
-        data_format, dtype: As in `ResNet`.
         **options: Other arguments of `build_network`.
 
     Returns:
         A functional `keras.Model`.
     """
     depths = four_integers("depths", depths)
-    layers = Layers(
-        data_format_or_global(data_format), dtype, activation_name="silu"
-    )
 
-    def features(inputs: Any) -> Any:
-        x = _apply_stem(layers, inputs)
+    def features(layers: Layers, x: Any) -> Any:
+        layers = dataclasses.replace(layers, activation_name="silu")
+        x = _apply_stem(layers, x)
         additions = 0
         for stage, depth in enumerate(depths):
             for index in range(depth):
@@ -97,7 +121,7 @@ def NFNet(
         x = _convolve(layers, x, Convolution(last_channels, 1), "final_conv")
         return layers.activation(x, "final_act")
 
-    return build_network(layers, features, blocks=sum(depths), **options)
+    return build_network(features, blocks=sum(depths), **options)
 
 
 def _convolve(
@@ -137,13 +161,10 @@ def _apply_block(
     channels = shortcut.shape[layers.channel_axis]
     if block.stride > 1 or channels != block.channels:
         shortcut = _projection(layers, x, block)
-    x = _apply_branch(layers, x, block)
-    gating = attention_layer(
-        attention, block.channels, block.stage, block.name("attn_last")
-    )
-    scale = _ALPHA
-    if gating is not None:
-        x, scale = gating(x), _ALPHA * _ATTENTION_GAIN
+    branch = _apply_branch(layers, x, block)
+    gates = block.name("attn_last")
+    x = apply_attention(attention, branch, block.channels, block.stage, gates)
+    scale = _ALPHA if x is branch else _ALPHA * _ATTENTION_GAIN
     x = _rescale(layers, x, scale, block.name("branch_scale"))
     return layers.apply(keras.layers.Add, [x, shortcut], block.name("add"))
 
@@ -153,12 +174,10 @@ def _apply_branch(layers: Layers, x: Any, block: _Block) -> Any:
     width = block.channels // 4
     groups = width // _GROUP_WIDTH
     x = _convolve(layers, x, Convolution(width, 1), block.name("conv1"))
-    x = layers.activation(x, block.name("act2"))
-    convolution = Convolution(width, 3, block.stride, groups)
-    x = _convolve(layers, x, convolution, block.name("conv2"))
-    x = layers.activation(x, block.name("act2b"))
-    convolution = Convolution(width, 3, 1, groups)
-    x = _convolve(layers, x, convolution, block.name("conv2b"))
+    for part, stride in (("2", block.stride), ("2b", 1)):
+        x = layers.activation(x, block.name(f"act{part}"))
+        convolution = Convolution(width, 3, stride, groups)
+        x = _convolve(layers, x, convolution, block.name(f"conv{part}"))
     x = layers.activation(x, block.name("act3"))
     # The branch starts at zero, so that the block starts as its shortcut.
     return _convolve(
@@ -182,3 +201,8 @@ def _projection(layers: Layers, x: Any, block: _Block) -> Any:
 
 def _rescale(layers: Layers, x: Any, scale: float, name: str) -> Any:
     return layers.apply(keras.layers.Rescaling, x, name, scale=scale)
+
+
+def timm_nfnets() -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network."""
+    return named_networks(NFNet, _ARCHITECTURES, _NAMES)

@@ -1,6 +1,11 @@
-"""RegNetX and RegNetY.
+"""RegNetX and RegNetY, and their names in timm.
 
 [Designing Network Design Spaces](https://arxiv.org/abs/2003.13678).
+
+A name such as `regnety_032` is composed of the family, `x` without attention
+and `y` with Squeeze-and-Excitation, and the multiply-adds in units of 1e8, 3.2
+billion. `_tv` marks the networks of torchvision, which round widths by another
+rule.
 """
 
 import math
@@ -10,21 +15,61 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.arguments import data_format_or_global, four_integers
+from keras_channel_attn.arguments import four_integers
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.models.attention import Attention
-from keras_channel_attn.models.network import build_network
-from keras_channel_attn.models.network_layers import Convolution, Layers
+from keras_channel_attn.models.network import NamedNetwork, build_network
+from keras_channel_attn.models.network_layers import (
+    Convolution,
+    Layers,
+    unit_names,
+)
 from keras_channel_attn.models.regnet_blocks import (
+    Bottleneck,
     PartNames,
-    Stage,
-    apply_stage,
+    apply_bottleneck,
 )
 
 _STEM = Convolution(32, 3, stride=2)
-_NAMES = PartNames(
-    "s{stage}_b{index}", 1, ("conv1", "conv2", "conv3"), "se", "downsample"
-)
+_PARTS = PartNames(("conv1", "conv2", "conv3"), "se", "downsample")
+# The arguments of `regnet_stages`: the number of blocks, the initial width, its
+# slope, the multiplier, and the width of groups.
+_Row = tuple[int, int, float, float, int]
+_REGNETY: dict[str, _Row] = {
+    "002": (13, 24, 36.44, 2.49, 8),
+    "004": (16, 48, 27.89, 2.09, 8),
+    "006": (15, 48, 32.54, 2.32, 16),
+    "008": (14, 56, 38.84, 2.4, 16),
+    "008_tv": (14, 56, 38.84, 2.4, 16),
+    "016": (27, 48, 20.71, 2.65, 24),
+    "032": (21, 80, 42.63, 2.66, 24),
+    "040": (22, 96, 31.41, 2.24, 64),
+    "064": (25, 112, 33.22, 2.27, 72),
+    "080": (17, 192, 76.82, 2.19, 56),
+    "080_tv": (17, 192, 76.82, 2.19, 56),
+    "120": (19, 168, 73.36, 2.37, 112),
+    "160": (18, 200, 106.23, 2.48, 112),
+    "320": (20, 232, 115.89, 2.53, 232),
+    # Those of SEER, https://arxiv.org/abs/2103.01988.
+    "640": (20, 352, 147.48, 2.4, 328),
+    "1280": (27, 456, 160.83, 2.52, 264),
+    "2560": (27, 640, 230.83, 2.53, 373),
+}
+_REGNETX: dict[str, _Row] = {
+    "002": (13, 24, 36.44, 2.49, 8),
+    "004": (22, 24, 24.48, 2.54, 16),
+    "004_tv": (22, 24, 24.48, 2.54, 16),
+    "006": (16, 48, 36.97, 2.24, 24),
+    "008": (16, 56, 35.73, 2.28, 16),
+    "016": (18, 80, 34.01, 2.25, 24),
+    "032": (25, 88, 26.31, 2.25, 48),
+    "040": (23, 96, 38.65, 2.43, 40),
+    "064": (17, 184, 60.83, 2.07, 56),
+    "080": (23, 80, 49.56, 2.88, 120),
+    "120": (19, 168, 73.36, 2.37, 112),
+    "160": (22, 216, 55.59, 2.1, 128),
+    "320": (23, 320, 69.86, 2.0, 168),
+}
 
 
 def RegNet(
@@ -32,8 +77,6 @@ def RegNet(
     widths: Sequence[int],
     group_width: int,
     attention: Attention | None = None,
-    data_format: str | None = None,
-    dtype: Any = None,
     **options: Any,
 ) -> keras.Model:
     """A RegNetX, or with attention a RegNetY.
@@ -45,38 +88,33 @@ def RegNet(
         attention: Callable that takes the number of channels of a block's
             input and the index of the stage, 0 to 3, and returns a new layer or
             `None`. Defaults to `None`, no attention.
-        data_format, dtype: As in `ResNet`.
         **options: Other arguments of `build_network`.
 
     Returns:
         A functional `keras.Model`.
     """
     depths = four_integers("depths", depths)
-    sizes = list(zip(depths, widths, strict=True))
-    layers = Layers(data_format_or_global(data_format), dtype)
 
-    def features(inputs: Any) -> Any:
-        x = layers.convolution_unit(inputs, _STEM, ("stem_conv", "stem_bn"))
-        for index, (depth, width) in enumerate(sizes):
+    def features(layers: Layers, x: Any) -> Any:
+        x = layers.convolution_unit(x, _STEM, unit_names("stem"))
+        for stage, depth in enumerate(depths):
+            width = widths[stage]
             groups = width // min(group_width, width)
-            stage = Stage(index, depth, width, width, groups, stride=2)
-            x = apply_stage(layers, x, stage, attention, _NAMES)
+            for index in range(depth):
+                name = f"s{stage + 1}_b{index + 1}"
+                stride = 2 if index == 0 else 1
+                block = Bottleneck(name, stage, width, width, groups, stride)
+                x = apply_bottleneck(layers, x, block, attention, _PARTS)
         return x
 
-    return build_network(layers, features, blocks=sum(depths), **options)
+    return build_network(features, blocks=sum(depths), **options)
 
 
-def regnet_squeeze_excite(reduction: int = 4, **options: Any) -> Attention:
-    """Squeeze-and-Excitation of RegNetY.
-
-    Args:
-        reduction: Integer, the factor by which the bottleneck of the excitation
-            is narrower than the input of the block. Defaults to `4`.
-        **options: Other arguments of `SqueezeExcite`.
-    """
+def _squeeze_excite(**options: Any) -> Attention:
+    """That of RegNetY, a quarter as wide as the input of its block."""
 
     def attention(channels: int, stage: int) -> SqueezeExcite:
-        units = round(channels / reduction)
+        units = round(channels / 4)
         return SqueezeExcite(bottleneck_units=units, use_bias=True, **options)
 
     return attention
@@ -120,3 +158,23 @@ def _multiple(width: int, group_width: int, as_torchvision: bool) -> int:
         return round(share) * group_width
     rounded = int(share + 0.5) * group_width
     return rounded + group_width * (rounded < 0.9 * width)
+
+
+def timm_regnets() -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network."""
+    return {
+        f"{family}_{size}": NamedNetwork(
+            RegNet, _architecture(row, size.endswith("_tv")), attention
+        )
+        for family, attention, rows in (
+            ("regnety", _squeeze_excite, _REGNETY),
+            ("regnetx", None, _REGNETX),
+        )
+        for size, row in rows.items()
+    }
+
+
+def _architecture(row: _Row, as_torchvision: bool) -> dict[str, Any]:
+    """The arguments of `RegNet` for one row of a table."""
+    depths, widths = regnet_stages(*row, as_torchvision)
+    return {"depths": depths, "widths": widths, "group_width": row[-1]}

@@ -1,11 +1,11 @@
 """Residual networks with channel attention: the one builder of all of them."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import data_format_or_global
 from keras_channel_attn.models.architecture import Architecture
 from keras_channel_attn.models.attention import Attention, check_attention
 from keras_channel_attn.models.layer_names import CLASSIFIER
@@ -116,10 +116,10 @@ def ResNet(
     """
     architecture = Architecture(locals())
     check_attention(attention)
-    layers = Layers(data_format_or_global(data_format), dtype, antialias)
 
-    def features(inputs: Any) -> Any:
-        x = apply_stem(layers, inputs, architecture)
+    def features(layers: Layers, x: Any) -> Any:
+        layers = dataclasses.replace(layers, antialias=architecture.antialias)
+        x = apply_stem(layers, x, architecture)
         for stage, depth in enumerate(architecture.depths):
             for index in range(depth):
                 position = Block(architecture, stage, index)
@@ -127,9 +127,10 @@ def ResNet(
         return x
 
     return build_network(
-        layers,
         features,
         blocks=sum(architecture.depths),
+        data_format=data_format,
+        dtype=dtype,
         classifier=CLASSIFIER,
         include_top=include_top,
         weights=weights,

@@ -10,11 +10,10 @@ from typing import Any
 import keras
 
 from keras_channel_attn.models.architecture import Architecture
-from keras_channel_attn.models.attention import Attention, attention_layer
+from keras_channel_attn.models.attention import Attention, apply_attention
 from keras_channel_attn.models.layer_names import (
     CAFFE_POOL_PADDING,
-    STEM_POOL_PADDING,
-    block_layer_name,
+    STEM_POOL,
 )
 from keras_channel_attn.models.network_layers import Convolution, Layers
 
@@ -39,9 +38,8 @@ class Block:
         return 2 if self.stage > 0 and self.index == 0 else 1
 
     def names(self, *parts: str) -> tuple[str, ...]:
-        return tuple(
-            block_layer_name(self.stage, self.index, part) for part in parts
-        )
+        block = f"layer{self.stage + 1}_{self.index}"
+        return tuple(f"{block}_{part}" for part in parts)
 
     def convolutions(self) -> list[Convolution]:
         """Those of the branch."""
@@ -76,9 +74,9 @@ def apply_block(
     before, gates, add, after = block.names("act_se", "se", "add", "act")
     if block.architecture.activation_before_attention:
         branch = layers.activation(branch, before)
-    gating = attention_layer(attention, block.channels, block.stage, gates)
-    if gating is not None:
-        branch = gating(branch)
+    branch = apply_attention(
+        attention, branch, block.channels, block.stage, gates
+    )
     shortcut = x
     if block.stride > 1 or x.shape[layers.channel_axis] != block.channels:
         shortcut = _projection(layers, x, block)
@@ -115,15 +113,9 @@ def apply_stem(layers: Layers, x: Any, architecture: Architecture) -> Any:
         pool = Convolution(convolutions[-1][0].filters, 3, stride=2)
         return layers.convolution_unit(x, pool, ("maxpool_0", "maxpool_1"))
     if architecture.antialias:
-        return layers.average_pooling(x, "maxpool")
+        return layers.average_pooling(x, STEM_POOL)
     padding = CAFFE_POOL_PADDING if architecture.stem_pool == "max_ceil" else 1
-    # Zeros do not change a maximum of values that a ReLU returned.
-    x = layers.apply(
-        keras.layers.ZeroPadding2D, x, STEM_POOL_PADDING, padding=padding
-    )
-    return layers.apply(
-        keras.layers.MaxPooling2D, x, "maxpool", pool_size=3, strides=2
-    )
+    return layers.max_pooling(x, STEM_POOL, padding)
 
 
 def _stem_convolutions(

@@ -1,29 +1,75 @@
-"""ResNets of timm with a tiered stem and the blocks of a RegNet."""
+"""ResNets of timm with a tiered stem and the blocks of a RegNet.
 
+A name such as `gcresnet33ts` is composed of the attention (`se`, `eca_`, `gc`
+for global context, or none), the family, the number of layers, `t` for the
+tiered stem, whose convolutions increase in width, and `s` for SiLU. timm
+builds them as ByobNet.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import data_format_or_global, four_integers
-from keras_channel_attn.models.attention import Attention
-from keras_channel_attn.models.network import build_network
-from keras_channel_attn.models.network_layers import Convolution, Layers
+from keras_channel_attn.arguments import four_integers
+from keras_channel_attn.models.attention import (
+    Attention,
+    efficient_channel_attention,
+    global_context,
+    timm_squeeze_excite,
+)
+from keras_channel_attn.models.network import (
+    NamedNetwork,
+    NamesOfTimm,
+    build_network,
+    named_networks,
+)
+from keras_channel_attn.models.network_layers import (
+    Convolution,
+    Layers,
+    unit_names,
+)
 from keras_channel_attn.models.regnet_blocks import (
+    Bottleneck,
     PartNames,
-    Stage,
-    apply_stage,
+    apply_bottleneck,
 )
 
-_NAMES = PartNames(
-    "stages_{stage}_{index}",
-    0,
-    ("conv1_1x1", "conv2_kxk", "conv3_1x1"),
-    "attn",
-    "shortcut",
-)
+_PARTS = PartNames(("conv1_1x1", "conv2_kxk", "conv3_1x1"), "attn", "shortcut")
 # Channels of the three convolutions of the stem.
 _STEM = (24, 32, 64)
+_CHANNELS = (256, 512, 1024, 2048)
+_RESNEXT: dict[str, Any] = {
+    "channels": _CHANNELS,
+    "group_width": 32,
+    "stem_pool": True,
+}
+_RESNET32: dict[str, Any] = {
+    "depths": (2, 3, 3, 2),
+    "channels": (256, 512, 1536, 1536),
+}
+# Arguments of `TieredResNet`, by the ends of names.
+_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "resnext26ts": {**_RESNEXT, "depths": (2, 2, 2, 2)},
+    "resnext50ts": {**_RESNEXT, "depths": (3, 4, 6, 3)},
+    "resnet32ts": _RESNET32,
+    "resnet33ts": {**_RESNET32, "last_channels": 1280},
+    "resnet50t": {
+        "depths": (3, 4, 6, 3),
+        "channels": _CHANNELS,
+        "activation": "relu",
+    },
+}
+# The beginnings of names, the function that makes the attention, and the ends
+# of names.
+_NAMES: NamesOfTimm = (
+    ("se", timm_squeeze_excite, "resnext26ts resnet33ts"),
+    ("eca_", efficient_channel_attention, "resnext26ts resnet33ts"),
+    ("gc", global_context, "resnext26ts resnet33ts resnet50t resnext50ts"),
+    # For comparison and for `insert_attention`.
+    ("", None, "resnext26ts resnet32ts resnet33ts"),
+)
 
 
 def TieredResNet(
@@ -34,8 +80,6 @@ def TieredResNet(
     last_channels: int | None = None,
     activation: str = "silu",
     attention: Attention | None = None,
-    data_format: str | None = None,
-    dtype: Any = None,
     **options: Any,
 ) -> keras.Model:
     """A ResNet or ResNeXt with attention inside of its bottlenecks.
@@ -55,34 +99,32 @@ def TieredResNet(
         attention: Callable that takes the number of channels of a block's
             input and the index of the stage, 0 to 3, and returns a new layer or
             `None`. Defaults to `None`, no attention.
-        data_format, dtype: As in `ResNet`.
         **options: Other arguments of `build_network`.
 
     Returns:
         A functional `keras.Model`.
     """
     depths = four_integers("depths", depths)
-    layers = Layers(
-        data_format_or_global(data_format), dtype, activation_name=activation
-    )
 
-    def features(inputs: Any) -> Any:
-        x = _apply_stem(layers, inputs, stem_pool)
-        for index, depth in enumerate(depths):
-            bottleneck = channels[index] // 4
-            groups = bottleneck // group_width if group_width else 1
-            stride = 1 if index == 0 else 2
-            stage = Stage(
-                index, depth, channels[index], bottleneck, groups, stride
-            )
-            x = apply_stage(layers, x, stage, attention, _NAMES)
+    def features(layers: Layers, x: Any) -> Any:
+        layers = dataclasses.replace(layers, activation_name=activation)
+        x = _apply_stem(layers, x, stem_pool)
+        for stage, depth in enumerate(depths):
+            width = channels[stage] // 4
+            groups = width // group_width if group_width else 1
+            for index in range(depth):
+                name = f"stages_{stage}_{index}"
+                stride = 2 if stage > 0 and index == 0 else 1
+                block = Bottleneck(
+                    name, stage, channels[stage], width, groups, stride
+                )
+                x = apply_bottleneck(layers, x, block, attention, _PARTS)
         if last_channels is not None:
-            names = "final_conv_conv", "final_conv_bn"
             last = Convolution(last_channels, 1)
-            x = layers.convolution_unit(x, last, names)
+            x = layers.convolution_unit(x, last, unit_names("final_conv"))
         return x
 
-    return build_network(layers, features, blocks=sum(depths), **options)
+    return build_network(features, blocks=sum(depths), **options)
 
 
 def _apply_stem(layers: Layers, x: Any, stem_pool: bool) -> Any:
@@ -90,7 +132,7 @@ def _apply_stem(layers: Layers, x: Any, stem_pool: bool) -> Any:
     for number, (filters, stride) in enumerate(
         zip(_STEM, strides, strict=True), start=1
     ):
-        names = f"stem_conv{number}_conv", f"stem_conv{number}_bn"
+        names = unit_names(f"stem_conv{number}")
         x = layers.convolution_unit(x, Convolution(filters, 3, stride), names)
     if not stem_pool:
         return x
@@ -107,3 +149,8 @@ def _apply_stem(layers: Layers, x: Any, stem_pool: bool) -> Any:
     return layers.apply(
         keras.layers.MaxPooling2D, x, "stem_pool_stride", pool_size=1, strides=2
     )
+
+
+def timm_tiered_resnets() -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network."""
+    return named_networks(TieredResNet, _ARCHITECTURES, _NAMES)

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from keras_channel_attn.models.checkpoints import download, find_checkpoint
-from keras_channel_attn.models.named_network import NamedNetwork
-from keras_channel_attn.models.timm_nfnets import timm_nfnets
-from keras_channel_attn.models.timm_regnets import timm_regnets
+from keras_channel_attn.models.network import NamedNetwork
+from keras_channel_attn.models.nfnet import timm_nfnets
+from keras_channel_attn.models.regnet import timm_regnets
+from keras_channel_attn.models.tiered_resnet import timm_tiered_resnets
 from keras_channel_attn.models.timm_resnets import timm_resnets
-from keras_channel_attn.models.timm_tiered_resnets import timm_tiered_resnets
-from keras_channel_attn.models.timm_vovnets import timm_vovnets
 from keras_channel_attn.models.torch_weights import Checkpoint
+from keras_channel_attn.models.vovnet import timm_vovnets
 
 # Networks of timm that have self-attention in some of their blocks, and a
 # network with channel attention in all of them.

@@ -27,7 +27,7 @@ from keras_channel_attn.models.attention import (
     squeeze_excite,
     timm_squeeze_excite,
 )
-from keras_channel_attn.models.named_network import NamedNetwork
+from keras_channel_attn.models.network import NamedNetwork
 from keras_channel_attn.models.resnet import ResNet
 
 # The function that makes the attention, and names of networks.

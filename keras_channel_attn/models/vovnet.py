@@ -2,6 +2,10 @@
 
 [VoVNet](https://arxiv.org/abs/1904.09730), and
 [CenterMask](https://arxiv.org/abs/1911.06667), which adds eSE and shortcuts.
+
+In the names of timm `ese_` stands for the attention of CenterMask, `eca_` for
+Efficient Channel Attention; `b` for shortcuts, `_slim` for narrower blocks,
+`_dw` for depthwise convolutions.
 """
 
 import dataclasses
@@ -10,11 +14,53 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import data_format_or_global, four_integers
-from keras_channel_attn.models.attention import Attention, attention_layer
+from keras_channel_attn.arguments import four_integers
+from keras_channel_attn.models.attention import (
+    Attention,
+    apply_attention,
+    effective_squeeze_excite,
+    efficient_channel_attention,
+)
 from keras_channel_attn.models.layer_names import CAFFE_POOL_PADDING
-from keras_channel_attn.models.network import build_network
-from keras_channel_attn.models.network_layers import Convolution, Layers
+from keras_channel_attn.models.network import (
+    NamedNetwork,
+    NamesOfTimm,
+    build_network,
+    named_networks,
+)
+from keras_channel_attn.models.network_layers import (
+    Convolution,
+    Layers,
+    unit_names,
+)
+
+_VOVNET19 = {"depths": (1, 1, 1, 1), "convolutions": 3}
+_SLIM = {"widths": (64, 80, 96, 112), "channels": (112, 256, 384, 512)}
+_DEPTHWISE = {"depthwise": True, "stem_channels": 64}
+# Arguments of `VoVNet`, by the ends of names.
+_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "vovnet19b_slim_dw": {**_VOVNET19, **_SLIM, **_DEPTHWISE},
+    "vovnet19b_dw": {**_VOVNET19, **_DEPTHWISE},
+    "vovnet19b_slim": {**_VOVNET19, **_SLIM},
+    "vovnet39a": {"depths": (1, 1, 2, 2), "residual": False},
+    "vovnet39b": {"depths": (1, 1, 2, 2)},
+    "vovnet57a": {"depths": (1, 1, 4, 3), "residual": False},
+    "vovnet57b": {"depths": (1, 1, 4, 3)},
+    "vovnet99b": {"depths": (1, 3, 9, 3)},
+}
+# The beginnings of names, the function that makes the attention, and the ends
+# of names.
+_NAMES: NamesOfTimm = (
+    (
+        "ese_",
+        effective_squeeze_excite,
+        "vovnet19b_slim_dw vovnet19b_dw vovnet19b_slim vovnet39b vovnet57b "
+        "vovnet99b",
+    ),
+    ("eca_", efficient_channel_attention, "vovnet39b"),
+    # For comparison and for `insert_attention`.
+    ("", None, "vovnet39a vovnet57a"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +88,6 @@ def VoVNet(
     depthwise: bool = False,
     residual: bool = True,
     attention: Attention | None = None,
-    data_format: str | None = None,
-    dtype: Any = None,
     **options: Any,
 ) -> keras.Model:
     """A VoVNet: each block concatenates the outputs of its convolutions.
@@ -63,32 +107,30 @@ def VoVNet(
         attention: Callable that takes the number of channels and the index of
             the stage, 0 to 3, and returns a new layer or `None`. It is called
             for the last block of each stage. Defaults to `None`.
-        data_format, dtype: As in `ResNet`.
         **options: Other arguments of `build_network`.
 
     Returns:
         A functional `keras.Model`.
     """
     depths = four_integers("depths", depths)
-    layers = Layers(data_format_or_global(data_format), dtype)
     sizes = zip(depths, widths, channels, strict=True)
     stages = [
         _Stage(index, *size, convolutions, depthwise, residual)
         for index, size in enumerate(sizes)
     ]
 
-    def features(inputs: Any) -> Any:
-        x = _apply_stem(layers, inputs, stem_channels, depthwise)
+    def features(layers: Layers, x: Any) -> Any:
+        x = _apply_stem(layers, x, stem_channels, depthwise)
         for stage in stages:
             x = _apply_stage(layers, x, stage, attention)
         return x
 
-    return build_network(layers, features, blocks=sum(depths), **options)
+    return build_network(features, blocks=sum(depths), **options)
 
 
 def _apply_stem(layers: Layers, x: Any, channels: int, depthwise: bool) -> Any:
-    names = "stem_0_conv", "stem_0_bn"
-    x = layers.convolution_unit(x, Convolution(64, 3, stride=2), names)
+    first = Convolution(64, 3, stride=2)
+    x = layers.convolution_unit(x, first, unit_names("stem_0"))
     x = _apply_unit(layers, x, Convolution(64, 3), "stem_1", depthwise)
     last = Convolution(channels, 3, stride=2)
     return _apply_unit(layers, x, last, "stem_2", depthwise)
@@ -98,27 +140,16 @@ def _apply_stage(
     layers: Layers, x: Any, stage: _Stage, attention: Attention | None
 ) -> Any:
     if stage.index > 0:
-        # The size is rounded up. Zeros do not change a maximum of values that
-        # a ReLU returned.
-        pool = stage.name("pool")
-        x = layers.apply(
-            keras.layers.ZeroPadding2D,
-            x,
-            f"{pool}_pad",
-            padding=CAFFE_POOL_PADDING,
-        )
-        x = layers.apply(
-            keras.layers.MaxPooling2D, x, pool, pool_size=3, strides=2
-        )
+        x = layers.max_pooling(x, stage.name("pool"), CAFFE_POOL_PADDING)
     for index in range(stage.depth):
         block = stage.name(f"blocks_{index}")
         shortcut = x
         x = _apply_block(layers, x, stage, block)
         if index == stage.depth - 1:
-            gating = attention_layer(
-                attention, stage.channels, stage.index, f"{block}_attn"
+            gates = f"{block}_attn"
+            x = apply_attention(
+                attention, x, stage.channels, stage.index, gates
             )
-            x = x if gating is None else gating(x)
         if stage.residual and index > 0:
             x = layers.apply(keras.layers.Add, [x, shortcut], f"{block}_add")
     return x
@@ -127,7 +158,7 @@ def _apply_stage(
 def _apply_block(layers: Layers, x: Any, stage: _Stage, block: str) -> Any:
     outputs = [x]
     if stage.depthwise and x.shape[layers.channel_axis] != stage.width:
-        names = f"{block}_conv_reduction_conv", f"{block}_conv_reduction_bn"
+        names = unit_names(f"{block}_conv_reduction")
         x = layers.convolution_unit(x, Convolution(stage.width, 1), names)
     for index in range(stage.convolutions):
         name = f"{block}_conv_mid_{index}"
@@ -140,7 +171,7 @@ def _apply_block(layers: Layers, x: Any, stage: _Stage, block: str) -> Any:
         f"{block}_concatenate",
         axis=layers.channel_axis,
     )
-    names = f"{block}_conv_concat_conv", f"{block}_conv_concat_bn"
+    names = unit_names(f"{block}_conv_concat")
     return layers.convolution_unit(x, Convolution(stage.channels, 1), names)
 
 
@@ -149,11 +180,15 @@ def _apply_unit(
 ) -> Any:
     """Convolution, normalization and activation; the former in two parts."""
     if not depthwise:
-        names = f"{name}_conv", f"{name}_bn"
-        return layers.convolution_unit(x, convolution, names)
-    x = layers.depthwise_convolution(
-        x, convolution.size, convolution.stride, f"{name}_conv_dw"
+        return layers.convolution_unit(x, convolution, unit_names(name))
+    x = layers.convolution_alone(
+        x, convolution, f"{name}_conv_dw", keras.layers.DepthwiseConv2D
     )
     pointwise = Convolution(convolution.filters, 1)
     names = f"{name}_conv_pw", f"{name}_bn"
     return layers.convolution_unit(x, pointwise, names)
+
+
+def timm_vovnets() -> dict[str, NamedNetwork]:
+    """Dictionary from each name to its network."""
+    return named_networks(VoVNet, _ARCHITECTURES, _NAMES)
