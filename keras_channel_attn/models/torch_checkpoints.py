@@ -15,13 +15,13 @@ from keras_channel_attn.layers.torch_arrays import array_for_torch
 from keras_channel_attn.models.checkpoint_names import caffe_names
 from keras_channel_attn.models.layer_names import pools_as_caffe
 from keras_channel_attn.models.paired_layers import pair_layers
-from keras_channel_attn.models.problems import listing
 from keras_channel_attn.models.safetensors_files import (
     path_of_new_file,
     write_arrays,
 )
 from keras_channel_attn.models.timm import from_timm, timm_networks
 from keras_channel_attn.models.torch_targets import targets_of_network
+from keras_channel_attn.models.torch_weights import listing
 
 _POOLINGS = {
     keras.layers.GlobalAveragePooling2D: "avg",

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_channel_attn.arguments import boolean
+from keras_channel_attn.graph import first_lines
 from keras_channel_attn.models.checkpoint_files import read_checkpoint
 from keras_channel_attn.models.checkpoint_names import (
     are_of_caffe,
@@ -23,7 +24,6 @@ from keras_channel_attn.models.layer_names import (
     pools_as_caffe,
     torch_module_name,
 )
-from keras_channel_attn.models.problems import listing
 from keras_channel_attn.models.torch_targets import (
     Targets,
     targets_of_layer,
@@ -37,6 +37,8 @@ Checkpoint = str | os.PathLike[str] | Mapping[str, Any]
 _TOPS = tuple(
     f"{torch_module_name(name)}." for name in (CLASSIFIER, HEAD_CLASSIFIER)
 )
+# How many problems an error lists. A file of another network has hundreds.
+_LISTED = 10
 _ALL_BUT_TOP = (
     "\nTo load all but the dense layer, build the network without `weights` "
     "and call `load_torch_weights(network, weights, include_top=False)`."
@@ -106,6 +108,12 @@ def load_torch_weights(
         raise ValueError(message)
     for weight, value in values:
         weight.assign(value)
+
+
+def listing(problems: list[str]) -> str:
+    """The number of problems and the first of them, a line for each."""
+    lines = first_lines(problems, _LISTED)
+    return f"{len(problems)} problems:\n  {lines}"
 
 
 def _advice_on_top(
