@@ -1,4 +1,4 @@
-"""Networks of timm that are no ResNets, as `from_timm` builds them."""
+"""Networks of timm of each family, as `from_timm` builds them."""
 
 import keras
 import numpy as np
@@ -19,6 +19,8 @@ from keras_channel_attn.models.timm import timm_networks
 
 # One of each family, with the last feature map of timm's network for 65x65.
 FAMILIES = {
+    "seresnet18": (3, 3, 512),
+    "ecaresnet26t": (3, 3, 2048),
     "regnety_002": (3, 3, 368),
     "eca_resnet33ts": (3, 3, 1280),
     "ese_vovnet19b_slim_dw": (2, 2, 512),

@@ -14,7 +14,6 @@ from support.prepared_images import image
 from keras_channel_attn import SqueezeExcite, insert_attention, models
 from keras_channel_attn.models.attention import (
     LayersByStage,
-    efficient_channel_attention,
     squeeze_excite,
 )
 
@@ -25,10 +24,6 @@ THIN = {
 }
 # All but Inception are thin functions that call `ResNet`.
 RESNETS = [name for name in THIN if name != "SEInceptionV3"]
-ATTENTION = {
-    "SE": squeeze_excite(data_format="channels_last"),
-    "ECA": efficient_channel_attention(data_format="channels_last"),
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,19 +33,16 @@ def _zero_weights():
         yield
 
 
-over_attention = pytest.mark.parametrize("attention", ATTENTION)
-
-
 def photographs(size=40):
     return image((size, size))[None].astype("float32") / 255
 
 
-def small(attention="SE", **arguments):
+def small(**arguments):
     """A network with one block in each stage."""
     network = models.ResNet(
         (1, 1, 1, 1),
         **{
-            "attention": ATTENTION[attention],
+            "attention": squeeze_excite(data_format="channels_last"),
             "block": "basic",
             "classes": 5,
             "data_format": "channels_last",
@@ -58,12 +50,6 @@ def small(attention="SE", **arguments):
         },
     )
     return randomize(network)
-
-
-@pytest.fixture(scope="module")
-def networks():
-    """Built once: none of the tests changes them."""
-    return {attention: small(attention) for attention in ATTENTION}
 
 
 def test_only_public_names_are_listed():
@@ -132,20 +118,6 @@ def test_every_argument_reaches_the_builder(name, monkeypatch):
         assert layer.kernel_size == 7
 
 
-def test_without_top():
-    features = small(include_top=False)
-    assert features.output_shape == (None, None, None, 512)
-    x = photographs(97)
-    y = predictions(features, x)
-    assert y.shape == (1, 4, 4, 512)
-    for pooling, pooled in (("avg", np.mean), ("max", np.max)):
-        model = small(include_top=False, pooling=pooling)
-        model.set_weights(features.get_weights())
-        np.testing.assert_allclose(
-            predictions(model, x), pooled(y, axis=(1, 2)), rtol=1e-4, atol=1e-5
-        )
-
-
 def trainable_parameters(model):
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
@@ -182,17 +154,8 @@ def test_published_parameters(name, arguments, expected):
     assert trainable_parameters(THIN[name](**arguments)) == expected
 
 
-@over_attention
-def test_any_size_and_classes(attention, networks):
-    for size in (33, 64):
-        y = predictions(networks[attention], photographs(size))
-        assert y.shape == (1, 5)
-        np.testing.assert_allclose(y.sum(), 1, rtol=1e-5)
-
-
-def test_logits(networks):
-    probabilities = networks["SE"]
-    logits = small(classifier_activation=None)
+def test_logits():
+    probabilities, logits = small(), small(classifier_activation=None)
     logits.set_weights(probabilities.get_weights())
     exponentials = np.exp(predictions(logits, photographs()))
     np.testing.assert_allclose(
@@ -200,11 +163,6 @@ def test_logits(networks):
         exponentials / exponentials.sum(),
         rtol=1e-4,
     )
-
-
-def test_other_channels():
-    model = small(input_shape=(32, 32, 1))
-    assert model.input_shape == (None, 32, 32, 1)
 
 
 @pytest.mark.parametrize("shape", [(32, 33, 3), [32, 33, 3], (None, 33, 3)])
@@ -245,19 +203,6 @@ def test_attention_is_built_once():
     assert calls == [f"layer{stage}_0_se" for stage in (1, 2, 3, 4)]
 
 
-def test_input_tensor(networks):
-    inputs = keras.Input((40, 40, 3))
-    x = keras.layers.Rescaling(2.0)(inputs)
-    plain, scaled = networks["SE"], small(input_tensor=x)
-    scaled.set_weights(plain.get_weights())
-    np.testing.assert_allclose(
-        predictions(scaled, photographs()),
-        predictions(plain, 2 * photographs()),
-        rtol=1e-4,
-        atol=1e-6,
-    )
-
-
 def test_name():
     assert small(name="mine").name == "mine"
 
@@ -274,30 +219,6 @@ def policies(model):
 def test_policy(policy):
     model = models.from_timm("seresnet18", depths=(1, 1, 1, 1), dtype=policy)
     assert policies(model) == {policy}
-
-
-@over_attention
-def test_file(attention, networks, tmp_path):
-    model = networks[attention]
-    model.save(tmp_path / "model.keras")
-    assert_same_outputs(
-        keras.models.load_model(tmp_path / "model.keras"), model
-    )
-
-
-@over_attention
-def test_weights_file(attention, networks, tmp_path):
-    model = networks[attention]
-    model.save_weights(tmp_path / "model.weights.h5")
-    again = models.ResNet(
-        (1, 1, 1, 1),
-        attention=ATTENTION[attention],
-        block="basic",
-        weights=tmp_path / "model.weights.h5",
-        classes=5,
-        data_format="channels_last",
-    )
-    assert_same_outputs(again, model)
 
 
 def global_settings():
@@ -443,12 +364,3 @@ def test_an_argument_of_another_network():
 def test_wrong_kernel_sizes(kernel_sizes):
     with pytest.raises((TypeError, ValueError), match="kernel_size"):
         models.ECAResNet18(kernel_sizes=kernel_sizes)
-
-
-def assert_same_outputs(actual, expected):
-    np.testing.assert_allclose(
-        predictions(actual, photographs()),
-        predictions(expected, photographs()),
-        rtol=1e-5,
-        atol=1e-6,
-    )
