@@ -29,7 +29,6 @@ class Counterparts:
     ) -> None:
         self.keeps_sizes = copies.keeps_sizes
         self._tensors = tensors
-        self._variables = IdentityMap()
         self._copies = copies
         self._models = models
         self._layers: dict[Any, Any] = {}
@@ -49,7 +48,7 @@ class Counterparts:
                 for layer, other in pair.layers:
                     self._layers.setdefault(layer, other)
                 for variable, other in pair.variables:
-                    self._variables.setdefault(variable, other)
+                    self._copies.variables.setdefault(variable, other)
         return list(self._pairs.values())
 
     def of(self, part: Any, current: Any) -> Any:
@@ -73,19 +72,19 @@ class Counterparts:
             new = current or type(part).from_config(part.get_config())
             new.state.assign(keras.ops.copy(part.state.value))
             return new
-        if part not in self._variables:
+        if part not in self._copies.variables:
             if current is None:
-                return copy_of_variable(part)
+                current = copy_of_variable(part)
             current.assign(keras.ops.copy(part.value))
-            self._variables[part] = current
-        return self._variables[part]
+            self._copies.variables[part] = current
+        return self._copies.variables[part]
 
     def holds(self, value: Any) -> bool:
         """Whether something is a part of the original."""
         if isinstance(value, keras.KerasTensor):
             return value in self._tensors
         if isinstance(value, keras.Variable):
-            return value in self._variables
+            return value in self._copies.variables
         return isinstance(value, keras.layers.Layer) and (
             value in self._layers or value in self._models
         )

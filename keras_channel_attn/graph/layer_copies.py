@@ -33,6 +33,7 @@ class LayerCopies:
 
     Attributes:
         made: Dictionary from each layer or operation to its copy.
+        variables: `IdentityMap` from variables to those of the copy.
         values: `changes.values`.
         keeps_sizes: Boolean, whether no layer gets another size.
         in_graph: Set of the layers that are called in the graph, and in the
@@ -47,6 +48,7 @@ class LayerCopies:
         copy_of_model: Callable[[Any], Any],
     ) -> None:
         self.made: dict[Any, Any] = {}
+        self.variables = IdentityMap()
         self.values = changes.values
         self._outermost = graph
         self._changes = changes
@@ -55,8 +57,6 @@ class LayerCopies:
         self._copy_calls = copy_calls
         self._copy_of_model = copy_of_model
         self.in_graph, self._shared = self._layers_in_use()
-        # From each variable that is an argument of a call to its copy.
-        self._variables = IdentityMap()
         # From resized copies to the initializers that they get back.
         self._initializers: dict[Any, dict[str, Any]] = {}
 
@@ -68,17 +68,19 @@ class LayerCopies:
 
     def of_variable(self, variable: Any) -> Any:
         """The copy of a variable that is an argument of a call."""
-        if variable not in self._variables:
+        if variable not in self.variables:
             for layer in self.in_graph:
                 own = getattr(layer, "variables", [])
-                if any(candidate is variable for candidate in own):
+                if not self._is_rebuilt(layer) and any(
+                    candidate is variable for candidate in own
+                ):
                     copy = build_as(layer, self.of(layer))
                     pair = LayerPair(layer, copy, self.values)
-                    self._variables.update(*zip(*pair.variables, strict=True))
+                    self.variables.update(*zip(*pair.variables, strict=True))
                     break
             else:
-                self._variables[variable] = copy_of_variable(variable)
-        return self._variables[variable]
+                self.variables[variable] = copy_of_variable(variable)
+        return self.variables[variable]
 
     def restore_initializers(self) -> None:
         """Give resized layers the initializers of the originals."""
@@ -90,7 +92,7 @@ class LayerCopies:
             nested = self._outermost.nested
             if operation not in nested:
                 Graph(operation, f"{operation.name}/", nested)
-            if self._is_rebuilt(nested[operation]):
+            if self._is_rebuilt(operation):
                 return self._copy_calls(nested[operation])
             # Nothing changes in it: it can keep a class of its own.
         configuration = self._changes.configurations.get(operation)
@@ -118,8 +120,10 @@ class LayerCopies:
             return build_as(layer, self.of(layer))
         return self.made.get(layer) if layer in self._shared else None
 
-    def _is_rebuilt(self, graph: Graph) -> bool:
-        return (
+    def _is_rebuilt(self, operation: Any) -> bool:
+        """Whether it is a nested model that is copied call by call."""
+        graph = self._outermost.nested.get(operation)
+        return graph is not None and (
             graph is self._outermost
             or self._changes.policy_of is not None
             or keeps_class(graph.model)
@@ -137,9 +141,8 @@ class LayerCopies:
                 if operation in called:
                     continue
                 called.add(operation)
-                nested = self._outermost.nested.get(operation)
-                if nested is not None and self._is_rebuilt(nested):
-                    waiting.append(nested)
+                if self._is_rebuilt(operation):
+                    waiting.append(self._outermost.nested[operation])
                 elif isinstance(operation, keras.layers.Layer):
                     held.update(
                         inner for at, inner in inner_layers(operation) if at

@@ -280,6 +280,31 @@ def test_tensors_layers_and_variables_are_those_of_the_copy():
     assert copied.ends["layers"][1][0] is copied.kernel
 
 
+def test_a_variable_is_copied_once():
+    """One that a call has as an argument, and one that nothing computes."""
+    x = image()
+    used, unused = keras.Variable(2.0), keras.Variable(3.0)
+    model = keras.Model(x, conv("c")(x) * used)
+    model.factor, model.again = used, used
+    model.first, model.second = unused, unused
+    copy = copy_of(model)
+    assert len(copy.weights) == len(model.weights)
+    assert copy.factor is copy.again
+    assert copy.first is copy.second
+    copy.factor.assign(0.0)
+    assert not np.any(numpy(copy(array())))
+
+
+def test_a_variable_of_a_nested_model_that_computes_with_it():
+    x, factor = image(), keras.Variable(2.0)
+    inner = keras.Model(x, conv("c")(x) * factor, name="inner")
+    inner.factor = factor
+    x = image()
+    copy = copy_of(keras.Model(x, inner(x)))
+    copy.get_layer("inner").factor.assign(0.0)
+    assert not np.any(numpy(copy(array())))
+
+
 class Adapted(layers.Layer):
     """Calls layers that it is given after it was made."""
 
