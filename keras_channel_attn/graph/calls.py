@@ -129,15 +129,16 @@ class Graph:
             if recorded.outputs[0] not in self
         ]
 
-    def all_calls(self) -> Iterator[Call]:
-        """All calls, those inside a nested model before the call of it."""
-        return self._all_calls(set())
+    def all_calls(self, visited: set[Any] | None = None) -> Iterator[Call]:
+        """All calls, those inside a nested model before the call of it.
 
-    def _all_calls(self, visited: set[Any]) -> Iterator[Call]:
+        Those inside models in `visited` are left out; each model is added.
+        """
+        visited = set() if visited is None else visited
         visited.add(self.model)
         for call in self.calls:
             if call.inner is not None and call.operation not in visited:
-                yield from call.inner._all_calls(visited)
+                yield from call.inner.all_calls(visited)
             yield call
 
     def operations(self) -> dict[str, Any]:

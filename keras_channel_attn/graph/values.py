@@ -79,7 +79,8 @@ def counterpart(value: Any, current: Any, parts: Parts) -> Any:
         entries = {counterpart(entry, entry, parts) for entry in value}
         return current if entries == current else type(value)(entries)
     if inspect.ismethod(value):
-        owner = counterpart(value.__self__, _owner_of(current), parts)
+        own = getattr(current, "__self__", MISSING)
+        owner = counterpart(value.__self__, own, parts)
         new = types.MethodType(value.__func__, owner)
         return current if new == current else new
     if isinstance(value, PARTS):
@@ -122,10 +123,6 @@ def _entries(container: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(container, (list, tuple)):
         return enumerate(container)
     return ()
-
-
-def _owner_of(method: Any) -> Any:
-    return getattr(method, "__self__", MISSING)
 
 
 def _refers(value: Any, parts: Parts) -> bool:
