@@ -24,35 +24,31 @@ def scale(tensor: Tensor, factor: float) -> Tensor:
     return tensor * factor
 
 
-class StoredInitializer(keras.initializers.Initializer):
-    """The stored values of the effective weights that an initializer makes."""
-
-    def __init__(self, initializer: Any, multiplier: float) -> None:
-        self.initializer = initializer
-        self.multiplier = multiplier
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
-        effective = self.initializer(shape, dtype=dtype)
-        return scale(effective, 1 / self.multiplier)
-
-
-class EffectiveRegularizer(keras.regularizers.Regularizer):
-    """The penalty that a regularizer gives the effective weights."""
+class _OfEffectiveWeights:
+    """A function of effective weights that Keras calls on stored ones."""
 
     def __init__(self, function: Any, multiplier: float) -> None:
         self.function = function
         self.multiplier = multiplier
+
+
+class StoredInitializer(_OfEffectiveWeights, keras.initializers.Initializer):
+    """The stored values of the effective weights that an initializer makes."""
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        effective = self.function(shape, dtype=dtype)
+        return scale(effective, 1 / self.multiplier)
+
+
+class EffectiveRegularizer(_OfEffectiveWeights, keras.regularizers.Regularizer):
+    """The penalty that a regularizer gives the effective weights."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.function(scale(x, self.multiplier))
 
 
-class EffectiveConstraint(keras.constraints.Constraint):
+class EffectiveConstraint(_OfEffectiveWeights, keras.constraints.Constraint):
     """Stored weights whose effective weights a constraint has changed."""
-
-    def __init__(self, function: Any, multiplier: float) -> None:
-        self.function = function
-        self.multiplier = multiplier
 
     def __call__(self, w: Tensor) -> Tensor:
         effective = self.function(scale(w, self.multiplier))
@@ -83,7 +79,7 @@ def function_of_effective(weight: Any, kind: str) -> Any:
         kind: `"regularizer"` or `"constraint"`.
     """
     function = getattr(weight, kind)
-    if isinstance(function, (EffectiveRegularizer, EffectiveConstraint)):
+    if isinstance(function, _OfEffectiveWeights):
         return function.function
     return function
 

@@ -14,19 +14,15 @@ Substitution = Callable[[Any], Callable[..., Any] | None]
 _THREAD = threading.local()
 
 
-@contextlib.contextmanager
-def observe_scores(observer: Observer | None) -> Iterator[None]:
+def observe_scores(
+    observer: Observer | None,
+) -> contextlib.AbstractContextManager[None]:
     """Give the scores of each call of an attention layer to a function.
 
     It holds for the calls of this thread inside the context, in a `call` method
     of a user too. `None` ends the observation.
     """
-    before = score_observer()
-    _THREAD.observer = observer
-    try:
-        yield
-    finally:
-        _THREAD.observer = before
+    return _set("observer", observer)
 
 
 def score_observer() -> Observer | None:
@@ -34,18 +30,24 @@ def score_observer() -> Observer | None:
     return getattr(_THREAD, "observer", None)
 
 
-@contextlib.contextmanager
-def substitute_calls(substitution: Substitution | None) -> Iterator[None]:
+def substitute_calls(
+    substitution: Substitution | None,
+) -> contextlib.AbstractContextManager[None]:
     """Call something else in the place of attention layers.
 
     It holds where `observe_scores` holds. `None` ends the substitution.
     """
-    before = getattr(_THREAD, "substitution", None)
-    _THREAD.substitution = substitution
+    return _set("substitution", substitution)
+
+
+@contextlib.contextmanager
+def _set(name: str, value: Any) -> Iterator[None]:
+    before = getattr(_THREAD, name, None)
+    setattr(_THREAD, name, value)
     try:
         yield
     finally:
-        _THREAD.substitution = before
+        setattr(_THREAD, name, before)
 
 
 def substitute_of(layer: Any) -> Callable[..., Any] | None:
