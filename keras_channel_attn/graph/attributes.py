@@ -5,7 +5,8 @@ it was made: another activation, `supports_masking`, the regularizer of a built
 weight, the tensors at the ends of a backbone's stages.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from keras_channel_attn.graph.values import (
     MISSING,
     PARTS,
     NoCounterpartError,
+    NoParts,
     Parts,
     counterpart,
 )
@@ -80,6 +82,33 @@ def _set(copy: Any, name: str, value: Any) -> None:
             f"set on the copy ({error}). Make it an argument of the "
             "constructor."
         ) from error
+
+
+def carry_early(
+    layer: Any,
+    copy: Any,
+    keeps_sizes: bool,
+    copy_of_layer: Callable[[Any], Any],
+) -> None:
+    """Carry attributes before the first call, but after `build` sets its own.
+
+    `build` may depend on them: whether something was made already. A layer is
+    carried only where there is no `build` that may have made it.
+    """
+    build = copy.build
+
+    @functools.wraps(build)
+    def build_and_carry(*args: Any, **kwargs: Any) -> None:
+        vars(copy)["build"] = build
+        build(*args, **kwargs)
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
+
+    if copy.built:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
+    elif type(copy).build is keras.layers.Layer.build:
+        carry_attributes(layer, copy, NoParts(keeps_sizes, copy_of_layer))
+    else:
+        vars(copy)["build"] = build_and_carry
 
 
 def warn_of_lost(original: Any, names: list[str]) -> None:

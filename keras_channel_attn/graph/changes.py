@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_channel_attn.graph.calls import Call, Graph
-from keras_channel_attn.graph.tensors import IdentityMap
+from keras_channel_attn.graph.operations import parameters_of_call
+from keras_channel_attn.graph.tensors import IdentityMap, symbolic_tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +15,27 @@ class Insertion:
 
     layer: Any
     mask: Any
+
+    def output(self, tensor: Any, values: IdentityMap, path: str) -> Any:
+        """What the layer computes from a tensor after the call of a path."""
+        layer, mask = self.layer, self.mask
+        args, kwargs = [tensor], {}
+        if mask is not None:
+            if mask not in values:
+                raise ValueError(
+                    f"The mask for the new layer '{layer.name}' after '{path}' "
+                    "is computed from another new layer, whose mask is "
+                    f"computed from '{path}'. Pass a mask that depends on the "
+                    "inputs alone."
+                )
+            # A mask that is the second positional argument is not attached to
+            # the output by Keras. The layers that follow get the masks they
+            # had.
+            if parameters_of_call(layer)[1:2] == ["mask"]:
+                args.append(values[mask])
+            else:
+                kwargs["mask"] = values[mask]
+        return outputs_of_new(layer, args, kwargs, [tensor], f"after '{path}'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,3 +161,28 @@ class Changes:
     def calls(self) -> list[Call]:
         """The calls that are not repeated as they are."""
         return [*self.before, *self.after, *self.instead, *self._resized]
+
+
+def outputs_of_new(
+    layer: Any, args: Any, kwargs: Any, expected: list[Any], place: str
+) -> Any:
+    """The outputs of a new layer, which must fit into the network."""
+    kind = f"The new layer '{layer.name}' (of type {type(layer).__name__})"
+    try:
+        outputs = layer(*args, **kwargs)
+    except Exception as error:
+        shape = tuple(args[0].shape)
+        raise ValueError(
+            f"{kind} cannot be applied {place}, to a tensor of shape {shape}: "
+            f"{error}"
+        ) from error
+    shapes = [
+        [tuple(tensor.shape) for tensor in symbolic_tensors(tensors)]
+        for tensors in (outputs, expected)
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{kind} must keep the shape of its input {place}: the shapes of "
+            f"its outputs must be {shapes[1]}, and are {shapes[0]}."
+        )
+    return outputs

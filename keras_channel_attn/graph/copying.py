@@ -1,6 +1,5 @@
 """A layer or operation made again from its configuration."""
 
-import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.graph.attributes import carry_attributes
+from keras_channel_attn.graph.attributes import carry_early
 from keras_channel_attn.graph.keras_internals import rematerialization
 from keras_channel_attn.graph.operations import (
     inner_layers,
@@ -18,7 +17,6 @@ from keras_channel_attn.graph.operations import (
     operations_of,
 )
 from keras_channel_attn.graph.snapshots import Snapshot
-from keras_channel_attn.graph.values import NoParts
 
 _DETAIL_LENGTH = 200
 
@@ -116,35 +114,8 @@ def copy_of(
         if not other.built and other.name != inner.name:
             other.name = inner.name
         if type(other) is type(inner):
-            _carry_early(inner, other, keeps_sizes, copy_of_inner)
+            carry_early(inner, other, keeps_sizes, copy_of_inner)
     return copy
-
-
-def _carry_early(
-    layer: Any,
-    copy: Any,
-    keeps_sizes: bool,
-    copy_of_layer: Callable[[Any], Any],
-) -> None:
-    """Carry attributes before the first call, but after `build` sets its own.
-
-    `build` may depend on them: whether something was made already. A layer is
-    carried only where there is no `build` that may have made it.
-    """
-    build = copy.build
-
-    @functools.wraps(build)
-    def build_and_carry(*args: Any, **kwargs: Any) -> None:
-        vars(copy)["build"] = build
-        build(*args, **kwargs)
-        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
-
-    if copy.built:
-        carry_attributes(layer, copy, NoParts(keeps_sizes, None))
-    elif type(copy).build is keras.layers.Layer.build:
-        carry_attributes(layer, copy, NoParts(keeps_sizes, copy_of_layer))
-    else:
-        vars(copy)["build"] = build_and_carry
 
 
 def _from_config(

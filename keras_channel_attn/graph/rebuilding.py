@@ -16,8 +16,8 @@ from keras_channel_attn.graph.attributes import (
 from keras_channel_attn.graph.calls import Call, Graph
 from keras_channel_attn.graph.changes import (
     Changes,
-    Insertion,
     Replacement,
+    outputs_of_new,
 )
 from keras_channel_attn.graph.classes import of_same_class
 from keras_channel_attn.graph.copying import first_sentence_of
@@ -29,15 +29,10 @@ from keras_channel_attn.graph.keras_internals import (
     input_layer_of,
 )
 from keras_channel_attn.graph.layer_copies import LayerCopies
-from keras_channel_attn.graph.operations import parameters_of_call
 from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.graph.recursion import raise_recursion_limit
 from keras_channel_attn.graph.state import LayerPair, carry_unnamed_variables
-from keras_channel_attn.graph.tensors import (
-    IdentityMap,
-    replace_tensors,
-    symbolic_tensors,
-)
+from keras_channel_attn.graph.tensors import IdentityMap, replace_tensors
 
 
 def rebuild(
@@ -187,8 +182,8 @@ class _ModelCopies:
         attended = IdentityMap(call.inputs, [values[x] for x in call.inputs])
         for tensor in before:
             source = call.graph.source(tensor) or call
-            attended[tensor] = _output_of(
-                before[tensor], values[tensor], values, source.path
+            attended[tensor] = before[tensor].output(
+                values[tensor], values, source.path
             )
         args, kwargs = self._arguments(call, attended)
         layer = self._layers.of(call.operation)
@@ -196,8 +191,8 @@ class _ModelCopies:
         after = changes.after.get(call, IdentityMap())
         for position, tensor in enumerate(call.outputs):
             if tensor in after:
-                outputs[position] = _output_of(
-                    after[tensor], outputs[position], values, call.path
+                outputs[position] = after[tensor].output(
+                    outputs[position], values, call.path
                 )
         if before or after or call.operation in self._extended:
             self._extended.add(call.graph.model)
@@ -211,7 +206,7 @@ class _ModelCopies:
             args, kwargs = self._arguments(call, values)
         else:
             args, kwargs = [values[x] for x in replacement.inputs], {}
-        outputs = _outputs_of_shape(
+        outputs = outputs_of_new(
             layer, args, kwargs, call.outputs, f"in the place of '{call.path}'"
         )
         if replacement.prepare is not None:
@@ -269,50 +264,3 @@ def _outputs_of_copy(
             f"called ({first_sentence_of(error)}). The arguments of its "
             "constructor must be all that its `call` needs."
         ) from error
-
-
-def _output_of(
-    insertion: Insertion, tensor: Any, values: IdentityMap, path: str
-) -> Any:
-    """The output of a new layer, which must have the shape of its input."""
-    layer, mask = insertion.layer, insertion.mask
-    args, kwargs = [tensor], {}
-    if mask is not None:
-        if mask not in values:
-            raise ValueError(
-                f"The mask for the new layer '{layer.name}' after '{path}' is "
-                "computed from another new layer, whose mask is computed from "
-                f"'{path}'. Pass a mask that depends on the inputs alone."
-            )
-        # A mask that is the second positional argument is not attached to the
-        # output by Keras. The layers that follow get the masks they had.
-        if parameters_of_call(layer)[1:2] == ["mask"]:
-            args.append(values[mask])
-        else:
-            kwargs["mask"] = values[mask]
-    return _outputs_of_shape(layer, args, kwargs, [tensor], f"after '{path}'")
-
-
-def _outputs_of_shape(
-    layer: Any, args: Any, kwargs: Any, expected: list[Any], place: str
-) -> Any:
-    """The outputs of a new layer, which must fit into the network."""
-    kind = f"The new layer '{layer.name}' (of type {type(layer).__name__})"
-    try:
-        outputs = layer(*args, **kwargs)
-    except Exception as error:
-        shape = tuple(args[0].shape)
-        raise ValueError(
-            f"{kind} cannot be applied {place}, to a tensor of shape {shape}: "
-            f"{error}"
-        ) from error
-    shapes = [
-        [tuple(tensor.shape) for tensor in symbolic_tensors(tensors)]
-        for tensors in (outputs, expected)
-    ]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"{kind} must keep the shape of its input {place}: the shapes of "
-            f"its outputs must be {shapes[1]}, and are {shapes[0]}."
-        )
-    return outputs
