@@ -45,7 +45,7 @@ FUNCTIONS = {
     "plot_attention_scores": (
         "(scores, labels=None, class_names=None, to_file=None)"
     ),
-    "remove_attention": "(model)",
+    "remove_attention": "(model, layers=None)",
     "replace_attention": "(model, attention)",
     "with_dtype_policy": "(model, policy)",
 }

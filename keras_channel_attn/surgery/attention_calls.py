@@ -4,7 +4,12 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.analysis.attention_layers import attention_inside
+from keras_channel_attn.analysis.attention_layers import (
+    attention_inside,
+    attention_places,
+    path_of,
+)
+from keras_channel_attn.analysis.observable_layers import selected_layers
 from keras_channel_attn.graph import Call, Graph, is_from_keras, is_model
 from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer
@@ -73,6 +78,13 @@ def attention_of(call: Call) -> Any:
     """The attention layer that is called, also in a wrapper, or `None`."""
     layers = call.operation, getattr(call.operation, "layer", None)
     return next((x for x in layers if isinstance(x, AttentionLayer)), None)
+
+
+def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:
+    """The attention layers that the argument `layers` selects, with paths."""
+    places = attention_places(model)
+    paths = {layer: path_of(place) for layer, place in places.items()}
+    return selected_layers(model, paths, layers)
 
 
 def has_mask(call: Call) -> bool:

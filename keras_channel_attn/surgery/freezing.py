@@ -6,16 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_channel_attn.analysis.attention_layers import (
-    attention_places,
-    path_of,
-)
 from keras_channel_attn.analysis.batches import Batches
 from keras_channel_attn.analysis.measurement import Effect, Measurement
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
-    selected_layers,
 )
 from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import (
@@ -30,6 +25,7 @@ from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     attention_of,
     check_scores_unused,
+    chosen_paths,
 )
 from keras_channel_attn.surgery.constants import Constants, axis_of
 
@@ -182,9 +178,7 @@ def _freezable_paths(
     model: Any, calls: list[Call], layers: Any
 ) -> dict[AttentionLayer, str]:
     """The paths of the layers to freeze, which can all be frozen."""
-    places = attention_places(model)
-    paths = {layer: path_of(place) for layer, place in places.items()}
-    chosen = selected_layers(model, paths, layers)
+    chosen = chosen_paths(model, layers)
     shown = {attention_of(call): call for call in calls}
     reasons = {
         layer: reason

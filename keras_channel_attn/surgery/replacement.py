@@ -14,14 +14,16 @@ from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
+    attention_of,
     check_scores_unused,
+    chosen_paths,
     is_time_distributed,
 )
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
 
-def remove_attention(model: Any) -> Any:
-    """A copy of a network without its channel attention.
+def remove_attention(model: Any, layers: Any = None) -> Any:
+    """A copy of a network without its channel attention, or without some of it.
 
     What `insert_attention` has put in is taken out, and so is every other
     layer of this library, also one that is wrapped in
@@ -31,15 +33,21 @@ def remove_attention(model: Any) -> Any:
 
     Args:
         model: Functional or sequential model of Keras, built.
+        layers: List of names of attention layers, or a callable from an
+            attention layer to a boolean, as in `attention_scores`. A layer
+            that is called several times is taken out everywhere. Defaults to
+            `None`: all of them.
 
     Returns:
         A model: see `insert_attention`.
 
     Raises:
-        TypeError: If `model` is not a model of Keras.
+        TypeError: If `model` is not a model of Keras, or `layers` has another
+            type.
         ValueError: If it has no graph, is not built or has no attention; if
-            attention scores are used in it; if its class or one of its layers
-            cannot be copied: see `insert_attention`.
+            `layers` has an unknown name, or one inside a layer that a user
+            wrote; if attention scores are used in it; if its class or one of
+            its layers cannot be copied: see `insert_attention`.
 
     Warns:
         UserWarning: If an attribute of the model is not carried over.
@@ -52,10 +60,27 @@ def remove_attention(model: Any) -> Any:
     0
     """
     graph, changes = graph_of(model), Changes()
-    for call in attention_calls(graph, "remove_attention"):
+    calls = attention_calls(graph, "remove_attention")
+    for call in (
+        calls if layers is None else _calls_of_layers(model, calls, layers)
+    ):
         check_scores_unused(call, "remove")
         changes.remove(call)
     return rebuild(graph, changes)
+
+
+def _calls_of_layers(model: Any, calls: list[Call], layers: Any) -> list[Call]:
+    """The calls of the layers that the argument `layers` selects."""
+    chosen = chosen_paths(model, layers)
+    shown = {attention_of(call) for call in calls}
+    hidden = [path for layer, path in chosen.items() if layer not in shown]
+    if hidden:
+        raise ValueError(
+            "`layers` must name attention that the model calls itself. "
+            f"Received: {hidden}, inside layers whose calls the model does "
+            "not show. Change the attention in the classes of these layers."
+        )
+    return [call for call in calls if attention_of(call) in chosen]
 
 
 def replace_attention(model: Any, attention: Any) -> Any:

@@ -851,6 +851,52 @@ def test_removal_of_all_kinds():
     ]
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["inner/se"],
+        ["se"],
+        lambda layer: layer.name == "se",
+    ],
+    ids=["path", "name", "callable"],
+)
+def test_removal_of_some_layers(chosen):
+    """Of a layer that is called twice, both calls are taken out."""
+    inner_inputs = keras.Input((8, 8, 4))
+    shared = SqueezeExcite(2, name="se")
+    y = EfficientChannelAttention(name="eca")(shared(inner_inputs))
+    inner = keras.Model(inner_inputs, shared(y), name="inner")
+    x = keras.Input((8, 8, 4))
+    model = keras.Model(x, SqueezeExcite(2, name="last")(inner(x)))
+    randomize(model)
+    removed = remove_attention(model, layers=chosen)
+    assert [*attention_of(removed)] == ["inner/eca", "last"]
+    array = sample(model)
+    eca, last = inner.get_layer("eca"), model.get_layer("last")
+    np.testing.assert_allclose(
+        predictions(removed, array),
+        keras.ops.convert_to_numpy(last(eca(array))),
+        rtol=1e-6,
+    )
+
+
+def test_layers_to_remove_that_the_model_does_not_show():
+    class Block(layers.Layer):
+        def __init__(self):
+            super().__init__(name="block")
+            self.attention = SqueezeExcite(2, name="se")
+
+        def call(self, inputs):
+            return self.attention(inputs)
+
+    x = image()
+    model = keras.Model(x, SqueezeExcite(2, name="last")(Block()(x)))
+    with pytest.raises(ValueError, match=r"\['block/se'\], inside layers"):
+        remove_attention(model, layers=["block/se"])
+    with pytest.raises(ValueError, match="no attention layer of that name"):
+        remove_attention(model, layers=["first"])
+
+
 def test_removal_between_an_input_and_an_output():
     x = image()
     model = keras.Model(x, SqueezeExcite(2)(x))
