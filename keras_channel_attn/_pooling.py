@@ -1,4 +1,4 @@
-"""Means and maxima along some axes of a tensor, for `ops` and `layers`.
+"""Means, maxima and weights of means along axes, for `ops` and `layers`.
 
 These functions are not part of the public API.
 """
@@ -97,6 +97,15 @@ def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
     if 0 in tuple(inputs.shape):
         return ops.max(inputs, axis=axes, initial=-math.inf)
     return ops.amax(inputs, axis=axes)
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Positive weights `(batch, positions)` with a sum of one per sample."""
+    if keras.config.backend() == "torch":
+        # Autograd keeps one tensor, and for the two functions below two.
+        return logits.softmax(1)
+    # `ops.softmax` warns of a single position.
+    return ops.exp(ops.log_softmax(logits, axis=1))
 
 
 def larger(first: Tensor, second: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_channel_attn._pooling import average, fill_outside
+from keras_channel_attn._pooling import average, fill_outside, softmax
 from keras_channel_attn._tensors import Tensor, flat_positions, spatial_axes
 from keras_channel_attn.arguments import one_of
 from keras_channel_attn.backend import activate
@@ -228,9 +228,7 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
             # Finite: all positions may be masked.
             logits = fill_outside(mask, logits, -1e30)
         logits = flat_positions(logits[..., None], "channels_last")[..., 0]
-        # `ops.softmax` warns of a single position.
-        weights = ops.exp(ops.log_softmax(logits, axis=1))
-        return ops.cast(weights, dtype)
+        return ops.cast(softmax(logits), dtype)
 
     def _pooled(self, inputs: Tensor, weights: Tensor) -> Tensor:
         x = flat_positions(inputs, self.data_format)

@@ -150,18 +150,20 @@ class SpatialAttention(AttentionLayer):
         if training and self.trainable:
             axes, mask = (0, 1), None if mask is None else mask[..., None]
             mean = average(features, axes, mask)
-            variance = average((features - mean) ** 2, axes, mask)
+            # One tensor, which is kept for the gradients of both its uses.
+            centered = features - mean
+            variance = average(centered**2, axes, mask)
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
         else:
-            mean = ops.cast(self.moving_mean, wide)
+            centered = features - ops.cast(self.moving_mean, wide)
             variance = ops.cast(self.moving_variance, wide)
         gamma, beta = (
             ops.cast(self.effective_weight(weight), wide)
             for weight in (self.gamma, self.beta)
         )
         scale = gamma * ops.rsqrt(variance + NORMALIZATION_EPSILON)
-        return ops.cast((features - mean) * scale + beta, dtype)
+        return ops.cast(centered * scale + beta, dtype)
 
     def _move(self, statistic: Any, value: Tensor) -> None:
         """Move the average of a statistic of the batches."""

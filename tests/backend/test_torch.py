@@ -15,7 +15,11 @@ from support.configurations import (
 )
 
 from keras_channel_attn import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
     EfficientChannelAttention,
+    GlobalContext,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
@@ -58,6 +62,56 @@ def test_keeps_one_tensor_of_full_size(
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         layer(x)
     assert set(kept) == {x.data_ptr()}
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "arguments", "expected"),
+    [
+        # The gated input; its mean and maximum as one tensor, the maximum
+        # alone, the convolution's result, the gates.
+        (
+            ConvolutionalBlockAttention,
+            {"batch_normalization": True},
+            [256 * 64, 2 * 256, 256, 256, 256],
+        ),
+        # The gates.
+        (ConcurrentSqueezeExcite, {}, [256]),
+        # The input with one gate, the means along both axes, the gates, and
+        # the bottleneck before and after its normalization.
+        (
+            CoordinateAttention,
+            {"bottleneck_units": 4},
+            [256 * 64, 32 * 64, 16 * 64, 16 * 64, 32 * 4, 32 * 4],
+        ),
+        # The weights of the positions.
+        (GlobalContext, {"fuse": "scale"}, [256]),
+    ],
+    ids=["cbam", "scse", "coordinate", "context"],
+)
+def test_keeps_as_much_as_the_modules_of_timm(
+    rng, layer_class, arguments, expected
+):
+    """Numbers of a sample in tensors larger than a descriptor."""
+    import torch
+
+    layer = built(layer_class, arguments, 64, data_format="channels_last")
+    x = ops.convert_to_tensor(rng.normal(size=(3, 16, 16, 64)), "float32")
+    x.requires_grad_()
+    tensors = [x, *layer.parameters()]
+    known = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            # The tensor too, so that no other one gets its address.
+            kept[storage.data_ptr()] = storage.nbytes() // (4 * 3), tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        layer(x, training=True)
+    sizes = [size for size, _ in kept.values() if size > 64]
+    assert sorted(sizes, reverse=True) == expected
 
 
 @pytest.mark.parametrize(("size", "functions"), [(48, 0), (49, 2)])
