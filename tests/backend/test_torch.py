@@ -114,6 +114,47 @@ def test_keeps_as_much_as_the_modules_of_timm(
     assert sorted(sizes, reverse=True) == expected
 
 
+over_ranks = pytest.mark.parametrize(
+    "spatial", [(7,), (4, 5), (2, 3, 4)], ids=str
+)
+
+
+@over_ranks
+def test_convolution_of_compiled_programs(rng, spatial):
+    """That it is registered as torch wants it, and its gradient."""
+    import torch
+
+    from keras_channel_attn.backend import torch as backend_functions
+
+    sizes = (2, *spatial, 2), (3,) * len(spatial) + (2, 1)
+    inputs = [
+        torch.tensor(rng.normal(size=size), requires_grad=True)
+        for size in sizes
+    ]
+    function = backend_functions._opaque_convolution
+    torch.library.opcheck(function, tuple(inputs))
+    assert torch.autograd.gradcheck(function, inputs)
+
+
+def test_the_compiler_sees_no_convolution(rng):
+    """It would copy the inputs to a layout for convolutions."""
+    import torch
+
+    layer = built(ConvolutionalBlockAttention, {"reduction": 4})
+    targets = []
+
+    def read(graph, _):
+        targets.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    x = ops.convert_to_tensor(rng.normal(size=(2, 4, 5, 8)), "float32")
+    torch.compiler.reset()
+    torch.compile(layer, fullgraph=True, backend=read)(x)
+    found = [target for target in targets if "conv" in target]
+    assert len(found) == 1
+    assert "keras_channel_attn" in found[0]
+
+
 @pytest.mark.parametrize(("size", "functions"), [(48, 0), (49, 2)])
 def test_small_inputs_are_left_to_autograd(monkeypatch, rng, size, functions):
     """Two autograd functions take longer to call than they save."""
