@@ -6,6 +6,7 @@ These functions are not part of the public API.
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 # A tensor of any backend, a Keras tensor or a Keras variable. Each backend has
@@ -83,6 +84,15 @@ def flat_positions(inputs: Tensor, data_format: str) -> Tensor:
     if data_format == "channels_last":
         return ops.reshape(inputs, (shape[0], positions, shape[-1]))
     return ops.reshape(inputs, (*shape[:2], positions))
+
+
+def linear(inputs: Tensor, kernel: Tensor) -> Tensor:
+    """The product of the last axis with a matrix, for any rank."""
+    if keras.config.backend() == "tensorflow":
+        # There `@` is a product for each sample, and its gradient a matrix for
+        # each. Both passes take up to twice as long as those of one product.
+        return ops.tensordot(inputs, kernel, 1)
+    return inputs @ kernel
 
 
 def position_products(

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_channel_attn._pooling import any_along, average, fill_outside
-from keras_channel_attn._tensors import Tensor, spatial_axes
+from keras_channel_attn._tensors import Tensor, linear, spatial_axes
 from keras_channel_attn.arguments import boolean
 from keras_channel_attn.backend import activate
 from keras_channel_attn.layers.bottleneck_attention import BottleneckAttention
@@ -231,7 +231,7 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         return means, masks
 
     def _linear(self, x: Tensor, kernel: Any, bias: Any) -> Tensor:
-        x = x @ ops.cast(self.effective_weight(kernel), x.dtype)
+        x = linear(x, ops.cast(self.effective_weight(kernel), x.dtype))
         if bias is not None:
             x = x + ops.cast(self.effective_weight(bias), x.dtype)
         return x

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from support.configurations import over_data_formats, shape_of
+from support.configurations import built, over_data_formats, shape_of
 
+from keras_channel_attn import CoordinateAttention
 from keras_channel_attn import ops as attention_ops
 
 pytestmark = pytest.mark.backend("tensorflow")
@@ -41,6 +42,14 @@ def test_the_gradient_of_the_mean_divides_the_small_tensor(data_format):
         if operation.type in ("RealDiv", "Mul")
     ]
     assert sizes == [2 * 8]
+
+
+def test_products_of_coordinate_attention_are_of_two_matrices():
+    """Not one product for each sample, of which `@` would consist."""
+    layer = built(CoordinateAttention, {"divisor": 4})
+    types = [operation.type for operation in operations_of(layer, (2, 4, 5, 8))]
+    assert types.count("MatMul") == 3
+    assert not [name for name in types if name.startswith("BatchMatMul")]
 
 
 def test_the_gradient_in_float16_of_many_positions():
