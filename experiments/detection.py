@@ -28,6 +28,7 @@ import keras
 import numpy as np
 import pandas as pd
 from kyolo.models import yolov9t
+from kyolo.training import YOLODetector
 
 from examples.detection import (
     BLOCKS,
@@ -149,19 +150,26 @@ def data(plan, seed, part):
 @lru_cache(maxsize=2)
 def trained_network(plan, seed):
     """Trained once for all rows of a seed."""
-    keras.utils.set_random_seed(seed)
-    network = yolov9t(nc=CLASSES, input_shape=(plan.size, plan.size, 3))
-    images, objects = data(plan, seed, "training")
-    train(
-        network,
-        images,
-        objects,
-        plan.epochs,
-        plan.learning_rate,
-        seed,
-        verbose=0,
-    )
+    network = new_network(plan, seed)
+    fit(plan, network, seed, plan.epochs, plan.learning_rate)
     return network
+
+
+def new_network(plan, seed):
+    keras.utils.set_random_seed(seed)
+    return yolov9t(nc=CLASSES, input_shape=(plan.size, plan.size, 3))
+
+
+def fit(plan, network, seed, epochs, rate):
+    images, objects = data(plan, seed, "training")
+    train(network, images, objects, epochs, rate, seed, verbose=0)
+
+
+def precisions(plan, network, seed):
+    """The mean average precisions for scenes that were not trained on."""
+    images, objects = data(plan, seed, "validation")
+    detections = detect(YOLODetector(network), images)
+    return mean_average_precision(detections, objects)
 
 
 def tuned(plan, row, seed, rate, factor):
@@ -170,18 +178,8 @@ def tuned(plan, row, seed, rate, factor):
     # What was drawn before has no effect on the weights of the attention.
     keras.utils.set_random_seed(seed)
     network = with_attention(trained, row, factor)
-    images, objects = data(plan, seed, "training")
-    detector = train(
-        network,
-        images,
-        objects,
-        plan.tuning_epochs,
-        rate,
-        seed,
-        verbose=0,
-    )
-    images, objects = data(plan, seed, "validation")
-    return mean_average_precision(detect(detector, images), objects), network
+    fit(plan, network, seed, plan.tuning_epochs, rate)
+    return precisions(plan, network, seed), network
 
 
 def with_attention(network, row, factor):

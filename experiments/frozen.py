@@ -12,16 +12,19 @@ is slow. This study measures for trained networks
 
 Most rows are networks that learn digits: the digit that each pixel belongs to,
 with a receptive field smaller than a digit or (dilated) as large, or the digit
-of an image. The last two rows are a trained network that finds people,
-MediaPipe's selfie segmentation (examples/selfie_segmentation.py). Its own masks
-are what the frozen network is compared with. Its gates are frozen at their
-means over crops and shades of two photographs. It is tested on other crops of
-these, and on crops of a third photograph.
+of an image. The detector finds digits in scenes: the YOLOv9-t of
+experiments/detection.py, with attention after each block. The last two rows are
+a trained network that finds people, MediaPipe's selfie segmentation
+(examples/selfie_segmentation.py). Its own masks are what the frozen network is
+compared with. Its gates are frozen at their means over crops and shades of two
+photographs. It is tested on other crops of these, and on crops of a third
+photograph.
 
     python -m experiments.frozen
     python -m experiments.frozen --rows "pixels, ECA" "digits, ECA"
 
-The rows of the person need mediapipe's file, which is downloaded once, and
+The row of the detector needs `pip install ".[detection]"`. The rows of the
+person need mediapipe's file, which is downloaded once, and
 `pip install ai-edge-litert pillow scikit-image`. Stopped at any moment, the
 same command goes on with the first run that is missing. Set the environment
 variable KERAS_BACKEND to tensorflow, torch or jax to choose a backend.
@@ -65,13 +68,13 @@ from keras_channel_attn import (
 
 @dataclass(frozen=True)
 class Row:
-    """A network that learns digits; without `attention`, one that has learned.
+    """A network that learns digits, or one that has learned to find people.
 
-    That one finds people in photographs.
+    That one is tested on photographs.
     """
 
-    attention: Callable | None = None  # returns a new layer
-    task: str = "pixels"  # of `load_task`
+    attention: Callable | None = None  # returns a new layer, for digits
+    task: str = "pixels"  # of `load_task`; or "scenes", to detect digits
     dilations: tuple = (1, 1, 1)  # of the 3x3 convolutions, for pixels
     tested_on: tuple = ()  # photographs
 
@@ -89,6 +92,7 @@ ROWS = {
     "dilated, SE": Row(squeeze_excite, dilations=(1, 2, 4)),
     "digits, SE": Row(squeeze_excite, task="classes"),
     "digits, ECA": Row(EfficientChannelAttention, task="classes"),
+    "detector, SE": Row(task="scenes"),
     "person, SE": Row(tested_on=CALIBRATED_ON),
     "another person, SE": Row(tested_on=("camera",)),
 }
@@ -114,28 +118,47 @@ class Plan:
     crops: int = 24  # of each photograph
     person_batch_size: int = 8
     person_rate: float = 1e-4
+    scenes: int = 400
+    scene_size: int = 96
+    scenes_rate: float = 5e-3
+    scenes_tuning_rate: float = 1e-3  # chosen in experiments/detection.py
 
 
 def run(plan, name, seed):
     row = ROWS[name]
-    return (of_person if row.tested_on else of_digits)(plan, row, seed)
+    if row.tested_on:
+        return of_person(plan, row, seed)
+    if row.task == "scenes":
+        return of_detector(plan, seed)
+    return of_digits(plan, row, seed)
 
 
 def of_digits(plan, row, seed):
-    """Accuracies of a network that is trained, frozen, and trained further."""
-    images, _, test_images, test_labels = data(plan, row)
+    """Accuracies for the test images."""
+    images, _, *test = data(plan, row)
     model = network(plan, row, seed)
     fit(model, plan, row, seed, plan.epochs)
-    frozen = freeze_attention(model, images, verbose=0)
-    results = costs(model, frozen, test_images)
-    for name, other in (("", model), ("frozen_", frozen)):
-        results[f"{name}trained"] = accuracy(other, test_images, test_labels)
-        fit(other, plan, row, seed, plan.tuning_epochs)
-        results[f"{name}tuned"] = accuracy(other, test_images, test_labels)
+    results = with_and_without_gates(
+        model,
+        images,
+        measure=lambda model: accuracy(model, *test),
+        tune=lambda model: fit(model, plan, row, seed, plan.tuning_epochs),
+    )
     plain = network(plan, replace(row, attention=None), seed)
     for epochs in (plan.epochs, plan.tuning_epochs):
         fit(plain, plan, row, seed, epochs)
-    return {**results, "plain": accuracy(plain, test_images, test_labels)}
+    return {**results, "plain": accuracy(plain, *test)}
+
+
+def with_and_without_gates(model, images, measure, tune):
+    """What a network is worth before and after more training, and frozen."""
+    frozen = freeze_attention(model, images, verbose=0)
+    results = costs(model, frozen, images)
+    for name, other in (("", model), ("frozen_", frozen)):
+        results[f"{name}trained"] = measure(other)
+        tune(other)
+        results[f"{name}tuned"] = measure(other)
+    return results
 
 
 def data(plan, row):
@@ -161,6 +184,42 @@ def fit(model, plan, row, seed, epochs):
     images, labels, _, _ = data(plan, row)
     rate = plan.classes_rate if row.task == "classes" else plan.pixels_rate
     train(model, images, labels, replace(plan, epochs=epochs), rate, seed)
+
+
+def of_detector(plan, seed):
+    """Mean average precisions, at an overlap of 0.5."""
+    from experiments import detection  # which needs kyolo
+
+    scenes = detection.Plan(
+        plan.dataset,
+        plan.scene_size,
+        plan.scenes,
+        plan.epochs,
+        plan.scenes_rate,
+        plan.tuning_epochs,
+        images_per_class=plan.images_per_class,
+    )
+    rate = plan.scenes_tuning_rate
+    model = detection.with_attention(
+        detection.new_network(scenes, seed), "SE, after each block", "auto"
+    )
+    detection.fit(scenes, model, seed, plan.epochs, plan.scenes_rate)
+    images, _ = detection.data(scenes, seed, "training")
+    results = with_and_without_gates(
+        model,
+        detection.pixels(images),
+        measure=lambda model: half(detection.precisions(scenes, model, seed)),
+        tune=lambda model: detection.fit(
+            scenes, model, seed, plan.tuning_epochs, rate
+        ),
+    )
+    plain, _ = detection.tuned(scenes, "none", seed, rate, factor=1)
+    return {**results, "plain": half(plain)}
+
+
+def half(precisions):
+    """The mean average precision at an overlap of 0.5."""
+    return round(precisions[0], 6)
 
 
 def of_person(plan, row, seed):
@@ -262,7 +321,7 @@ READERS = {
     "frozen_macs": int,
     "milliseconds": duration,  # CPU time, see `training.milliseconds`
     "frozen_milliseconds": duration,
-    "trained": fraction,  # accuracies; of a person, IoU
+    "trained": fraction,  # accuracies; of a detector mAP, of a person IoU
     "frozen_trained": fraction,
     "tuned": fraction,
     "frozen_tuned": fraction,
@@ -299,19 +358,19 @@ def rows_of(runs):
     return [name for name in ROWS if name in set(runs["row"])]
 
 
-def tested(plan, name):
-    """How many images are tested."""
-    row = ROWS[name]
+def measure_of(plan, row):
+    """What was measured, and for how many images."""
     if row.tested_on:
-        return plan.crops * len(row.tested_on)
-    return len(data(plan, row)[2])
+        return Measure("", "IoU", plan.crops * len(row.tested_on))
+    if row.task == "scenes":
+        return Measure("", "mAP 0.5", None)
+    return Measure("", "accuracy", len(data(plan, row)[2]))
 
 
 def comparisons_of(plan, runs):
     compared = []
     for name in rows_of(runs):
-        label = "IoU" if ROWS[name].tested_on else "accuracy"
-        measure = Measure("", label, tested(plan, name))
+        measure = measure_of(plan, ROWS[name])
         percent = percents(runs, name).add_prefix(f"{name}: ")
         for pair in PAIRS:
             pair = [f"{name}: {COLUMNS[network]}" for network in pair]
@@ -367,7 +426,7 @@ def picture(plan, runs):
         rows,
         [(f"{x}, against {reference}", x, reference) for x, reference in pairs],
         lambda row: percents(runs, row),
-        "points of accuracy, or of IoU",
+        "points of accuracy, mAP 0.5 or IoU",
     )
     return figure
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import detection
+from experiments import detection, frozen
 from experiments.data import load_data
 from experiments.study import changed
 from keras_channel_attn import ChannelAttention
@@ -110,3 +110,19 @@ def test_tables_of_the_page_are_the_printed_ones():
     assert f"\n{costs}\n" in page
     assert "| a difference " not in verdicts
     assert verdicts.count("| may be chance") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*it has unbuilt state:UserWarning")
+@pytest.mark.filterwarnings("ignore:`freeze_attention`. these layers multiply")
+def test_frozen_detector(monkeypatch):
+    """It has the weights and the multiply-adds of one without attention."""
+    monkeypatch.setattr(frozen, "milliseconds", lambda model, images: 0.0)
+    plan = frozen.Plan(scenes=16, scene_size=64, epochs=1, tuning_epochs=1)
+    result = frozen.run(plan, "detector, SE", 0)
+    assert result.keys() == frozen.READERS.keys()
+    for name, reader in frozen.READERS.items():
+        assert reader(str(result[name])) == result[name]
+    channels = np.array([32, 64, 96, 128, 128, 96, 64, 96, 128])
+    attention = 2 * sum(channels * channels // 4)
+    assert result["parameters"] - result["frozen_parameters"] == attention
+    assert result["macs"] - result["frozen_macs"] == attention

@@ -50,7 +50,7 @@ def test_run_does_not_depend_on_earlier_ones(results):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in frozen.ROWS.values() if not row.tested_on]
+    "row", [row for row in frozen.ROWS.values() if row.attention]
 )
 def test_networks_differ_in_attention_alone(row):
     attended = frozen.network(PLAN, row, 0)
@@ -65,6 +65,20 @@ def test_networks_differ_in_attention_alone(row):
         )
         for weights, others in pairs:
             np.testing.assert_array_equal(weights, others)
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "images"),
+    [
+        ("pixels, SE", "accuracy", 200),
+        ("detector, SE", "mAP 0.5", None),
+        ("person, SE", "IoU", 48),
+        ("another person, SE", "IoU", 24),
+    ],
+)
+def test_what_is_measured(row, label, images):
+    measure = frozen.measure_of(PLAN, frozen.ROWS[row])
+    assert (measure.label, measure.images) == (label, images)
 
 
 def test_table_and_picture():
