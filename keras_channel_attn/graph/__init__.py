@@ -33,6 +33,7 @@ from keras_channel_attn.graph.operations import (
 from keras_channel_attn.graph.probing import Probe
 from keras_channel_attn.graph.rebuilding import rebuild
 from keras_channel_attn.graph.recursion import raise_recursion_limit
+from keras_channel_attn.graph.rules import rules_by_name
 from keras_channel_attn.graph.tensors import IdentityMap, is_boolean
 from keras_channel_attn.warnings_to_user import first_lines, warn
 
@@ -62,6 +63,7 @@ __all__ = [
     "parameters_of_call",
     "raise_recursion_limit",
     "rebuild",
+    "rules_by_name",
     "snake_name",
     "stated_channel_axis",
     "warn",

@@ -174,21 +174,6 @@ class Graph:
                     waiting.append(input_tensor)
         return found
 
-    def chain(self, end: Any, start: Any) -> list[Call] | None:
-        """The calls from one tensor to another, if each has a single input.
-
-        Returns:
-            List of calls, first to last, or `None`.
-        """
-        calls: list[Call] = []
-        while end is not start:
-            call = self.source(end)
-            if call is None or len(call.inputs) != 1:
-                return None
-            calls.insert(0, call)
-            (end,) = call.inputs
-        return calls
-
     def channel_axis(self, tensor: Any) -> int | None:
         """The axis of the channels, as the layers before a tensor have it.
 

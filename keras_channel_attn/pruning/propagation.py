@@ -18,6 +18,7 @@ from keras_channel_attn.graph import (
     interpret,
     is_from_keras,
     is_model,
+    rules_by_name,
     snake_name,
 )
 from keras_channel_attn.layers import AttentionLayer
@@ -147,23 +148,8 @@ def _rule(operation: Any) -> Any:
     return _OPERATIONS.get(snake_name(operation))
 
 
-def _rules(*rows: tuple[passthrough.Rule, str]) -> dict[str, passthrough.Rule]:
-    """From names to rules.
-
-    Args:
-        *rows: A rule, and names of classes or functions. In a name, `{}` stands
-            for the number of spatial axes.
-    """
-    return {
-        name.format(rank): rule
-        for rule, names in rows
-        for name in names.split()
-        for rank in "123"
-    }
-
-
 _SOFTMAX = passthrough.along_other_axes("is computed over all channels")
-_LAYERS = _rules(
+_LAYERS = rules_by_name(
     (producers.convolution, "Conv{}D"),
     (producers.transposed_convolution, "Conv{}DTranspose"),
     (producers.separable_convolution, "SeparableConv{}D"),
@@ -197,7 +183,7 @@ _LAYERS = _rules(
     (rearrangement.reshaping("target_shape", offset=1), "Reshape"),
     (rearrangement.reshaping(), "Flatten"),
 )
-_OPERATIONS = _rules(
+_OPERATIONS = rules_by_name(
     (passthrough.elementwise, " ".join(passthrough.ELEMENTWISE)),
     (passthrough.elementwise, "cast stop_gradient max_pool average_pool"),
     (passthrough.elementwise, "resize"),

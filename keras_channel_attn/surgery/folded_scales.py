@@ -13,6 +13,7 @@ from keras_channel_attn.graph import (
     Graph,
     IdentityMap,
     is_model,
+    rules_by_name,
 )
 from keras_channel_attn.surgery.scales import (
     NotFolded,
@@ -22,7 +23,6 @@ from keras_channel_attn.surgery.scales import (
     is_layer_of_keras,
     scale_beside,
 )
-from keras_channel_attn.surgery.tables import by_name
 
 # The name of a weight, the array that it is multiplied by, and what is added.
 Change = tuple[str, Any, Any]
@@ -212,14 +212,14 @@ def _along(axis: int, factors: Any) -> Any:
 
 
 _NO_ACTIVATION = (None, keras.activations.linear)
-_PRODUCERS = by_name(
+_PRODUCERS = rules_by_name(
     (_output_of_kernel("kernel", -1), "Conv{}D Dense"),
     (_output_of_kernel("kernel", -2), "Conv{}DTranspose"),
     (_output_of_kernel("pointwise_kernel", -1), "SeparableConv{}D"),
     (_depthwise, "DepthwiseConv{}D"),
     (_normalization, "BatchNormalization GroupNormalization"),
 )
-_CONSUMERS = by_name(
+_CONSUMERS = rules_by_name(
     (_input_of_kernel("kernel", -2), "Conv{}D DepthwiseConv{}D Dense"),
     (_input_of_kernel("kernel", -1), "Conv{}DTranspose"),
     (_input_of_kernel("depthwise_kernel", -2), "SeparableConv{}D"),

@@ -20,6 +20,7 @@ from keras_channel_attn.graph import (
     interpret,
     is_from_keras,
     layers_in_function,
+    rules_by_name,
     snake_name,
 )
 from keras_channel_attn.graph.interpreter import values_of_tensors
@@ -32,7 +33,6 @@ from keras_channel_attn.surgery.normal_nodes import (
     new_layout,
     shape_of,
 )
-from keras_channel_attn.surgery.tables import by_name
 
 
 def normal_values(graph: Graph) -> IdentityMap:
@@ -182,7 +182,7 @@ def _trace(call: Call) -> Graph | None:
     return graph
 
 
-_READERS: dict[str, Callable[..., Any]] = by_name(
+_READERS: dict[str, Callable[..., Any]] = rules_by_name(
     (moved_axes.regrouped, "reshape flatten expand_dims squeeze"),
     (moved_axes.permuted, "permute transpose swapaxes moveaxis"),
     (moved_axes.indexed, "get_item"),
@@ -199,7 +199,7 @@ _READERS: dict[str, Callable[..., Any]] = by_name(
     (mapped_axes.dense, "dense einsum_dense"),
     (mapped_axes.convolution, "conv{}_d"),
 )
-_READERS_OF_SEVERAL: dict[str, Callable[..., Any]] = by_name(
+_READERS_OF_SEVERAL: dict[str, Callable[..., Any]] = rules_by_name(
     (merged_tensors.merged("product"), "multiply"),
     (merged_tensors.merged("sum"), "add"),
     (merged_tensors.merged("maximum"), "maximum"),

@@ -10,13 +10,13 @@ from keras_channel_attn.graph import (
     Call,
     is_from_keras,
     is_operation,
+    rules_by_name,
     stated_channel_axis,
 )
-from keras_channel_attn.surgery.tables import by_name
 
 # Whether functions of each channel alone are linear. The others are linear for
 # factors that are not negative.
-_IS_LINEAR = by_name(
+_IS_LINEAR = rules_by_name(
     (True, "Identity Dropout GaussianDropout SpatialDropout{}D"),
     (True, "AveragePooling{}D GlobalAveragePooling{}D UpSampling{}D"),
     (True, "ZeroPadding{}D Cropping{}D Reshape Flatten Permute"),

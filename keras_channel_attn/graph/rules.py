@@ -1,9 +1,9 @@
-"""Tables of rules for layers and operations, by their names."""
+"""Tables of rules for layers and operations, by the names of their classes."""
 
 from typing import Any
 
 
-def by_name(*rows: tuple[Any, str]) -> dict[str, Any]:
+def rules_by_name(*rows: tuple[Any, str]) -> dict[str, Any]:
     """From each name in the rows to the rule of its row.
 
     In a name, `{}` stands for the number of spatial axes.
