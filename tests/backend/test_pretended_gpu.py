@@ -52,9 +52,13 @@ def check(tensor, shape, dtype):
 @pytest.mark.parametrize("masked", [False, True])
 @over_configurations_and_formats
 def test_layer(layer_class, arguments, data_format, masked, dtype):
-    layer = layer_class(data_format=data_format, dtype=dtype, **arguments)
+    # Some layers have weights for a number of spatial axes.
+    layers = [
+        layer_class(data_format=data_format, dtype=dtype, **arguments)
+        for _ in SPATIAL
+    ]
     with pretended_gpu():
-        for spatial in SPATIAL:
+        for layer, spatial in zip(layers, SPATIAL, strict=True):
             shape = shape_of(2, spatial, 16, data_format)
             mask = on_gpu((2, *spatial), "bool") if masked else None
             outputs, scores = layer(
