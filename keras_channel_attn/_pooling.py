@@ -90,7 +90,11 @@ def _unmasked_maximum(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
     if keras.config.backend() == "torch":
         # Without the axes of size 1, the gradient would need a view of the
         # maximum, which `torch.compile` rejects for images of several sizes.
-        return inputs.amax(axes, keepdim=True).squeeze(axes)
+        largest = inputs.amax(axes, keepdim=True)
+        # One by one: files of ONNX know no other squeeze of torch.
+        for axis in sorted((axis % inputs.ndim for axis in axes), reverse=True):
+            largest = largest.squeeze(axis)
+        return largest
     # On some backends `ops.amax` raises an error for an empty batch. `initial`
     # avoids it, but is not in the graph of other batches: some converters do
     # not support it, and infinity makes the result of 8-bit quantization wrong.

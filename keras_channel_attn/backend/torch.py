@@ -264,7 +264,8 @@ def _convolve(features: Tensor, kernel: Tensor) -> Tensor:
     rank = kernel.ndim - 2
     convolve = getattr(torch.nn.functional, f"conv{rank}d")
     outputs = convolve(
-        features.movedim(-1, 1),
+        # Files of ONNX know `permute`, and no `movedim` of torch.
+        features.permute(0, rank + 1, *range(1, rank + 1)),
         _torch_kernel(kernel),
         padding=[size // 2 for size in kernel.shape[:rank]],
     )
@@ -273,7 +274,8 @@ def _convolve(features: Tensor, kernel: Tensor) -> Tensor:
 
 def _torch_kernel(kernel: Tensor) -> Tensor:
     # A view fails in the backward pass in float64 and 16 bits on a CPU.
-    return kernel.movedim((-1, -2), (0, 1)).contiguous()
+    rank = kernel.ndim - 2
+    return kernel.permute(rank + 1, rank, *range(rank)).contiguous()
 
 
 @torch.library.custom_op(
