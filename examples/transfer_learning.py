@@ -70,7 +70,7 @@ zero in the loss and in the accuracy.
 digits = load_digits()
 pixels = (digits.images / 16).repeat(2, axis=1).repeat(2, axis=2)
 strokes = pixels > 0.3
-labels = strokes * digits.target[:, np.newaxis, np.newaxis]
+labels = strokes * digits.target[:, np.newaxis, np.newaxis].astype("int32")
 TRAINING_IMAGES, BATCH_SIZE = 850, 50
 
 
