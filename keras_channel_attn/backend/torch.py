@@ -264,12 +264,17 @@ def _convolve(features: Tensor, kernel: Tensor) -> Tensor:
     rank = kernel.ndim - 2
     convolve = getattr(torch.nn.functional, f"conv{rank}d")
     outputs = convolve(
-        # Files of ONNX know `permute`, and no `movedim` of torch.
-        features.permute(0, rank + 1, *range(1, rank + 1)),
+        _maps_first(features),
         _torch_kernel(kernel),
         padding=[size // 2 for size in kernel.shape[:rank]],
     )
     return outputs[:, 0]
+
+
+def _maps_first(features: Tensor) -> Tensor:
+    # Files of ONNX know `permute` with positive axes, and no `movedim`.
+    last = features.ndim - 1
+    return features.permute(0, last, *range(1, last))
 
 
 def _torch_kernel(kernel: Tensor) -> Tensor:
@@ -308,7 +313,7 @@ def _gradient_of_convolution(ctx: Any, gradient: Tensor) -> Any:
     rank = kernel.ndim - 2
     features_gradient, kernel_gradient, _ = torch.ops.aten.convolution_backward(
         gradient[:, None],
-        features.movedim(-1, 1),
+        _maps_first(features),
         _torch_kernel(kernel),
         None,
         [1] * rank,
