@@ -8,9 +8,9 @@ adds context: its gates depend on the whole image. The task here needs context:
 the network names the digit that each pixel of a stroke belongs to, and has a
 receptive field that is much smaller than a digit.
 
-The script trains that network, inserts Squeeze-and-Excitation (SE) or Efficient
-Channel Attention (ECA), and fine-tunes. A control has a receptive field as
-large as the image. All of that is repeated for several seeds.
+For each seed the script trains that network, inserts Squeeze-and-Excitation
+(SE) or Efficient Channel Attention (ECA), and trains further. A control has a
+receptive field as large as the image.
 
     pip install ".[examples,jax]"
     python examples/transfer_learning.py
@@ -73,17 +73,6 @@ strokes = pixels > 0.3
 labels = strokes * digits.target[:, np.newaxis, np.newaxis].astype("int32")
 TRAINING_IMAGES, BATCH_SIZE = 850, 50
 
-
-def data(seed):
-    """Images, labels and weights to train with, and the same to test with."""
-    order = np.random.default_rng(seed).permutation(len(pixels))
-    arrays = pixels[order, :, :, np.newaxis], labels[order], strokes[order]
-    return (
-        [array[:TRAINING_IMAGES] for array in arrays],
-        [array[TRAINING_IMAGES:] for array in arrays],
-    )
-
-
 """
 ## The network
 
@@ -109,9 +98,8 @@ def network(dilations=(1, 1, 1)):
 ## The attention
 
 It is inserted after each ReLU. With an identity start the outputs stay the same
-until the network is trained. The weights of the attention start at zero, so
-that its learning rate is multiplied by 8 for SE and by 32 for ECA.
-`learning_rate_multiplier=1` is the rate of the other layers.
+until the network is trained. Then the learning rate of SE is that of the other
+layers times 8, of ECA times 32, unless `learning_rate_multiplier=1` is given.
 """
 
 se = partial(SqueezeExcite, reduction=4, identity_start=True)
@@ -176,7 +164,10 @@ ROWS = {  # name: (attention, learning rate; None: not trained further)
 accuracies, curves = defaultdict(list), defaultdict(list)
 models = {}  # Those of the last seed are drawn and saved.
 for seed in range(1, arguments.seeds + 1):
-    training, test = data(seed)
+    order = np.random.default_rng(seed).permutation(len(pixels))
+    arrays = pixels[order, :, :, np.newaxis], labels[order], strokes[order]
+    training = [array[:TRAINING_IMAGES] for array in arrays]
+    test = [array[TRAINING_IMAGES:] for array in arrays]
     keras.utils.set_random_seed(seed)
     trained = models["trained network"] = network()
     train(trained, 3e-3, arguments.epochs)
@@ -236,10 +227,9 @@ figure = Figure(figsize=(9, 4.5), layout="constrained")
 axis = figure.subplots()
 epochs = range(1, arguments.epochs + 1)
 for name, values in curves.items():
-    if name.startswith("dilated"):  # For twice as many epochs.
-        continue
-    style = "--" if name.startswith("last layer") else "-"
-    axis.plot(epochs, 100 * np.mean(values, axis=0), style, label=name)
+    if not name.startswith("dilated"):  # Those have twice as many epochs.
+        style = "--" if name.startswith("last layer") else "-"
+        axis.plot(epochs, 100 * np.mean(values, axis=0), style, label=name)
 axis.set(xlabel="epoch", ylabel="pixel accuracy, training images, %")
 axis.grid(alpha=0.3)
 figure.legend(loc="outside right upper")
