@@ -17,3 +17,10 @@ comparison of rows (`statistics.py`), the images (`data.py`, `pixels.py`), the
 networks (`networks.py`), their training (`training.py`) and the drawing of rows
 (`pictures.py`) from the other modules.
 """
+
+import os
+from importlib.util import find_spec
+
+# Without KERAS_BACKEND Keras imports TensorFlow, even if it is not installed.
+if not find_spec("tensorflow"):
+    os.environ.setdefault("KERAS_BACKEND", "jax")
