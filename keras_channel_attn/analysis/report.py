@@ -59,10 +59,10 @@ def attention_report(
         change = rms(outputs with the change - outputs) / spread
 
     where the spread is the root mean square of the outputs minus their mean
-    over the samples: with a change of 1 they differ as much as the outputs for
-    two samples do. With several outputs it is the root mean square of their
-    changes. It is unknown for a single sample, where all samples have the same
-    outputs, and where samples have outputs of several sizes.
+    over the samples: with a change of 1 they differ from the outputs as much as
+    these do from their mean. With several outputs it is the root mean square of
+    their changes. It is unknown for a single sample, where all samples have the
+    same outputs, and where samples have outputs of several sizes.
 
     The verdict on a layer needs 32 samples. A change below 0.05 is negligible:
     the outputs have 99.75 % of their variance in common with those of the

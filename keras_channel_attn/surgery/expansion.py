@@ -149,7 +149,7 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
                 )
     if not ignore_masks and has_mask(call):
         yield (
-            "it is called with a mask, which the pooling layers of Keras do "
+            "it is called with a mask, which most pooling layers of Keras do "
             "not take. If all inputs have their full length, pass "
             "`ignore_masks=True`."
         )

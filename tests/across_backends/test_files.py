@@ -1,6 +1,6 @@
 """Files written on each backend are read on each, with equal outputs.
 
-Needs every backend installed: `tox -e files`.
+Needs every backend installed: `tox -e slow`.
 """
 
 import concurrent.futures

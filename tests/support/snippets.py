@@ -201,7 +201,7 @@ MISTAKES = [
     ),
     Snippet(
         "call the same two layers for both",
-        'y = Multiply()([x, ops.sigmoid(Dense(c)(Dense(2, activation="relu")(GlobalAveragePooling2D()(x))) + Dense(c)(Dense(2, activation="relu")(GlobalMaxPooling2D()(x))))])',
+        'y = Multiply()([x, ops.sigmoid(Dense(c)(Dense(2, activation="relu")(GlobalAveragePooling2D()(x))) + Dense(c, name="shown")(Dense(2, activation="relu")(GlobalMaxPooling2D()(x))))])',
         "has weights of its own",
     ),
     Snippet(
