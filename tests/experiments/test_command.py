@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,23 @@ def test_table_and_picture(
         "results.csv",
         "results.png",
     }
+
+
+@pytest.mark.skipif(
+    find_spec("tensorflow") is not None,
+    reason="TensorFlow is installed, which Keras takes by default",
+)
+def test_without_a_backend_in_the_environment():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.rates", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
 
 
 def test_interrupted(command, tmp_path, capsys):
