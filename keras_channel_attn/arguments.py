@@ -46,11 +46,15 @@ def odd_integer(name: str, value: Any) -> int:
     return value
 
 
-def four_integers(name: str, values: Any) -> tuple[int, ...]:
-    """`values` as a tuple of four positive integers, one for each stage."""
+def four_integers(
+    name: str, values: Any, check: Callable[[str, Any], int] = positive_integer
+) -> tuple[int, ...]:
+    """`values` as a tuple of four integers, one for each stage."""
     rule = "must be a tuple of four positive integers, one for each stage."
     _check_length(name, values, 4, rule)
-    return tuple(positive_integer(name, value) for value in values)
+    return tuple(
+        check(f"{name}[{index}]", value) for index, value in enumerate(values)
+    )
 
 
 def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
@@ -61,7 +65,8 @@ def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
     )
     _check_length(name, value, 3, rule)
     return tuple(
-        None if size is None else positive_integer(name, size) for size in value
+        None if size is None else positive_integer(f"{name}[{index}]", size)
+        for index, size in enumerate(value)
     )
 
 

@@ -61,7 +61,7 @@ def mask_after_convolution(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument has the wrong value or number of values, or
-            if the padding is so large that a window can be in it altogether.
+            if `padding` is half of a window or more.
 
     Examples:
 
@@ -135,7 +135,9 @@ def _after_axis(
 def _one_for_each_axis(
     name: str, value: Any, rank: int, check: Any = positive_integer
 ) -> list[Any]:
-    if isinstance(value, str) or not hasattr(value, "__len__"):
+    # An array without axes has the attribute `__len__`, and no length.
+    has_length = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+    if isinstance(value, str) or not has_length:
         return [check(name, value)] * rank
     if len(value) != rank:
         raise ValueError(

@@ -124,6 +124,7 @@ def test_numpy_numbers():
         np.int64(3),
         strides=np.array([2]),
         padding=np.int32(1),
+        dilation_rate=np.array(1),
     )
     assert to_lists(mask) == [[1, 1, 0]]
 

@@ -235,18 +235,18 @@ class AttentionLayer(EffectiveWeights):
             # `torch.jit.trace` makes tensors of sizes, and warns about each
             # one that is compared.
             return
-        if 0 in tuple(shape)[1:]:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r} needs at least one "
-                "position to pool. Received: inputs of shape "
-                f"{tuple(shape)}."
-            )
         if len(shape) < 3 or shape[self._channel_axis] != self._channels:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} was built for "
                 f"{self._channels} channels on axis {self._channel_axis} of an "
                 f"input of rank 3 or more. Received: inputs of shape "
                 f"{tuple(shape)} with data_format={self.data_format!r}."
+            )
+        if 0 in tuple(shape)[1:]:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} needs at least one "
+                "position to pool. Received: inputs of shape "
+                f"{tuple(shape)}."
             )
         if mask is not None:
             self._check_mask(inputs, mask)

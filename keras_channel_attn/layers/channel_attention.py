@@ -92,12 +92,12 @@ class ChannelAttention(AttentionLayer):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
-            `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if
-            `excite` is not zero at an identity start, if
-            `learning_rate_multiplier` is not 1 and the layer has no weights or
-            others than those of `add_effective_weight`, if the rank of the
-            input is below 3, if its number of channels is unknown or has
+            `identity_start=True` and `gate_activation` is zero at zero (`tanh`,
+            `relu`) or not elementwise (`softmax`). On a call, if `excite` is
+            not zero at an identity start, if `learning_rate_multiplier` is not
+            1 and the layer has no weights or others than those of
+            `add_effective_weight`, if the rank of the input is below 3, if a
+            spatial axis has size 0, if the number of channels is unknown or has
             changed since the layer was built, if the mask has a wrong shape, or
             if `excite` returns another shape than `(batch, channels)`.
 

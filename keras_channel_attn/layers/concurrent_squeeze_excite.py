@@ -36,7 +36,8 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
-            narrower than the input. Defaults to `16`.
+            narrower than the input: `channels // reduction` units, at least
+            one. Defaults to `16`.
         bottleneck_units: Positive integer, the width of the bottleneck. If it
             is given, `reduction` and `divisor` are not used. Defaults to
             `None`.
@@ -46,9 +47,10 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         activation: Name or callable, applied in the bottleneck. Defaults to
             `"relu"`.
         use_bias: Boolean, whether all maps have a bias. Defaults to `False`.
-        combination: `"sum"`; `"max"`, the larger one of `x * c` and `x * s`;
-            or `"spatial"`, which is `x * s` alone, the sSE of the paper.
-            Defaults to `"sum"`.
+        combination: `"sum"`; `"max"`, the larger one of `x * c` and `x * s`; or
+            `"spatial"`, which is `x * s` alone, the sSE of the paper, without a
+            bottleneck: `reduction`, `bottleneck_units`, `divisor` and
+            `activation` are not used then. Defaults to `"sum"`.
         gate_activation: Name or callable, the activation that returns the
             gates. Defaults to `"sigmoid"`.
         identity_start: Boolean. If `True`, the layer returns its input
@@ -77,7 +79,8 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             have no effect on the gates of other positions. The gates are
             applied to all positions. If the inputs carry a Keras mask, Keras
-            passes it to this argument and attaches it to the outputs.
+            passes it to this argument. It is attached to the outputs, except
+            with `data_format="channels_first"`.
         return_attention_scores: Boolean. If `True`, the gates of the channels
             `(batch, channels)` are returned as well. With
             `combination="spatial"` they are ones. Defaults to `False`.
@@ -103,11 +106,15 @@ class ConcurrentSqueezeExcite(BottleneckAttention, SpatialAttention):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
-            `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
-            rank of the input is below 3, if its number of channels is
-            unknown or has changed since the layer was built, or if the mask has
-            a wrong shape.
+            `identity_start=True` and `gate_activation` is zero at zero (`tanh`,
+            `relu`) or not elementwise (`softmax`). On a call, if the rank of
+            the input is below 3, if a spatial axis has size 0, if the number of
+            channels is unknown or has changed since the layer was built, or if
+            the mask has a wrong shape.
+
+    Warns:
+        UserWarning: If `reduction` is above the number of channels, and neither
+            `bottleneck_units` nor a `divisor` above 1 is given.
 
     Examples:
 

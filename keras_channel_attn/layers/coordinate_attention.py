@@ -36,7 +36,8 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
-            narrower than the input. Defaults to `32`.
+            narrower than the input: `channels // reduction` units, at least
+            one. Defaults to `32`.
         bottleneck_units: Positive integer, the width of the bottleneck. If it
             is given, `reduction` and `divisor` are not used. Defaults to
             `None`.
@@ -76,8 +77,8 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
             have no effect on the gates of other positions and are excluded from
             the means. The gates are applied to all positions. If the inputs
-            carry a Keras mask, Keras passes it to this argument and attaches it
-            to the outputs.
+            carry a Keras mask, Keras passes it to this argument. It is attached
+            to the outputs, except with `data_format="channels_first"`.
         return_attention_scores: Boolean. If `True`, numbers `(batch, channels)`
             are returned as well: of the gates along each axis the means over
             its positions, multiplied. Defaults to `False`.
@@ -85,8 +86,9 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
             returned as well: of the gates along each axis the means over the
             channels, multiplied, after the attention scores if both are asked
             for. Defaults to `False`.
-        training: Boolean, whether the normalization uses the statistics of
-            the batch.
+        training: Boolean, whether the normalization uses the statistics of the
+            batch. With `trainable=False` it uses the moving statistics in any
+            case.
 
     Input shape:
         `(batch, *spatial, channels)` or, with `data_format="channels_first"`,
@@ -106,11 +108,15 @@ class CoordinateAttention(BottleneckAttention, SpatialAttention):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
-            `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
-            rank of the input is below 3, if its number of channels is
-            unknown or has changed since the layer was built, or if the mask has
-            a wrong shape.
+            `identity_start=True` and `gate_activation` is zero at zero (`tanh`,
+            `relu`) or not elementwise (`softmax`). On a call, if the rank of
+            the input is below 3, if a spatial axis has size 0, if the number of
+            channels is unknown, if that or the number of spatial axes has
+            changed since the layer was built, or if the mask has a wrong shape.
+
+    Warns:
+        UserWarning: If `reduction` is above the number of channels, and neither
+            `bottleneck_units` nor a `divisor` above 1 is given.
 
     Examples:
 

@@ -43,7 +43,8 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
 
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
-            narrower than the input. Defaults to `16`.
+            narrower than the input: `channels // reduction` units, at least
+            one. Defaults to `16`.
         bottleneck_units: Positive integer, the width of the bottleneck. If it
             is given, `reduction` and `divisor` are not used. Defaults to
             `None`.
@@ -56,8 +57,8 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
         fuse: `"add"`, which adds `t` to the input, as in the paper; or
             `"scale"`, which multiplies the input by the gates. Defaults to
             `"add"`.
-        gate_activation: Name or callable, the activation that returns the
-            gates. Defaults to `"sigmoid"`.
+        gate_activation: Name or callable, the activation that returns the gates
+            of `fuse="scale"`. Defaults to `"sigmoid"`.
         identity_start: Boolean. If `True`, the layer returns its input
             unchanged until it is trained: the last map starts at zero, and
             gates are divided by `gate(0)`. Use it to insert attention into a
@@ -83,8 +84,8 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
             dtype.
         mask: Boolean tensor `(batch, *spatial)`. Positions that are `False` are
             not pooled, so that they have no effect on other positions. If the
-            inputs carry a Keras mask, Keras passes it to this argument and
-            attaches it to the outputs.
+            inputs carry a Keras mask, Keras passes it to this argument. It is
+            attached to the outputs, except with `data_format="channels_first"`.
         return_attention_scores: Boolean. If `True`, the gates `(batch,
             channels)` are returned as well, or with `fuse="add"` the numbers
             that are added. Defaults to `False`.
@@ -111,11 +112,15 @@ class GlobalContext(BottleneckAttention, SpatialAttention):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
-            `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
-            rank of the input is below 3, if its number of channels is
-            unknown or has changed since the layer was built, or if the mask has
-            a wrong shape.
+            `identity_start=True` and `gate_activation` is zero at zero (`tanh`,
+            `relu`) or not elementwise (`softmax`). On a call, if the rank of
+            the input is below 3, if a spatial axis has size 0, if the number of
+            channels is unknown or has changed since the layer was built, or if
+            the mask has a wrong shape.
+
+    Warns:
+        UserWarning: If `reduction` is above the number of channels, and neither
+            `bottleneck_units` nor a `divisor` above 1 is given.
 
     Examples:
 

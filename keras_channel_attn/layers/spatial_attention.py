@@ -153,8 +153,8 @@ class SpatialAttention(AttentionLayer):
             # One tensor, which is kept for the gradients of both its uses.
             centered = features - mean
             variance = average(centered**2, axes, mask)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
+            self._move(self.moving_mean, mean, features)
+            self._move(self.moving_variance, variance, features)
         else:
             centered = features - ops.cast(self.moving_mean, wide)
             variance = ops.cast(self.moving_variance, wide)
@@ -165,13 +165,18 @@ class SpatialAttention(AttentionLayer):
         scale = gamma * ops.rsqrt(variance + NORMALIZATION_EPSILON)
         return ops.cast(centered * scale + beta, dtype)
 
-    def _move(self, statistic: Any, value: Tensor) -> None:
+    def _move(self, statistic: Any, value: Tensor, features: Tensor) -> None:
         """Move the average of a statistic of the batches."""
         value = ops.cast(ops.stop_gradient(value), statistic.dtype)
-        statistic.assign(
-            NORMALIZATION_MOMENTUM * statistic
-            + (1 - NORMALIZATION_MOMENTUM) * value
+        old = ops.convert_to_tensor(statistic)
+        moved = (
+            NORMALIZATION_MOMENTUM * old + (1 - NORMALIZATION_MOMENTUM) * value
         )
+        # An empty batch has no mean: NaN would stay in the statistic.
+        if features.shape[0] is None or features.shape[0] == 0:
+            is_empty = ops.equal(ops.shape(features)[0], 0)
+            moved = ops.where(is_empty, old, moved)
+        statistic.assign(moved)
 
     def _torch_normalization(self, module: str) -> TorchWeights:
         """The weights of the normalization by the names of torch's module."""

@@ -27,8 +27,7 @@ class SqueezeExcite(BottleneckAttention, ChannelAttention):
     Args:
         reduction: Positive integer, the factor by which the bottleneck is
             narrower than the input: `channels // reduction` units, at least
-            one. With fewer channels than `reduction`, the layer warns when it
-            is built. Defaults to `16`.
+            one. Defaults to `16`.
         bottleneck_units: Positive integer, the width of the bottleneck. If it
             is given, `reduction` and `divisor` are not used. Defaults to
             `None`.
@@ -75,11 +74,11 @@ class SqueezeExcite(BottleneckAttention, ChannelAttention):
     Call arguments:
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
-        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            are excluded from pooling: their values have no effect on the
-            gates. The gates are applied to all positions. If the inputs carry a
-            Keras mask, Keras passes it to this argument and attaches it to the
-            outputs.
+        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False` are
+            excluded from pooling: their values have no effect on the gates. The
+            gates are applied to all positions. If the inputs carry a Keras
+            mask, Keras passes it to this argument. It is attached to the
+            outputs, except with `data_format="channels_first"`.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 
@@ -99,11 +98,15 @@ class SqueezeExcite(BottleneckAttention, ChannelAttention):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value, or if
-            `identity_start=True` and `gate_activation` is zero at zero
-            (`tanh`, `relu`) or not elementwise (`softmax`). On a call, if the
-            rank of the input is below 3, if its number of channels is unknown
-            or has changed since the layer was built, or if the mask has a wrong
-            shape.
+            `identity_start=True` and `gate_activation` is zero at zero (`tanh`,
+            `relu`) or not elementwise (`softmax`). On a call, if the rank of
+            the input is below 3, if a spatial axis has size 0, if the number of
+            channels is unknown or has changed since the layer was built, or if
+            the mask has a wrong shape.
+
+    Warns:
+        UserWarning: If `reduction` is above the number of channels, and neither
+            `bottleneck_units` nor a `divisor` above 1 is given.
 
     Examples:
 

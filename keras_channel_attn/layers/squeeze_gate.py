@@ -35,11 +35,11 @@ class SqueezeGate(ChannelAttention):
     Call arguments:
         inputs: Tensor of rank 3 or more. Integers are cast to the compute
             dtype.
-        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False`
-            are excluded from pooling: their values have no effect on the
-            gates. The gates are applied to all positions. If the inputs carry a
-            Keras mask, Keras passes it to this argument and attaches it to the
-            outputs.
+        mask: Boolean tensor `(batch, *spatial)`. Positions that are `False` are
+            excluded from pooling: their values have no effect on the gates. The
+            gates are applied to all positions. If the inputs carry a Keras
+            mask, Keras passes it to this argument. It is attached to the
+            outputs, except with `data_format="channels_first"`.
         return_attention_scores: Boolean. If `True`, the gates are returned as
             well. Defaults to `False`.
 
@@ -57,9 +57,9 @@ class SqueezeGate(ChannelAttention):
 
     Raises:
         TypeError, ValueError: If an argument has a wrong type or value. On a
-            call, if the rank of the input is below 3, if its number of
-            channels is unknown or has changed since the layer was built, or if
-            the mask has a wrong shape.
+            call, if the rank of the input is below 3, if a spatial axis has
+            size 0, if the number of channels is unknown or has changed since
+            the layer was built, or if the mask has a wrong shape.
 
     Examples:
 

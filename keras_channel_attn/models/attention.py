@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import four_integers
+from keras_channel_attn.arguments import four_integers, odd_integer
 from keras_channel_attn.layers import (
     AttentionLayer,
     EfficientChannelAttention,
@@ -68,7 +68,7 @@ def efficient_channel_attention(
     """
     sizes: Sequence[int | None] = [None] * 4
     if kernel_sizes is not None:
-        sizes = four_integers("kernel_sizes", kernel_sizes)
+        sizes = four_integers("kernel_sizes", kernel_sizes, odd_integer)
     return LayersByStage(
         EfficientChannelAttention,
         [{"kernel_size": size, **options} for size in sizes],
@@ -94,7 +94,12 @@ def check_attention(attention: Any) -> None:
 
 
 def apply_attention(
-    attention: Attention | None, x: Any, channels: int, stage: int, name: str
+    attention: Attention | None,
+    x: Any,
+    channels: int,
+    stage: int,
+    name: str,
+    data_format: str,
 ) -> Any:
     """What a new layer computes, or `x` itself where there is none.
 
@@ -109,6 +114,12 @@ def apply_attention(
         raise TypeError(
             "`attention` must return a new layer or None. It returned: "
             f"{layer!r} (of type {type(layer).__name__})."
+        )
+    if isinstance(layer, AttentionLayer) and layer.data_format != data_format:
+        raise ValueError(
+            f"The network is {data_format}, and `attention` returned a layer "
+            f"that is {layer.data_format}. Pass `data_format='{data_format}'` "
+            f"to {type(layer).__name__}."
         )
     # A copy, because the paths of weights can contain the name already.
     return type(layer).from_config({**layer.get_config(), "name": name})(x)

@@ -46,13 +46,18 @@ def read_checkpoint(
             f"weights={str(weights)!r}. {_BY_NAME}"
         )
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file '{path}'.")
+        raise FileNotFoundError(
+            "`weights` must be the path of an existing file. Received: "
+            f"weights={str(weights)!r}."
+        )
     try:
         return _arrays(_read(path))
     except ImportError as error:
         raise ImportError(
             f"Reading '{path}' needs {_PACKAGES[path.suffix]}"
         ) from error
+    except PermissionError:
+        raise
     except Exception as error:
         # torch's own message explains how to run the code in the file.
         raise ValueError(

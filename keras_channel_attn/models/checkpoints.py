@@ -45,8 +45,8 @@ def preprocessing(
 
     Raises:
         ValueError: If no such checkpoint is published (the message has similar
-            names), or if `size` is not positive.
-        TypeError: If `size` is not an integer.
+            names), if `size` is not positive, or if `data_format` is unknown.
+        TypeError: If `size` is not an integer, or `data_format` no string.
 
     Examples:
 
@@ -68,15 +68,17 @@ def preprocessing(
 
 def find_checkpoint(name: str) -> dict[str, str]:
     """The row of `checkpoints.csv` for a name with or without a tag."""
+    # Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
+    name = str(name).removeprefix("timm/")
     rows = checkpoint_rows()
     for checkpoint, row in rows.items():
         # The first row of a network is timm's default checkpoint.
         if name in (checkpoint, checkpoint.partition(".")[0]):
             return row
-    near = difflib.get_close_matches(str(name), rows, n=5, cutoff=0.5)
+    near = difflib.get_close_matches(name, rows, n=5, cutoff=0.5)
     raise ValueError(
         f"No checkpoint is published for name={name!r}. Similar names: "
-        f"{near}. docs/models.md lists all of them."
+        f"{near}. `models.list_models(pretrained=True)` returns all of them."
     )
 
 

@@ -43,8 +43,8 @@ class ImagePreprocessing(keras.layers.Layer):
         interpolation: `"bilinear"` or `"bicubic"`. Defaults to `"bicubic"`.
         mean: Tuple of floats, one for each channel, the mean of pixel values
             scaled to the range 0 to 1. Defaults to the mean of ImageNet.
-        standard_deviation: Tuple of floats, the standard deviation of the same
-            values. Defaults to that of ImageNet.
+        standard_deviation: Tuple of floats above zero, the standard deviation
+            of the same values. Defaults to that of ImageNet.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `None`: `keras.config.image_data_format()` at construction.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`, `dtype`.
@@ -65,8 +65,8 @@ class ImagePreprocessing(keras.layers.Layer):
 
     Raises:
         TypeError, ValueError: If an argument is invalid; when called, if the
-            input does not have rank 4 or has another number of channels than
-            `mean`.
+            input does not have rank 4, has no pixels, or has another number of
+            channels than `mean`.
 
     Examples:
 
@@ -183,7 +183,10 @@ def _per_channel(name: str, values: Any, positive: bool) -> tuple[float, ...]:
             f"`{name}` must be a tuple of numbers, one for each channel. "
             f"Received: {name}={values!r} (of type {type(values).__name__})."
         )
-    return tuple(finite_number(name, value, positive) for value in values)
+    return tuple(
+        finite_number(f"{name}[{index}]", value, positive)
+        for index, value in enumerate(values)
+    )
 
 
 def _is_in_tensorflow_graph(inputs: Any) -> bool:

@@ -163,7 +163,14 @@ def _apply_block(
         shortcut = _projection(layers, x, block)
     branch = _apply_branch(layers, x, block)
     gates = block.name("attn_last")
-    x = apply_attention(attention, branch, block.channels, block.stage, gates)
+    x = apply_attention(
+        attention,
+        branch,
+        block.channels,
+        block.stage,
+        gates,
+        layers.data_format,
+    )
     scale = _ALPHA if x is branch else _ALPHA * _ATTENTION_GAIN
     x = _rescale(layers, x, scale, block.name("branch_scale"))
     return layers.apply(keras.layers.Add, [x, shortcut], block.name("add"))

@@ -64,7 +64,9 @@ def apply_bottleneck(
     branch = layers.convolution_unit(branch, inside, second)
     channels = x.shape[layers.channel_axis]
     gates = f"{block.name}_{parts.attention}"
-    branch = apply_attention(attention, branch, channels, block.stage, gates)
+    branch = apply_attention(
+        attention, branch, channels, block.stage, gates, layers.data_format
+    )
     branch = layers.convolution(branch, Convolution(block.channels, 1), third)
     shortcut = x
     if block.stride > 1 or channels != block.channels:

@@ -53,7 +53,8 @@ def ResNet(
     Args:
         depths: Tuple of four integers, the number of blocks in each stage.
         attention: Callable that takes the number of channels and the index of
-            the stage, 0 to 3, and returns a new layer or `None`. Defaults to
+            the stage, 0 to 3, and returns a new layer, which has a
+            `data_format` and a `dtype` of its own, or `None`. Defaults to
             `None`, no attention.
         block: `"basic"`, two 3x3 convolutions, or `"bottleneck"`. Defaults to
             `"bottleneck"`.
@@ -61,13 +62,15 @@ def ResNet(
             or `"tiered"`, three of increasing width. Defaults to `"plain"`.
         stem_width: Integer, channels of a deep or tiered stem. Its last
             convolution has twice as many. Defaults to `64`.
-        stem_pool: `"max"`; `"max_ceil"`, without symmetric padding and with
-            the size rounded up, as in Caffe; or `"convolution"`, a strided
-            convolution. Defaults to `"max"`.
+        stem_pool: `"max"`; `"max_ceil"`, without symmetric padding and with the
+            size rounded up, as in Caffe; or `"convolution"`, a strided
+            convolution. With `antialias=True` the first two are an average.
+            Defaults to `"max"`.
         average_shortcut: Boolean, whether shortcuts that halve the size begin
             with 2x2 average pooling. Defaults to `False`.
         shortcut_kernel_size: Odd integer, kernel size of the convolution in
-            shortcuts that halve the size. Defaults to `1`.
+            shortcuts that halve the size. Not used with
+            `average_shortcut=True`. Defaults to `1`.
         cardinality: Integer, groups of the 3x3 convolution in a bottleneck.
             Defaults to `1`.
         base_width: Integer, width of each group in the bottlenecks of the
@@ -89,10 +92,12 @@ def ResNet(
             `False`. Defaults to `None`.
         input_tensor: Keras tensor to use as the input. Defaults to `None`.
         input_shape: Tuple of integers, the input shape without the batch. Sizes
-            may be `None`. Defaults to `None`: any size, three channels.
+            may be `None`. Not used with `input_tensor`. Defaults to `None`: any
+            size, three channels.
         pooling: Output if `include_top` is `False`: `None`, the last feature
             map; `"avg"` or `"max"`, its global pooling. Defaults to `None`.
-        classes: Integer, units of the dense layer. Defaults to `1000`.
+        classes: Integer, units of the dense layer, if there is one. Defaults to
+            `1000`.
         classifier_activation: Name or callable, activation of the dense layer;
             `None` for logits. Defaults to `"softmax"`.
         name: String, name of the model. Defaults to `"resnet"`.

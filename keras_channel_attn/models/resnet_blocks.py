@@ -75,7 +75,12 @@ def apply_block(
     if block.architecture.activation_before_attention:
         branch = layers.activation(branch, before)
     branch = apply_attention(
-        attention, branch, block.channels, block.stage, gates
+        attention,
+        branch,
+        block.channels,
+        block.stage,
+        gates,
+        layers.data_format,
     )
     shortcut = x
     if block.stride > 1 or x.shape[layers.channel_axis] != block.channels:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_channel_attn.arguments import finite_number
+from keras_channel_attn.arguments import finite_number, keras_object
 
 
 @keras.saving.register_keras_serializable(package="keras_channel_attn")
@@ -71,7 +71,9 @@ class ScaledStandardizedConv2D(keras.layers.Conv2D):
             "activation_gain", activation_gain, positive=True
         )
         self.epsilon = finite_number("epsilon", epsilon, positive=True)
-        self.gain_initializer = keras.initializers.get(gain_initializer)
+        self.gain_initializer = keras_object(
+            "gain_initializer", gain_initializer, keras.initializers.get
+        )
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -101,11 +103,14 @@ class ScaledStandardizedConv2D(keras.layers.Conv2D):
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
-        store[self._key_of_gain()] = self.gain
+        # Keras saves layers that are not built, too.
+        if self.built:
+            store[self._key_of_gain()] = self.gain
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
-        self.gain.assign(store[self._key_of_gain()])
+        if self.built:
+            self.gain.assign(store[self._key_of_gain()])
 
     def _key_of_gain(self) -> str:
         return "2" if self.use_bias else "1"

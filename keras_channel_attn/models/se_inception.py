@@ -6,7 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_channel_attn.arguments import image_shape, positive_integer
+from keras_channel_attn.arguments import (
+    boolean,
+    image_shape,
+    one_of,
+    positive_integer,
+)
 from keras_channel_attn.layers import SqueezeExcite
 from keras_channel_attn.surgery.insertion import insert_attention
 
@@ -33,8 +38,9 @@ def SEInceptionV3(
         include_top, weights, input_tensor, input_shape, pooling, classes,
             classifier_activation: As in `keras.applications.InceptionV3`.
             Prepare images with
-            `keras.applications.inception_v3.preprocess_input`. The weights are
-            those of the network without attention.
+            `keras.applications.inception_v3.preprocess_input`. `weights`
+            defaults to `None`, random initialization. `"imagenet"` or a file
+            are weights of the network without attention.
         name: String, name of the model. Defaults to `"seinceptionv3"`.
         data_format, dtype, use_bias: As in `SEResNet50`.
 
@@ -53,6 +59,10 @@ def SEInceptionV3(
     arguments = locals()
     del arguments["use_bias"]
     settings = {name: arguments.pop(name) for name in ("data_format", "dtype")}
+    # Keras takes any value of these for another one.
+    boolean("include_top", include_top)
+    if pooling is not None:
+        one_of("pooling", pooling, ("avg", "max"))
     arguments["classes"] = positive_integer("classes", classes)
     if input_shape is not None:
         arguments["input_shape"] = image_shape("input_shape", input_shape)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.arguments import positive_integer
 from keras_channel_attn.models.checkpoints import download, find_checkpoint
 from keras_channel_attn.models.network import NamedNetwork
 from keras_channel_attn.models.nfnet import timm_nfnets
@@ -60,8 +61,9 @@ def from_timm(
         weights: `None`, random initialization; `"pretrained"`, the checkpoint
             of this tag, or timm's default checkpoint for a name without a tag,
             from the Hugging Face Hub or its cache (needs
-            `keras-channel-attn[pretrained]`); or a torch checkpoint, as
-            `load_torch_weights` takes it. Defaults to `None`.
+            `keras-channel-attn[pretrained]`); the path of a `.weights.h5`
+            file; or a torch checkpoint, as `load_torch_weights` takes it.
+            Defaults to `None`.
         include_top: Boolean, whether to end with global average pooling and a
             dense layer. If `False`, the dense layer of the checkpoint is
             ignored. Defaults to `True`.
@@ -112,6 +114,8 @@ def from_timm(
             "that has one, use `load_torch_weights(network, weights, "
             "include_top=False)`."
         )
+    if classes is not None:
+        classes = positive_integer("classes", classes)
     network = _find_network(network_name, name)
     is_pretrained = isinstance(weights, str) and weights == "pretrained"
     if is_pretrained or tag:
@@ -147,8 +151,8 @@ def _find_network(network: str, name: str) -> NamedNetwork:
         near = difflib.get_close_matches(network, networks, n=5, cutoff=0.5)
         raise ValueError(
             f"This package has no network of timm with the name {name!r}. "
-            f"Similar names: {near or sorted(networks)}. docs/models.md lists "
-            "all of them."
+            f"Similar names: {near or sorted(networks)}. "
+            "`models.list_models()` returns all of them."
         )
     return networks[network]
 

@@ -55,9 +55,10 @@ def save_torch_checkpoint(
     Raises:
         TypeError: If `network` is no model, if it holds the network as a
             layer, or if `path` is no path.
-        ValueError: If the name is not one of timm, if the network differs
-            from timm's network of that name (the error lists the first ten
-            differences), or if the path has another ending.
+        ValueError: If the network has no graph (subclassed) or is not built, if
+            the name is not one of timm, if the network differs from timm's
+            network of that name (the error lists the first ten differences), or
+            if the path has another ending.
         OSError: If the file cannot be written, for example into a folder that
             does not exist.
 
@@ -146,7 +147,7 @@ def _known_name(network: keras.Model, name: Any) -> str:
         raise ValueError(
             f"`name` must be the name in timm of the network '{network.name}', "
             f"such as name='seresnet50'. Received: name={name!r}.{similar} "
-            "docs/models.md lists all of them."
+            "`models.list_models()` returns all of them."
         )
     return known
 

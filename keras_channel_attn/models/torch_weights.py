@@ -74,8 +74,10 @@ def load_torch_weights(
 
     Raises:
         TypeError: If an argument has a wrong type.
-        ValueError: If an array is missing, left over or of another shape: the
-            error lists the first ten; or if a file cannot be read.
+        ValueError: If an array is missing, left over, there twice or of another
+            shape (the error lists the first ten); if a layer is not built; if
+            the names are those of SENet's Caffe networks, and the network has
+            another pooling; or if a file has another ending or cannot be read.
         FileNotFoundError: If the file does not exist.
         ImportError: If a package is missing that the file format needs.
 
@@ -105,7 +107,7 @@ def load_torch_weights(
             name.startswith(_TOPS) for name in problems
         ):
             message += _advice_on_top(targets, arrays, originals)
-        raise ValueError(message)
+        raise ValueError(message + _advice_on_biases(problems))
     for weight, value in values:
         weight.assign(value)
 
@@ -130,6 +132,21 @@ def _advice_on_top(
                 f"network with `classes={len(kernel)}`.{_ALL_BUT_TOP}"
             )
     return _ALL_BUT_TOP
+
+
+def _advice_on_biases(problems: dict[str, str]) -> str:
+    """What to do if only the biases of the attention do not fit."""
+    kinds = {text.partition(":")[0] for text in problems.values()}
+    if len(kinds) > 1 or not all(name.endswith(".bias") for name in problems):
+        return ""
+    has_biases, wanted = kinds == {"left over"}, kinds == {"missing"}
+    if not (has_biases or wanted):
+        return ""
+    number = "biases" if has_biases else "no biases"
+    return (
+        f"\nThe checkpoint has {number} in its attention: build it with "
+        f"`use_bias={has_biases}`."
+    )
 
 
 def _match(

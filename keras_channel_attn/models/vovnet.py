@@ -148,7 +148,12 @@ def _apply_stage(
         if index == stage.depth - 1:
             gates = f"{block}_attn"
             x = apply_attention(
-                attention, x, stage.channels, stage.index, gates
+                attention,
+                x,
+                stage.channels,
+                stage.index,
+                gates,
+                layers.data_format,
             )
         if stage.residual and index > 0:
             x = layers.apply(keras.layers.Add, [x, shortcut], f"{block}_add")

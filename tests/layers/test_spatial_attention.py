@@ -234,6 +234,16 @@ def test_frozen_statistics(rng, layer_class, arguments):
 
 
 @pytest.mark.training
+@over(WITH_STATISTICS)
+def test_an_empty_batch_changes_no_statistics(layer_class, arguments):
+    layer = built(layer_class, arguments, data_format="channels_last")
+    before = layer.get_weights()
+    layer(np.zeros((0, 3, 5, 8), "float32"), training=True)
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.training
 @over(SPATIAL)
 def test_an_identity_start_can_learn(rng, layer_class, arguments):
     """The weights that start at zero have gradients."""

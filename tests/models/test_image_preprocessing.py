@@ -132,7 +132,8 @@ def test_inside_a_pipeline_of_tensorflow():
         ({"interpolation": "nearest"}, ValueError, "`interpolation`"),
         ({"mean": 0.5}, TypeError, "`mean`"),
         ({"mean": "0.5"}, TypeError, "`mean`"),
-        ({"standard_deviation": (1, 0, 1)}, ValueError, "standard_deviation"),
+        ({"mean": ("0.5", 0, 0)}, TypeError, r"`mean\[0\]`"),
+        ({"standard_deviation": (1, 0, 1)}, ValueError, r"deviation\[1\]`"),
         ({"mean": (0.5, 0.5)}, ValueError, "for each channel"),
         ({"data_format": "NHWC"}, ValueError, "`data_format`"),
     ],
@@ -184,7 +185,7 @@ def test_of_a_published_checkpoint(name, expected):
 
 
 def test_of_a_published_checkpoint_in_another_size():
-    layer = models.preprocessing("seresnet50.ra2_in1k", size=96)
+    layer = models.preprocessing("timm/seresnet50.ra2_in1k", size=96)
     assert (layer.size, layer.crop, layer.mean[0]) == (96, 0.95, 0.485)
     with pytest.raises(ValueError, match=r"`size` must be .*Received: size=0"):
         models.preprocessing("seresnet50", size=0)

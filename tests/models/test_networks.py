@@ -330,7 +330,7 @@ def test_trains():
         ({"stem": "deeper"}, ValueError, "`stem`"),
         ({"stem_pool": "min"}, ValueError, "`stem_pool`"),
         ({"depths": (1, 1, 1)}, ValueError, "`depths`"),
-        ({"depths": (1, 1, 0, 1)}, ValueError, "`depths`"),
+        ({"depths": (1, 1, 0, 1)}, ValueError, r"`depths\[2\]`.*\]=0"),
         ({"depths": 4}, TypeError, "`depths`"),
         ({"classes": 0}, ValueError, "`classes`"),
         ({"attention": "se"}, TypeError, "`attention`"),
@@ -346,13 +346,41 @@ def test_trains():
         ({"input_shape": 64}, TypeError, "`input_shape`"),
         ({"input_shape": "64"}, TypeError, "`input_shape`"),
         ({"input_shape": (64, 64)}, ValueError, "`input_shape`"),
-        ({"input_shape": (64.0, 64, 3)}, TypeError, "`input_shape`"),
-        ({"input_shape": (-64, 64, 3)}, ValueError, "`input_shape`"),
+        ({"input_shape": (64.0, 64, 3)}, TypeError, r"`input_shape\[0\]`"),
+        ({"input_shape": (-64, 64, 3)}, ValueError, r"`input_shape\[0\]`"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         models.ResNet(**{"depths": (1, 1, 1, 1), **arguments})
+
+
+def test_kernel_sizes_are_odd():
+    message = r"`kernel_sizes\[3\]` must be odd.*Received: .*=4"
+    with pytest.raises(ValueError, match=message):
+        models.ECAResNet18(kernel_sizes=(3, 5, 5, 4))
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_attention_of_another_data_format(data_format):
+    """Another axis may have as many positions as there are channels."""
+    other = ({"channels_last", "channels_first"} - {data_format}).pop()
+    message = f"network is {data_format}.*Pass `data_format='{data_format}'`"
+    with pytest.raises(ValueError, match=message):
+        models.ResNet(
+            (1, 1, 1, 1),
+            attention=lambda *_: SqueezeExcite(data_format=other),
+            data_format=data_format,
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [({"pooling": "mean"}, ValueError), ({"include_top": "no"}, TypeError)],
+)
+def test_wrong_arguments_that_keras_takes(arguments, error):
+    with pytest.raises(error, match=f"`{next(iter(arguments))}`"):
+        models.SEInceptionV3(**arguments)
 
 
 def test_an_argument_of_another_network():

@@ -94,6 +94,21 @@ def test_files(tmp_path, use_bias):
     np.testing.assert_array_equal(predictions(loaded), predictions(model))
 
 
+def test_file_of_a_model_that_is_not_built(tmp_path):
+    """As Keras' own convolution, which such a file has no weights of."""
+    model = keras.Sequential([ScaledStandardizedConv2D(4, 3)])
+    with pytest.warns(UserWarning, match="not yet been built"):
+        model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.layers[0].built
+
+
+@pytest.mark.parametrize("initializer", [None, "onse"])
+def test_wrong_initializers(initializer):
+    with pytest.raises(ValueError, match="`gain_initializer`"):
+        ScaledStandardizedConv2D(4, 3, gain_initializer=initializer)
+
+
 @pytest.mark.training
 def test_trains():
     """All three weights, and the kernel stays standardized."""

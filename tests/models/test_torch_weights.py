@@ -1,6 +1,7 @@
 """Torch checkpoints given as mappings, for networks and for single layers."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -163,6 +164,25 @@ def test_strict_and_all_or_nothing(network, checkpoint, change, problem):
     assert "1 problems" in str(raised.value)
     for actual, wanted in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(actual, wanted)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_advice_on_biases_of_attention(checkpoint, use_bias):
+    if not use_bias:
+        for name in [x for x in checkpoint if re.search(r"se\.fc.\.bias", x)]:
+            del checkpoint[name]
+
+    def network(use_bias):
+        return models.ResNet(
+            (1, 1, 2, 1),
+            lambda *_: SqueezeExcite(divisor=8, use_bias=use_bias),
+            block="basic",
+            classes=5,
+        )
+
+    with pytest.raises(ValueError, match=f"build it with `use_bias={use_bias}"):
+        models.load_torch_weights(network(not use_bias), checkpoint)
+    models.load_torch_weights(network(use_bias), checkpoint)
 
 
 # For each torch module: its source; the layer that loads it; the names and the
