@@ -75,9 +75,15 @@ def _advice(hidden: dict[str, Any], model: str, function: str) -> str:
 
 
 def attention_of(call: Call) -> Any:
-    """The attention layer that is called, also in a wrapper, or `None`."""
-    layers = call.operation, getattr(call.operation, "layer", None)
-    return next((x for x in layers if isinstance(x, AttentionLayer)), None)
+    """The attention layer that is called, or `None`.
+
+    That is also one in `keras.layers.TimeDistributed`. Other layers that hold
+    attention may compute something else beside it.
+    """
+    layer = call.operation
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer = layer.layer
+    return layer if isinstance(layer, AttentionLayer) else None
 
 
 def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:

@@ -37,6 +37,7 @@ from keras_channel_attn import (
     SqueezeExcite,
     SqueezeGate,
     attention_sites,
+    expand_attention,
     insert_attention,
     remove_attention,
     replace_attention,
@@ -895,6 +896,40 @@ def test_layers_to_remove_that_the_model_does_not_show():
         remove_attention(model, layers=["block/se"])
     with pytest.raises(ValueError, match="no attention layer of that name"):
         remove_attention(model, layers=["first"])
+
+
+class Louder(layers.Wrapper):
+    """Attention in the attribute `layer`, and a weight of the user beside it."""
+
+    def __init__(self, layer=None, **arguments):
+        super().__init__(layer or SqueezeExcite(2, name="se"), **arguments)
+
+    def build(self, input_shape):
+        self.layer.build(input_shape)
+        self.volume = self.add_weight(shape=(), initializer="ones")
+        self.built = True
+
+    def call(self, inputs):
+        return self.volume * self.layer(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        remove_attention,
+        expand_attention,
+        lambda model: replace_attention(model, SqueezeExcite(2)),
+    ],
+    ids=["remove", "expand", "replace"],
+)
+def test_a_wrapper_of_the_user_is_no_attention(function):
+    x = image()
+    model = keras.Model(x, Louder(name="louder")(x))
+    with pytest.raises(ValueError, match=r"inside the layers \['louder'\]"):
+        function(model)
 
 
 def test_removal_between_an_input_and_an_output():
