@@ -11,6 +11,7 @@ from keras_channel_attn.surgery.attention_calls import (
     check_scores_unused,
     has_mask,
     is_time_distributed,
+    warn_of_hidden_attention,
 )
 from keras_channel_attn.surgery.expanded_layers import (
     ExpandedAttention,
@@ -22,12 +23,13 @@ from keras_channel_attn.surgery.expanded_layers import (
 def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     """A copy of a network in which attention consists of layers of Keras.
 
-    The copy computes the same outputs with the same weights, and needs this
-    library no more: its `.keras` file loads where `keras_channel_attn` is not
-    installed. Converters and delegates find the operations that they expect
-    (in LiteRT: MEAN and CONV_2D), and tools that quantize convolutions
-    quantize those of the attention. Train and analyze a network with the
-    layers of this library, and expand it before it is deployed.
+    The copy computes the same outputs with the same weights. If the model shows
+    the calls of all its attention, the copy does not need this library: its
+    `.keras` file loads where `keras_channel_attn` is not installed. Converters
+    and delegates find the operations that they expect (in LiteRT: MEAN and
+    CONV_2D), and tools that quantize convolutions quantize those of the
+    attention. Train and analyze a network with the layers of this library, and
+    expand it before it is deployed.
 
     An attention layer named `attention` becomes
 
@@ -59,7 +61,8 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
 
     Args:
         model: Functional or sequential model of Keras, built. Attention inside
-            layers that a user wrote stays.
+            layers that a user wrote, or in a model that is wrapped in
+            `keras.layers.TimeDistributed`, stays.
         ignore_masks: Boolean, whether attention that is called with a mask
             becomes layers that pool over all positions. For inputs of full
             length the outputs are the same; for padded ones they are not.
@@ -77,14 +80,17 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
         ValueError: If the model has no graph, is not built or has no attention;
             if an attention layer is called with a mask and `ignore_masks` is
             `False`, is called with integers or with inputs of several ranks,
-            returns its scores, is wrapped in `keras.layers.TimeDistributed`, is
-            of a class of your own without `expand_excitation` or with a
-            `squeeze` or `call` of its own, or has an activation, a regularizer
-            or a constraint that depends on the rank of its input; if the model
-            cannot be copied: see `insert_attention`.
+            is called with `return_attention_scores=True` or
+            `return_spatial_scores=True`, is wrapped in
+            `keras.layers.TimeDistributed`, is of a class of your own without
+            `expand_excitation` or with a `squeeze` or `call` of its own, or has
+            an activation, a regularizer or a constraint that depends on the
+            rank of its input; if the model cannot be copied: see
+            `insert_attention`.
 
     Warns:
-        UserWarning: If an attribute of the model is not carried over.
+        UserWarning: If attention stays inside layers whose calls the model does
+            not show; if an attribute of the model is not carried over.
 
     Examples:
 
@@ -115,6 +121,7 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     copy = rebuild(graph, changes)
     for layers in expanded.values():
         layers.copy_weights()
+    warn_of_hidden_attention(graph, "expand_attention")
     return copy
 
 

@@ -555,7 +555,7 @@ REFUSED = {
     masked: "is called with a mask.*`ignore_masks=True`",
     masked_by_position: "is called with a mask",
     mask_of_the_input: "is called with a mask",
-    scores: "uses its attention scores",
+    scores: "is called with `return_attention_scores=True` or",
     time_distributed: "wraps attention in `TimeDistributed`",
     own_class: "its class Plain is none of",
     subclass: "its class Louder is none of",

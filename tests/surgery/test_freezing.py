@@ -666,7 +666,7 @@ def nothing(x):
 @pytest.mark.parametrize(
     ("build", "arguments", "message"),
     [
-        (scores_in_use, {}, "uses its attention scores"),
+        (scores_in_use, {}, "is called with `return_attention_scores=True`"),
         (only_positions, {}, "do not determine the outputs of Convolut"),
         (nothing, {}, "found no channel attention"),
         (first_and_last, {"layers": ["other"]}, "Near it"),

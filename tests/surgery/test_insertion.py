@@ -32,6 +32,8 @@ from support.networks import (
 
 from keras_channel_attn import (
     ChannelAttention,
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
@@ -899,7 +901,7 @@ def test_layers_to_remove_that_the_model_does_not_show():
 
 
 class Louder(layers.Wrapper):
-    """Attention in the attribute `layer`, and a weight of the user beside it."""
+    """Attention in the attribute `layer`, beside a weight of the user."""
 
     def __init__(self, layer=None, **arguments):
         super().__init__(layer or SqueezeExcite(2, name="se"), **arguments)
@@ -960,7 +962,7 @@ def with_scores():
 
 
 def test_scores_that_are_used_cannot_be_removed():
-    with pytest.raises(ValueError, match=r"'se'.*uses its attention scores"):
+    with pytest.raises(ValueError, match=r"'se': it is called with `return_at"):
         remove_attention(with_scores())
 
 
@@ -1008,6 +1010,22 @@ def test_replacement_with_another_start_warns(start, message):
     model = insert_attention(residual(), old)
     with pytest.warns(UserWarning, match=message):
         replace_attention(model, SqueezeExcite(4, identity_start=start))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SqueezeExcite(2, identity_start=True), ConcurrentSqueezeExcite(2)),
+        (ConvolutionalBlockAttention(2, identity_start=True), SqueezeExcite(2)),
+    ],
+    ids=["new", "old"],
+)
+def test_the_start_of_layers_with_several_gates(old, new):
+    """Their outputs are not about half or twice as large."""
+    model = insert_attention(residual(), old)
+    with pytest.warns(UserWarning, match="start at another size") as warned:
+        replace_attention(model, new)
+    assert "as large" not in str(warned[0].message)
 
 
 def test_replacement_by_another_class_does_not_warn_of_its_start():
