@@ -17,7 +17,6 @@ from keras_channel_attn.graph import (
     is_model,
     warn,
 )
-from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import AttentionLayer
 
 # What functions need beside a model, in the code that an error shows.
@@ -120,13 +119,6 @@ def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:
     places = attention_places(model)
     paths = {layer: path_of(place) for layer, place in places.items()}
     return selected_layers(model, paths, layers)
-
-
-def has_mask(call: Call) -> bool:
-    """Whether a mask is an argument of a call, or comes with an input."""
-    masks = [mask_of(tensor) for tensor in call.inputs]
-    masks.append(call.arguments_by_name().get("mask"))
-    return any(mask is not None for mask in masks)
 
 
 def check_scores_unused(call: Call, verb: str) -> None:

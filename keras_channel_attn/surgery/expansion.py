@@ -9,7 +9,6 @@ from keras_channel_attn.layers import ChannelAttention, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
-    has_mask,
     is_time_distributed,
     warn_of_hidden_attention,
 )
@@ -17,6 +16,10 @@ from keras_channel_attn.surgery.expanded_layers import (
     ExpandedAttention,
     cannot_expand,
     shape_dependence,
+)
+from keras_channel_attn.surgery.masked_calls import (
+    calls_on_masked_inputs,
+    takes_mask_argument,
 )
 
 
@@ -66,9 +69,10 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
         ignore_masks: Boolean, whether attention that is called with a mask
             becomes layers that pool over all positions. For inputs of full
             length the outputs are the same; for padded ones they are not.
-            Other layers that take a mask keep it. Keras before 3.14 refuses a
-            model with an input that nothing takes any more. Defaults to
-            `False`.
+            Other layers that take a mask keep it, but not those behind the
+            attention in a nested model that gets its mask with its input.
+            Keras before 3.14 refuses a model with an input that nothing takes
+            any more. Defaults to `False`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
@@ -108,13 +112,16 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     boolean("ignore_masks", ignore_masks)
     graph, changes = graph_of(model), Changes()
     expanded: dict[Any, ExpandedAttention] = {}
-    taken = set(graph.operations())
+    taken, on_masked = set(graph.operations()), calls_on_masked_inputs(graph)
     for call in attention_calls(graph, "expand_attention"):
         check_scores_unused(call, "expand")
         layers = expanded.setdefault(
             call.operation, ExpandedAttention(call, taken)
         )
-        reason = next(_obstacles(call, layers.rank, ignore_masks), None)
+        layers.drops_mask |= call in on_masked
+        is_masked = call in on_masked or takes_mask_argument(call)
+        is_refused = is_masked and not ignore_masks
+        reason = next(_obstacles(call, layers.rank, is_refused), None)
         if reason is not None:
             raise ValueError(cannot_expand(call.path, reason))
         changes.replace(call, layers, inputs=call.inputs[:1], extends=False)
@@ -125,10 +132,13 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     return copy
 
 
-def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
+def _obstacles(call: Call, rank: int, is_masked: bool) -> Iterator[str]:
     """Why an attention layer cannot be expanded, sentence by sentence.
 
-    Its first call has an input of the given rank.
+    Args:
+        call: `Call` of the layer.
+        rank: Integer, the rank of the input of its first call.
+        is_masked: Boolean, whether it gets a mask that is not ignored.
     """
     layer = call.operation
     if is_time_distributed(call):
@@ -154,7 +164,7 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
                     f"its class {type(layer).__name__} has a method `{name}` "
                     "of its own. Only layers that pool can be expanded."
                 )
-    if not ignore_masks and has_mask(call):
+    if is_masked:
         yield (
             "it is called with a mask, which most pooling layers of Keras do "
             "not take. If all inputs have their full length, pass "
