@@ -869,6 +869,25 @@ def test_maps_shared_by_two_blocks():
         fuse_attention(model)
 
 
+def test_blocks_are_in_the_order_of_computation():
+    """Those of a nested model are where it is called first."""
+
+    def block(x, name):
+        return layers.Multiply(name=name)([x, bottleneck(squeeze(x))])
+
+    inputs = keras.Input((6, 6, 8))
+    inner = keras.Model(inputs, block(inputs, "b"), name="inner")
+    middle = keras.Input((6, 6, 8))
+    other = keras.Model(middle, block(inner(middle), "c"), name="outer")
+    x = image()
+    y = keras.Sequential([keras.Input((6, 6, 8)), other], name="s")(x)
+    # Layers of one name are in models of their own.
+    first = keras.Model(inputs, block(inputs, "a"), name="first")
+    model = keras.Model(x, layers.Add(name="last")([first(y), inner(y)]))
+    paths = [found.path for found in attention_blocks(model).blocks]
+    assert paths == ["s/outer/inner/b", "s/outer/c", "first/a"]
+
+
 def test_one_layer_needs_no_fusion():
     x = image()
     with pytest.raises(ValueError, match="that is one layer needs no fusion"):
