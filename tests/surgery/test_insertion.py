@@ -631,7 +631,7 @@ def unbuilt():
         (
             subclassed,
             ValueError,
-            "'mine' computes.*functional",
+            "'mine' computes.*does not know its graph.*functional",
         ),
         (unbuilt, ValueError, "'mine' is not built.*`keras.Input`"),
         (lambda: 3, TypeError, "must be a Keras model.*3"),
