@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_channel_attn.analysis.batches import Batches
@@ -200,8 +199,7 @@ def _freezable_paths(
 
 def _obstacle(layer: AttentionLayer, call: Call | None) -> str | None:
     """Why a layer cannot be frozen, `None` if it can."""
-    wrappers = (AttentionLayer, keras.layers.TimeDistributed)
-    if call is None or not isinstance(call.operation, wrappers):
+    if call is None:
         return "it is inside a layer whose calls the model does not show"
     channels = call.inputs[0].shape[axis_of(call)]
     if layer.constant_terms(np.ones(channels)) is None:
