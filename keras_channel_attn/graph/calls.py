@@ -234,10 +234,9 @@ def graph_of(model: Any) -> Graph:
         )
     if not is_model(model):
         raise ValueError(
-            f"The model '{model.name}' {_obstacle(model)}, so it has no graph "
-            "of layers that could be changed. Use the layers of "
-            "`keras_channel_attn` in its code, or pass a functional model, "
-            "such as the backbone inside."
+            f"The model '{model.name}' {_obstacle(model)}, so Keras does "
+            "not know its graph of layers. Pass a functional model, such as "
+            "the backbone inside."
         )
     return Graph(model)
 

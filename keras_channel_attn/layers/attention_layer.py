@@ -103,8 +103,9 @@ class AttentionLayer(EffectiveWeights):
         """The axes of the weights that have a position for each channel.
 
         `keras_channel_attn.pruning` removes the positions of removed channels
-        along these axes. A subclass with weights implements it; the layer is
-        built when it is called.
+        along these axes. A subclass with weights implements it, and so does one
+        that replaces `excite` or `squeeze` of a class with this method; the
+        layer is built when it is called.
 
         Returns:
             Dictionary from the attribute that holds a weight to its axes:

@@ -27,7 +27,8 @@ def magnitude(group: Any) -> Any:
     addition couples, each counts the same: the sums of each layer are divided
     by their mean, these quotients are averaged over the layers, and the result
     is multiplied by the average of the means. So a layer with larger weights
-    than the others has no more influence than they have.
+    than the others has no more influence than they have. A layer whose weights
+    are all zero is left out.
 
     Args:
         group: `ChannelGroup`, see `channel_groups`.
@@ -129,13 +130,13 @@ def attention_importance(
 
     Returns:
         Dictionary from the names of groups, see `channel_groups`, to NumPy
-        arrays of shape `(channels,)`. Groups without attention, and locked
-        groups, are not in it. Where a group has several attention layers, it
-        is the mean of theirs.
+        arrays of shape `(channels,)`. Groups with a channel without attention,
+        and locked groups, are not in it. Where a group has several attention
+        layers, it is the mean of theirs.
 
     Raises:
         TypeError, ValueError: As `attention_scores`: if the model has no
-            attention, among others.
+            attention, among others. ValueError also if the model has no graph.
 
     Examples:
 
@@ -147,10 +148,10 @@ def attention_importance(
     >>> attention_importance(model, images, verbose=0)["conv"].shape
     (16,)
     """
+    grouping = Grouping(graph_of(model))
     scores = attention_scores(
         model, x, batch_size=batch_size, steps=steps, verbose=verbose
     )
-    grouping = Grouping(graph_of(model))
     ids_of = {use.path: use.ids for use in grouping.coupling.uses}
     found = collections.defaultdict(list)
     for key, values in scores.items():

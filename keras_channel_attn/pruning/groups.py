@@ -46,8 +46,8 @@ class ChannelGroup:
             layer can only be removed together, such as all channels in a group
             of a grouped convolution, they count as one.
         producers: List of strings, the paths of the layers that produce them.
-        passthrough: List of strings, the layers and operations that compute
-            each of them from itself alone.
+        passthrough: List of strings, the layers and operations that return the
+            same channels, such as activations, normalization and attention.
         consumers: List of strings, the layers that compute others from them.
         locked: `None`, or a string that says why none can be removed.
         slices: List of `ChannelSlice`, the parts of the weights that belong to

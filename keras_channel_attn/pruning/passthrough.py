@@ -7,7 +7,11 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph.keras_internals import argument
-from keras_channel_attn.layers import ChannelAttention, SpatialAttention
+from keras_channel_attn.layers import (
+    AttentionLayer,
+    ChannelAttention,
+    SpatialAttention,
+)
 from keras_channel_attn.pruning.coupling import (
     Axes,
     Channels,
@@ -236,6 +240,17 @@ def _undescribed(layer: Any, size: int) -> str | None:
                 f"has the weight '{name}' of shape {shape}, and `channel_axes` "
                 f"says that the {size} channels are its axes {tuple(axes)}"
             )
+    if type(layer).channel_axes is not AttentionLayer.channel_axes:
+        for method in ("squeeze", "excite", "attend"):
+            is_replaced = hasattr(layer, method) and not layer.is_described(
+                method, by="channel_axes"
+            )
+            if is_replaced:
+                return (
+                    f"has a method `{method}` of its own, which the "
+                    "`channel_axes` of its base class does not describe: write "
+                    "the method `channel_axes`"
+                )
     if size % blocks:
         return (
             f"has {size} channels, and `coupled_blocks` says that they are "

@@ -22,12 +22,15 @@ def remove_channels(model: Any, removed: Any) -> Any:
     Where the removed channels are zero, the copy computes what the original
     does: where the weights and biases of their producers are zero, and those
     of the normalizations and depthwise convolutions behind them, and where the
-    activations map zero to zero. `EfficientChannelAttention` is the exception:
+    activations map zero to zero. `EfficientChannelAttention` is an exception:
     the gate of a channel depends on its neighbors, and the channels next to a
     removed one get new neighbors. Its kernel and the order of the channels
-    are kept. `SqueezeExcite` keeps its bottleneck: its configuration names
-    the number of `bottleneck_units`. A subclass of `ChannelAttention` with
-    weights describes them by its method `channel_axes`.
+    are kept. A class of your own is another one if its gates depend on channels
+    that are zero, or on the number of channels. `SqueezeExcite` keeps its
+    bottleneck: its configuration names the number of `bottleneck_units`. A
+    subclass of `ChannelAttention` with weights describes them by its method
+    `channel_axes`, and so does one that replaces `excite` or `squeeze` of a
+    class with this method.
 
     Args:
         model: Functional or sequential model of Keras, built.

@@ -72,10 +72,11 @@ def prune_channels(
     Raises:
         TypeError: If an argument is not one of the above.
         ValueError: If the model has no graph, is not built, or needs an
-            `input_shape`; if a number is out of its range; if an array of
-            importance is for no group or a locked one, has another length, or
-            is not finite; if so few MACs cannot be reached; if the model
-            cannot be copied: see `insert_attention`.
+            `input_shape`; if a number is out of its range, or `normalize` or
+            `verbose` is another string or integer; if an array of importance
+            is for no group or a locked one, has another length, or is not
+            finite; if so few MACs cannot be reached; if the model cannot be
+            copied: see `insert_attention`.
 
     Warns:
         UserWarning: As `remove_channels` and `model_costs`.
@@ -124,10 +125,14 @@ def _share(name: str, value: Any, or_zero: bool = False) -> int | float:
 
 def _check_choice(name: str, value: Any, *allowed: Any) -> None:
     # An array has no truth value when it is compared.
-    is_plain = value is None or isinstance(value, (str, numbers.Integral))
-    if not is_plain or value not in allowed:
+    kinds = tuple(
+        numbers.Integral if isinstance(x, int) else type(x) for x in allowed
+    )
+    is_kind = isinstance(value, kinds)
+    if not is_kind or value not in allowed:
         *others, last = map(repr, allowed)
-        raise ValueError(
+        error = ValueError if is_kind else TypeError
+        raise error(
             f"`{name}` must be {', '.join(others)} or {last}. "
             f"Received: {name}={value!r}."
         )

@@ -10,9 +10,20 @@ from keras_channel_attn.analysis.attention_layers import (
     path_of,
 )
 from keras_channel_attn.analysis.observable_layers import selected_layers
-from keras_channel_attn.graph import Call, Graph, is_from_keras, is_model
-from keras_channel_attn.graph.keras_internals import mask_of
+from keras_channel_attn.graph import (
+    Call,
+    Graph,
+    is_from_keras,
+    is_model,
+    warn,
+)
 from keras_channel_attn.layers import AttentionLayer
+
+# What functions need beside a model, in the code that an error shows.
+_OTHER_ARGUMENTS = {
+    "replace_attention": ", attention",
+    "freeze_attention": ", frames",
+}
 
 
 def attention_calls(graph: Graph, function: str) -> list[Call]:
@@ -33,13 +44,13 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
     ]
     if calls:
         return calls
-    hidden = {
-        call.path: call.operation
-        for call in graph.all_calls()
-        if call.inner is None and attention_inside(call.operation)
-    }
+    hidden = _hidden(graph)
     if hidden:
-        raise ValueError(_advice(hidden, graph.model.name, function))
+        raise ValueError(
+            f"`{function}` changes the layers that a model shows. All channel "
+            f"attention of the model '{graph.model.name}' is called inside the "
+            f"layers {sorted(hidden)}.{_advice(hidden, function)}"
+        )
     raise ValueError(
         f"`{function}` found no channel attention in the model "
         f"'{graph.model.name}'. It looks for layers of `keras_channel_attn`; "
@@ -48,15 +59,32 @@ def attention_calls(graph: Graph, function: str) -> list[Call]:
     )
 
 
-def _advice(hidden: dict[str, Any], model: str, function: str) -> str:
+def warn_of_hidden_attention(graph: Graph, function: str) -> None:
+    """Warn of attention that stays, as the graph does not show its calls."""
+    hidden = _hidden(graph)
+    if hidden:
+        warn(
+            f"`{function}` leaves the channel attention inside the layers "
+            f"{sorted(hidden)} as it is: it changes the layers that a model "
+            f"shows.{_advice(hidden, function)}"
+        )
+
+
+def _hidden(graph: Graph) -> dict[str, Any]:
+    """The layers with attention that the graph does not show, by path."""
+    return {
+        call.path: call.operation
+        for call in graph.all_calls()
+        if call.inner is None
+        and attention_of(call) is None
+        and attention_inside(call.operation)
+    }
+
+
+def _advice(hidden: dict[str, Any], function: str) -> str:
     """What to do about layers with attention that the graph does not show."""
-    advice = (
-        f"`{function}` changes the layers that a model shows. All channel "
-        f"attention of the model '{model}' is called inside the layers "
-        f"{sorted(hidden)}."
-    )
-    rest = ", attention" if function == "replace_attention" else ""
-    lines = []
+    rest = _OTHER_ARGUMENTS.get(function, "")
+    advice, lines = "", []
     for path, layer in hidden.items():
         if is_model(getattr(layer, "layer", None)):
             names = "".join(f".get_layer({x!r})" for x in path.split("/"))
@@ -75,9 +103,15 @@ def _advice(hidden: dict[str, Any], model: str, function: str) -> str:
 
 
 def attention_of(call: Call) -> Any:
-    """The attention layer that is called, also in a wrapper, or `None`."""
-    layers = call.operation, getattr(call.operation, "layer", None)
-    return next((x for x in layers if isinstance(x, AttentionLayer)), None)
+    """The attention layer that is called, or `None`.
+
+    That is also one in `keras.layers.TimeDistributed`. Other layers that hold
+    attention may compute something else beside it.
+    """
+    layer = call.operation
+    if isinstance(layer, keras.layers.TimeDistributed):
+        layer = layer.layer
+    return layer if isinstance(layer, AttentionLayer) else None
 
 
 def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:
@@ -87,19 +121,14 @@ def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:
     return selected_layers(model, paths, layers)
 
 
-def has_mask(call: Call) -> bool:
-    """Whether a mask is an argument of a call, or comes with an input."""
-    masks = [mask_of(tensor) for tensor in call.inputs]
-    masks.append(call.arguments_by_name().get("mask"))
-    return any(mask is not None for mask in masks)
-
-
 def check_scores_unused(call: Call, verb: str) -> None:
     """Raise an error if a call returns its attention scores."""
     if len(call.outputs) > 1:
         raise ValueError(
-            f"`{verb}_attention` cannot {verb} '{call.path}': the model uses "
-            "its attention scores. Pass a model without them."
+            f"`{verb}_attention` cannot {verb} '{call.path}': it is called "
+            "with `return_attention_scores=True` or "
+            "`return_spatial_scores=True`. Build the model without these "
+            "arguments."
         )
 
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call, Changes, Graph
-from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.surgery.attention_calls import attention_of
 from keras_channel_attn.surgery.attention_layers import free_name
 from keras_channel_attn.surgery.folded_scales import FoldedScales
+from keras_channel_attn.surgery.masked_calls import calls_on_masked_inputs
 from keras_channel_attn.surgery.scales import NotFolded, Scale, channel_axis
 
 
@@ -27,6 +27,7 @@ class Constants:
         self.reasons: dict[str, str] = {}
         self._folded = FoldedScales(graph, self.changes)
         self._taken = set(graph.operations())
+        self._on_masked = calls_on_masked_inputs(graph)
         # From layers and ranks of their inputs to what multiplies.
         self._layers: dict[tuple[Any, int], _Multiplication] = {}
 
@@ -37,7 +38,7 @@ class Constants:
         try:
             if attention.activity_regularizer is not None:
                 raise NotFolded(f"'{call.path}' has an activity regularizer")
-            if _loses_mask(call):
+            if self._loses_mask(call):
                 raise NotFolded(f"'{call.path}' ends the mask of its input")
             if call.inputs[0].dtype != call.outputs[0].dtype:
                 raise NotFolded(f"'{call.path}' changes the dtype")
@@ -57,13 +58,13 @@ class Constants:
             name = call.operation.name
             if any(layer is call.operation for layer, _ in self._layers):
                 name = free_name(name, call.graph.prefix, self._taken)
-            self._layers[key] = _Multiplication(call, scale, name)
+            loses_mask = self._loses_mask(call)
+            self._layers[key] = _Multiplication(call, scale, name, loses_mask)
         return self._layers[key]
 
-
-def _loses_mask(call: Call) -> bool:
-    is_first = attention_of(call).data_format == "channels_first"
-    return is_first and mask_of(call.inputs[0]) is not None
+    def _loses_mask(self, call: Call) -> bool:
+        is_first = attention_of(call).data_format == "channels_first"
+        return is_first and call in self._on_masked
 
 
 class _Multiplication:
@@ -72,10 +73,12 @@ class _Multiplication:
     The constants are no weights, so that training does not change them.
     """
 
-    def __init__(self, call: Call, scale: Scale, name: str) -> None:
+    def __init__(
+        self, call: Call, scale: Scale, name: str, loses_mask: bool
+    ) -> None:
         attention = attention_of(call)
         self.name = name
-        self._loses_mask = _loses_mask(call)
+        self._loses_mask = loses_mask
         # With three axes or more, Keras has no data format of its own for it.
         rank = max(len(call.inputs[0].shape) - 1, 3)
         shape = [1] * rank

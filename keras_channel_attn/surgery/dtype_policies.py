@@ -18,9 +18,10 @@ def with_dtype_policy(model: Any, policy: Any) -> Any:
     the original, in the variable dtype of the policy. Everything else is kept
     as `insert_attention` keeps it. The result is not compiled.
 
-    The inputs keep their dtypes, and so do layers that do not compute in
-    floating-point numbers. A cast that is an operation of `keras.ops` stays as
-    it is.
+    The inputs keep their dtypes, except that a half-precision input of a
+    sequential model gets the new compute dtype if the first layer computed in
+    its dtype. Layers that do not compute in floating-point numbers keep their
+    policies. A cast that is an operation of `keras.ops` stays as it is.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -34,9 +35,10 @@ def with_dtype_policy(model: Any, policy: Any) -> Any:
 
     Raises:
         TypeError: If an argument is not one of the above.
-        ValueError: If the policy is unknown or one of quantized layers; if a
-            layer is quantized, for which its policy cannot change; if the
-            model cannot be copied: see `insert_attention`.
+        ValueError: If the model has no graph or is not built; if the policy is
+            unknown or one of quantized layers; if a layer is quantized, for
+            which its policy cannot change; if the model cannot be copied: see
+            `insert_attention`.
 
     Warns:
         UserWarning: If an attribute of the model is not carried over.

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call
-from keras_channel_attn.graph.keras_internals import mask_of
 from keras_channel_attn.layers import ChannelAttention
 from keras_channel_attn.layers.effective_weights import (
     function_of_effective,
@@ -29,12 +28,16 @@ class ExpandedAttention:
     Args:
         call: `Call` of the attention layer.
         taken: Set of the paths of all layers, to which the new ones are added.
+
+    Attributes:
+        drops_mask: Boolean, whether a mask comes with an input of the layer.
     """
 
     def __init__(self, call: Call, taken: set[str]) -> None:
         self.attention = call.operation
         self.name = call.operation.name
         self.rank = len(call.inputs[0].shape)
+        self.drops_mask = False
         self._path = call.path
         self._outer = call.graph.prefix
         self._taken = taken
@@ -47,7 +50,7 @@ class ExpandedAttention:
     def __call__(self, inputs: Any) -> Any:
         """The attended inputs; the layers are made at the first call."""
         attention = self.attention
-        if mask_of(inputs) is not None:
+        if self.drops_mask:
             # `Multiply` and a pooling layer would apply the mask. The others
             # warn of it.
             inputs = keras.ops.copy(inputs)

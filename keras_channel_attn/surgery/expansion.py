@@ -9,25 +9,30 @@ from keras_channel_attn.layers import ChannelAttention, SpatialAttention
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     check_scores_unused,
-    has_mask,
     is_time_distributed,
+    warn_of_hidden_attention,
 )
 from keras_channel_attn.surgery.expanded_layers import (
     ExpandedAttention,
     cannot_expand,
     shape_dependence,
 )
+from keras_channel_attn.surgery.masked_calls import (
+    calls_on_masked_inputs,
+    takes_mask_argument,
+)
 
 
 def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     """A copy of a network in which attention consists of layers of Keras.
 
-    The copy computes the same outputs with the same weights, and needs this
-    library no more: its `.keras` file loads where `keras_channel_attn` is not
-    installed. Converters and delegates find the operations that they expect
-    (in LiteRT: MEAN and CONV_2D), and tools that quantize convolutions
-    quantize those of the attention. Train and analyze a network with the
-    layers of this library, and expand it before it is deployed.
+    The copy computes the same outputs with the same weights. If the model shows
+    the calls of all its attention, the copy does not need this library: its
+    `.keras` file loads where `keras_channel_attn` is not installed. Converters
+    and delegates find the operations that they expect (in LiteRT: MEAN and
+    CONV_2D), and tools that quantize convolutions quantize those of the
+    attention. Train and analyze a network with the layers of this library, and
+    expand it before it is deployed.
 
     An attention layer named `attention` becomes
 
@@ -59,13 +64,15 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
 
     Args:
         model: Functional or sequential model of Keras, built. Attention inside
-            layers that a user wrote stays.
+            layers that a user wrote, or in a model that is wrapped in
+            `keras.layers.TimeDistributed`, stays.
         ignore_masks: Boolean, whether attention that is called with a mask
             becomes layers that pool over all positions. For inputs of full
             length the outputs are the same; for padded ones they are not.
-            Other layers that take a mask keep it. Keras before 3.14 refuses a
-            model with an input that nothing takes any more. Defaults to
-            `False`.
+            Other layers that take a mask keep it, but not those behind the
+            attention in a nested model that gets its mask with its input.
+            Keras before 3.14 refuses a model with an input that nothing takes
+            any more. Defaults to `False`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
@@ -77,14 +84,17 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
         ValueError: If the model has no graph, is not built or has no attention;
             if an attention layer is called with a mask and `ignore_masks` is
             `False`, is called with integers or with inputs of several ranks,
-            returns its scores, is wrapped in `keras.layers.TimeDistributed`, is
-            of a class of your own without `expand_excitation` or with a
-            `squeeze` or `call` of its own, or has an activation, a regularizer
-            or a constraint that depends on the rank of its input; if the model
-            cannot be copied: see `insert_attention`.
+            is called with `return_attention_scores=True` or
+            `return_spatial_scores=True`, is wrapped in
+            `keras.layers.TimeDistributed`, is of a class of your own without
+            `expand_excitation` or with a `squeeze` or `call` of its own, or has
+            an activation, a regularizer or a constraint that depends on the
+            rank of its input; if the model cannot be copied: see
+            `insert_attention`.
 
     Warns:
-        UserWarning: If an attribute of the model is not carried over.
+        UserWarning: If attention stays inside layers whose calls the model does
+            not show; if an attribute of the model is not carried over.
 
     Examples:
 
@@ -102,26 +112,33 @@ def expand_attention(model: Any, ignore_masks: bool = False) -> Any:
     boolean("ignore_masks", ignore_masks)
     graph, changes = graph_of(model), Changes()
     expanded: dict[Any, ExpandedAttention] = {}
-    taken = set(graph.operations())
+    taken, on_masked = set(graph.operations()), calls_on_masked_inputs(graph)
     for call in attention_calls(graph, "expand_attention"):
         check_scores_unused(call, "expand")
         layers = expanded.setdefault(
             call.operation, ExpandedAttention(call, taken)
         )
-        reason = next(_obstacles(call, layers.rank, ignore_masks), None)
+        layers.drops_mask |= call in on_masked
+        is_masked = call in on_masked or takes_mask_argument(call)
+        is_refused = is_masked and not ignore_masks
+        reason = next(_obstacles(call, layers.rank, is_refused), None)
         if reason is not None:
             raise ValueError(cannot_expand(call.path, reason))
         changes.replace(call, layers, inputs=call.inputs[:1], extends=False)
     copy = rebuild(graph, changes)
     for layers in expanded.values():
         layers.copy_weights()
+    warn_of_hidden_attention(graph, "expand_attention")
     return copy
 
 
-def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
+def _obstacles(call: Call, rank: int, is_masked: bool) -> Iterator[str]:
     """Why an attention layer cannot be expanded, sentence by sentence.
 
-    Its first call has an input of the given rank.
+    Args:
+        call: `Call` of the layer.
+        rank: Integer, the rank of the input of its first call.
+        is_masked: Boolean, whether it gets a mask that is not ignored.
     """
     layer = call.operation
     if is_time_distributed(call):
@@ -147,7 +164,7 @@ def _obstacles(call: Call, rank: int, ignore_masks: bool) -> Iterator[str]:
                     f"its class {type(layer).__name__} has a method `{name}` "
                     "of its own. Only layers that pool can be expanded."
                 )
-    if not ignore_masks and has_mask(call):
+    if is_masked:
         yield (
             "it is called with a mask, which most pooling layers of Keras do "
             "not take. If all inputs have their full length, pass "

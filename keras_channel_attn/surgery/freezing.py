@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_channel_attn.analysis.batches import Batches
@@ -45,8 +44,8 @@ def freeze_attention(
     """A copy of a network in which the gates of attention are constants.
 
     The gates of a layer are fixed at their means over data. In the copy nothing
-    is pooled for them, and its files need this library no more. Attention is
-    the part of a network that accelerators are slowest at. `attention_report`
+    is pooled for them. If all attention is frozen, files of the copy do not
+    need this library. Channel attention is memory-bound. `attention_report`
     measures which layers can be frozen, and what that changes.
 
         y = x * mean of gate(excite(squeeze(x))) over the data
@@ -98,7 +97,8 @@ def freeze_attention(
             another type.
         ValueError: If the model has no graph, is not built or has no attention;
             if `layers` names attention that is unknown or cannot be frozen; if
-            all of it cannot; if attention scores are used in the model; if
+            all of it cannot; if attention is called with
+            `return_attention_scores=True` or `return_spatial_scores=True`; if
             `x` has no samples, or some whose gates are not finite; if
             `tolerance` is missing for `"auto"`, or given without it, or the
             change is unknown, as it is for one sample; if no layer can be
@@ -199,8 +199,7 @@ def _freezable_paths(
 
 def _obstacle(layer: AttentionLayer, call: Call | None) -> str | None:
     """Why a layer cannot be frozen, `None` if it can."""
-    wrappers = (AttentionLayer, keras.layers.TimeDistributed)
-    if call is None or not isinstance(call.operation, wrappers):
+    if call is None:
         return "it is inside a layer whose calls the model does not show"
     channels = call.inputs[0].shape[axis_of(call)]
     if layer.constant_terms(np.ones(channels)) is None:

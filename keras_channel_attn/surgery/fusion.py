@@ -37,12 +37,13 @@ def fuse_attention(
     only, if a gradient is stopped in it, if it is quantized, or if a mask comes
     with its input.
 
-    The weights of the layer are those of the block, with three exceptions. If a
+    The weights of the layer are those of the block, with four exceptions. If a
     normalization of the block has another epsilon than the layer, the weights
     before it are multiplied by a number: the outputs are the same, in training
     too, and the moving statistics get the momentum of the layer. A bias that is
     added after the sum of two descriptors is halved. A bias that only one of
-    several maps has is joined by biases of zeros that are not trainable.
+    several maps has is joined by biases of zeros that are not trainable. The
+    spatial kernel of a CBAM that puts the maximum before the mean is reversed.
 
     If a regularizer or a constraint is not the same for all weights of a layer,
     it is set on the weights. Like everything that is set on a layer after its
@@ -56,19 +57,23 @@ def fuse_attention(
         model: Functional or sequential model of Keras, built.
         layers: Dictionary from classes of your own layers, which the graph of
             a network does not show from inside, to functions. A function takes
-            a layer of the class and returns a layer of this library and the
-            list of its weights, arrays in the order of `get_weights`. The
-            outputs of both layers are compared. Defaults to `None`.
+            a layer of exactly this class and returns a new layer of this
+            library and the list of its weights, arrays in the order of
+            `get_weights`. The outputs of both layers are compared. Layers
+            inside others, such as `TimeDistributed`, are not read. Defaults to
+            `None`.
 
     Returns:
         A model of the same class, or a plain functional model where that class
         is not constructed from inputs and outputs.
 
     Raises:
-        TypeError: If `model` is not a model of Keras, or a function in `layers`
-            returns something else.
+        TypeError: If `model` is not a model of Keras, `layers` is no dictionary
+            from classes to functions, or a function in it returns something
+            else.
         ValueError: If it has no graph, is not built, or has no such block; if
-            a layer from `layers` computes something else than the original; if
+            it calls no layer of a class in `layers`; if a layer from `layers`
+            is in use already, or computes something else than the original; if
             the original is called on several tensors or with a mask; if
             its class or one of its layers cannot be copied: see
             `insert_attention`.
@@ -97,7 +102,7 @@ def fuse_attention(
             name = free_name(name, block.call.graph.prefix, taken)
         called.add(block.call.operation)
         _fuse(block.match, block.arguments, name, changes)
-    if layers:
+    if layers is not None:
         replace_own_layers(graph, layers, changes)
     if not changes.instead:
         raise ValueError(

@@ -8,7 +8,10 @@ from typing import Any
 import keras
 
 from keras_channel_attn.graph import Call, Graph, IdentityMap
-from keras_channel_attn.surgery.attention_calls import has_mask
+from keras_channel_attn.surgery.masked_calls import (
+    calls_on_masked_inputs,
+    takes_mask_argument,
+)
 from keras_channel_attn.surgery.matches import Match, Obstacle
 
 
@@ -24,20 +27,14 @@ class Uses:
             call.operation for call in graph.all_calls()
         )
         self._users = IdentityMap()
-        # Models that are called with a mask, and all models inside them.
-        self._with_masks = {
-            inside.graph.model
-            for call in graph.all_calls()
-            if call.inner is not None and has_mask(call)
-            for inside in call.inner.all_calls()
-        }
+        self._on_masked = calls_on_masked_inputs(graph)
         for call in graph.all_calls():
             for tensor in call.inputs:
                 self._users.setdefault(tensor, []).append(call)
 
     def gets_mask(self, call: Call) -> bool:
-        """Whether a call gets a mask, or the model that it is in."""
-        return has_mask(call) or call.graph.model in self._with_masks
+        """Whether a call gets a mask."""
+        return call in self._on_masked or takes_mask_argument(call)
 
     def check(self, match: Match) -> None:
         """Raise `Obstacle` if a part of a block is used for something else."""

@@ -8,9 +8,11 @@ from keras_channel_attn.graph import (
     Call,
     Graph,
     IdentityMap,
+    interpret,
     is_boolean,
     is_operation,
 )
+from keras_channel_attn.graph.keras_internals import mask_of
 
 
 def masks_with_tensors(graph: Graph) -> list[tuple[Any, Any]]:
@@ -36,6 +38,37 @@ def masks_with_tensors(graph: Graph) -> list[tuple[Any, Any]]:
                 and len(mask.shape) == len(tensor.shape) - 1
             ]
     return found
+
+
+def calls_on_masked_inputs(graph: Graph) -> set[Call]:
+    """The calls that get a mask with an input.
+
+    Keras records no mask in a nested model that it is called with, nor one on
+    what this model returns. It passes them on when the model computes.
+    """
+    found: set[Call] = set()
+
+    def masks_of_outputs(call: Call, values: IdentityMap) -> list[bool]:
+        is_recorded = any(mask_of(tensor) is not None for tensor in call.inputs)
+        is_masked = is_recorded or any(values[x] for x in call.inputs)
+        if is_masked:
+            found.add(call)
+        # An operation, such as a cast, may return the tensor that it gets.
+        passes = getattr(call.operation, "supports_masking", True)
+        return [
+            mask_of(tensor) is not None
+            or (is_masked and not is_recorded and passes)
+            for tensor in call.outputs
+        ]
+
+    masks = [mask_of(tensor) is not None for tensor in graph.model.inputs]
+    interpret(graph, masks, masks_of_outputs)
+    return found
+
+
+def takes_mask_argument(call: Call) -> bool:
+    """Whether a layer is called with `mask`."""
+    return call.arguments_by_name().get("mask") is not None
 
 
 def origins_of_masked_tensors(graph: Graph) -> IdentityMap:

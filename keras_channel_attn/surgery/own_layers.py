@@ -1,13 +1,14 @@
 """Layers of a user that are attention, replaced by those of this library."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_channel_attn.graph import Call, Changes, Graph, Probe
+from keras_channel_attn.graph.keras_internals import has_been_called
 from keras_channel_attn.surgery.fusion_conditions import Uses
 
 
@@ -15,17 +16,53 @@ def replace_own_layers(
     graph: Graph, layers: dict[Any, Callable[[Any], Any]], changes: Changes
 ) -> None:
     """Replace layers by what the function for their class returns for them."""
+    _check_functions(layers)
     uses, made = Uses(graph), {}
+    in_use = set(graph.operations().values())
     for call in graph.all_calls():
         layer = call.operation
         if type(layer) not in layers:
             continue
         _check_call(call, uses)
         if layer not in made:
-            made[layer] = _made_for(call, layers[type(layer)])
+            made[layer] = _made_for(call, layers[type(layer)], in_use)
         new, weights = made[layer]
         prepare = functools.partial(_prepare, call, weights)
         changes.replace(call, new, inputs=call.inputs[:1], prepare=prepare)
+    _check_all_found(graph, set(layers) - {type(layer) for layer in made})
+
+
+def _check_functions(layers: Any) -> None:
+    if not isinstance(layers, Mapping) or not all(
+        isinstance(kind, type) and callable(layers[kind]) for kind in layers
+    ):
+        raise TypeError(
+            "`layers` must be a dictionary from classes of your layers to "
+            "functions, such as `{MySqueezeExcite: function}`. "
+            f"Received: layers={layers!r}."
+        )
+
+
+def _check_all_found(graph: Graph, missing: set[type]) -> None:
+    """Raise an error for classes of which the model calls no layer."""
+    if not missing:
+        return
+    names = sorted(kind.__name__ for kind in missing)
+    near = {
+        call.path: type(call.operation).__name__
+        for call in graph.all_calls()
+        if isinstance(call.operation, tuple(missing))
+    }
+    advice = (
+        f" These layers are of subclasses, which are keys of their own: {near}."
+        if near
+        else ""
+    )
+    raise ValueError(
+        f"`layers` has the classes {names}, and the model "
+        f"'{graph.model.name}' calls no layer of exactly these classes. Layers "
+        f"inside other layers, such as `TimeDistributed`, are not read.{advice}"
+    )
 
 
 def _check_call(call: Call, uses: Uses) -> None:
@@ -42,8 +79,10 @@ def _check_call(call: Call, uses: Uses) -> None:
     )
 
 
-def _made_for(call: Call, function: Callable[[Any], Any]) -> Any:
-    """The new layer and its weights."""
+def _made_for(
+    call: Call, function: Callable[[Any], Any], in_use: set[Any]
+) -> Any:
+    """The new layer, which is added to those in use, and its weights."""
     returned = function(call.operation)
     if (
         not isinstance(returned, (tuple, list))
@@ -56,6 +95,13 @@ def _made_for(call: Call, function: Callable[[Any], Any]) -> Any:
             f"layer.get_weights()`. For '{call.path}' it returned "
             f"{returned!r}."
         )
+    if returned[0] in in_use or has_been_called(returned[0]):
+        raise ValueError(
+            "A function in `layers` must return a new layer each time. For "
+            f"'{call.path}' it returned the layer '{returned[0].name}', which "
+            "is in use already."
+        )
+    in_use.add(returned[0])
     returned[0].name = call.operation.name
     return returned
 

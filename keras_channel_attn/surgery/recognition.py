@@ -46,7 +46,8 @@ class AttentionBlocks:
 
     Attributes:
         name: String, the name of the model.
-        blocks: List of `AttentionBlock`, in the order of computation.
+        blocks: List of `AttentionBlock`, in the order of computation. Those
+            of a nested model are where it is called first.
     """
 
     name: str
@@ -134,7 +135,8 @@ def blocks_of(graph: Graph) -> list[Block]:
     uses, found = Uses(graph), []
     for inner in graph.nested.values():
         found += _blocks_of_one(inner, uses)
-    return found
+    positions = {call: index for index, call in enumerate(graph.all_calls())}
+    return sorted(found, key=lambda block: positions[block.call])
 
 
 def _code(block: Block) -> str | None:

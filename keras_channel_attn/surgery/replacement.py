@@ -11,13 +11,18 @@ from keras_channel_attn.graph import (
     warn,
 )
 from keras_channel_attn.graph.keras_internals import mask_of
-from keras_channel_attn.layers import AttentionLayer, SpatialAttention
+from keras_channel_attn.layers import (
+    AttentionLayer,
+    ChannelAttention,
+    SpatialAttention,
+)
 from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     attention_of,
     check_scores_unused,
     chosen_paths,
     is_time_distributed,
+    warn_of_hidden_attention,
 )
 from keras_channel_attn.surgery.attention_layers import AttentionLayers
 
@@ -28,7 +33,8 @@ def remove_attention(model: Any, layers: Any = None) -> Any:
     What `insert_attention` has put in is taken out, and so is every other
     layer of this library, also one that is wrapped in
     `keras.layers.TimeDistributed`: each passes its input on. Attention inside
-    layers that a user wrote stays. Everything else is kept as
+    layers that a user wrote, or in a model that is wrapped in
+    `TimeDistributed`, stays. Everything else is kept as
     `insert_attention` keeps it. The result is not compiled.
 
     Args:
@@ -46,11 +52,14 @@ def remove_attention(model: Any, layers: Any = None) -> Any:
             type.
         ValueError: If it has no graph, is not built or has no attention; if
             `layers` has an unknown name, or one inside a layer that a user
-            wrote; if attention scores are used in it; if its class or one of
-            its layers cannot be copied: see `insert_attention`.
+            wrote; if attention is called with `return_attention_scores=True`
+            or `return_spatial_scores=True`; if its class or one of its layers
+            cannot be copied: see `insert_attention`.
 
     Warns:
-        UserWarning: If an attribute of the model is not carried over.
+        UserWarning: If `layers` is `None` and attention stays inside layers
+            whose calls the model does not show; if an attribute of the model
+            is not carried over.
 
     Examples:
 
@@ -66,7 +75,10 @@ def remove_attention(model: Any, layers: Any = None) -> Any:
     ):
         check_scores_unused(call, "remove")
         changes.remove(call)
-    return rebuild(graph, changes)
+    copy = rebuild(graph, changes)
+    if layers is None:
+        warn_of_hidden_attention(graph, "remove_attention")
+    return copy
 
 
 def _calls_of_layers(model: Any, calls: list[Call], layers: Any) -> list[Call]:
@@ -91,9 +103,12 @@ def replace_attention(model: Any, attention: Any) -> Any:
     compiled.
 
     The other layers were trained with the gates that are replaced. In place of
-    attention without `identity_start` choose attention without it too, whose
-    gates start near one half. With `identity_start=True` they would start at 1,
-    and the next layers would get inputs about twice as large as in training.
+    attention without `identity_start` choose attention without it too. In
+    layers with one gate for each channel, such as `SqueezeExcite`, these gates
+    start near one half. With `identity_start=True` they would start at 1, and
+    the next layers would get inputs about twice as large as in training. Layers
+    that attend to positions multiply several gates or add their parts, so that
+    their outputs start at another size: see their classes.
 
     Args:
         model: Functional or sequential model of Keras, built.
@@ -109,14 +124,16 @@ def replace_attention(model: Any, attention: Any) -> Any:
         ValueError: If the model has no graph, is not built or has no attention;
             if the layer has another data format than the network, or changes
             the shape of its input; if it is no attention and the attention in
-            its place was called with a mask or returns its scores; if
-            attention is wrapped in `keras.layers.TimeDistributed`; if the
+            its place was called with a mask; if attention returns its scores,
+            or a map of the positions, and the new layer does not; if attention
+            is wrapped in `keras.layers.TimeDistributed`; if the
             model cannot be copied: see `insert_attention`.
 
     Warns:
         UserWarning: If an attribute of the model is not carried over; if
             attention with `identity_start=True` replaces attention without it,
-            or the reverse.
+            or the reverse; if attention stays inside layers whose calls the
+            model does not show.
 
     Examples:
 
@@ -131,7 +148,7 @@ def replace_attention(model: Any, attention: Any) -> Any:
     layers = AttentionLayers(attention, graph)
     calls = attention_calls(graph, "replace_attention")
     check_classes(graph, calls)
-    other_starts = {}
+    other_starts: dict[str, tuple[AttentionLayer, AttentionLayer]] = {}
     for call in calls:
         if is_time_distributed(call):
             raise ValueError(
@@ -146,34 +163,47 @@ def replace_attention(model: Any, attention: Any) -> Any:
                 check_scores_unused(call, "replace")
             changes.replace(call, layer)
             if layer.identity_start != call.operation.identity_start:
-                other_starts[call.path] = layer.identity_start
+                other_starts[call.path] = call.operation, layer
         elif layer is not None:
             check_scores_unused(call, "replace")
             _check_mask(call, layer)
             changes.replace(call, layer, inputs=call.inputs[:1])
     copy = rebuild(graph, changes)
     _warn_of_other_starts(other_starts)
+    warn_of_hidden_attention(graph, "replace_attention")
     return copy
 
 
-def _warn_of_other_starts(starts: dict[str, bool]) -> None:
+def _warn_of_other_starts(
+    pairs: dict[str, tuple[AttentionLayer, AttentionLayer]],
+) -> None:
     """Warn of new gates at 1 where the network expects one half, or reversed.
 
     Args:
-        starts: Dictionary from the paths of attention layers to the
-            `identity_start` of the layer in their place, if it is another.
+        pairs: Dictionary from the paths of attention layers to the layer and
+            the one in its place, if these differ in `identity_start`.
     """
-    if not starts:
+    if not pairs:
         return
-    path, start = next(iter(starts.items()))
-    gates, factor = ("at 1", "twice") if start else ("near 0.5", "half")
+    path, (_, new) = next(iter(pairs.items()))
+    start = new.identity_start
+    # Layers that attend to positions multiply several gates, or add them.
+    if all(isinstance(x, ChannelAttention) for x in pairs[path]):
+        gates, factor = ("at 1", "twice") if start else ("near 0.5", "half")
+        effect = (
+            f"The new gates start {gates}: for layers that were trained with "
+            f"the old gates, the outputs are about {factor} as large."
+        )
+    else:
+        effect = (
+            "The outputs of the new layers start at another size than the "
+            "layers behind were trained with."
+        )
     warn(
-        f"`replace_attention`: {len(starts)} layers, such as '{path}', have "
+        f"`replace_attention`: {len(pairs)} layers, such as '{path}', have "
         f"identity_start={not start}, and those in their place "
-        f"identity_start={start}. The new gates start {gates}: for layers that "
-        f"were trained with the old gates, the outputs are about {factor} as "
-        f"large. Pass attention with identity_start={not start}, or train the "
-        "network long enough."
+        f"identity_start={start}. {effect} Pass attention with "
+        f"identity_start={not start}, or train the network long enough."
     )
 
 

@@ -67,7 +67,7 @@ CALLS = {
 }
 MESSAGES = (
     "attributes|start at 1|multiply-adds|scores are missing|"
-    "name of the output|one unit"
+    "name of the output|one unit|leaves the channel attention"
 )
 DATA = np.ones((1, 6, 8), "float32")
 

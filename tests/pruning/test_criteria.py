@@ -110,6 +110,26 @@ def test_attention_importance_is_the_mean_score():
     np.testing.assert_allclose(importance["a"], scores.mean(axis=0), rtol=1e-6)
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.attention = SqueezeExcite(2)
+
+    def call(self, x):
+        return self.attention(x)
+
+
+def test_a_model_without_a_graph_is_refused_before_data_are_read():
+    def batches():
+        raise AssertionError("It must not be read.")
+        yield
+
+    model = Subclassed()
+    model(np.ones((1, 4, 4, 8), "float32"))
+    with pytest.raises(ValueError, match="does not know its graph"):
+        attention_importance(model, batches())
+
+
 @pytest.mark.skipif(BACKEND == "openvino", reason="has no attention scores")
 def test_importance_of_a_probe_fits_the_network_without_it():
     model = remove_attention(small())

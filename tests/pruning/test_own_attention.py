@@ -106,6 +106,24 @@ class OwnCall(LowRank):
         return super().call(inputs, mask, return_attention_scores)
 
 
+class OtherExcite(LinearSqueezeExcite):
+    """The base class describes its weights for another computation."""
+
+    def excite(self, descriptor):
+        return super().excite(descriptor) + ops.mean(descriptor)
+
+
+class OtherSqueeze(LinearSqueezeExcite):
+    def squeeze(self, inputs, mask=None):
+        descriptor = super().squeeze(inputs, mask)
+        return descriptor - ops.mean(descriptor, axis=-1, keepdims=True)
+
+
+class DescribedAgain(OtherExcite):
+    def channel_axes(self):
+        return super().channel_axes()
+
+
 class Blocks(LinearSqueezeExcite):
     """It inherits what its base class says."""
 
@@ -147,6 +165,8 @@ def test_weights_of_kept_channels_stay():
         (NoSuchAxis, "'offset' of shape (12,)"),
         (UnevenBlocks, "has 12 channels, and `coupled_blocks` says"),
         (OwnCall, "has a `call` of its own"),
+        (OtherExcite, "has a method `excite` of its own"),
+        (OtherSqueeze, "has a method `squeeze` of its own"),
     ],
 )
 def test_reason_to_lock(kind, reason):
@@ -154,6 +174,11 @@ def test_reason_to_lock(kind, reason):
     locked = channel_groups(model)["first"].locked
     assert locked.startswith(f"'attention' (of type {kind.__name__}) ")
     assert reason in locked
+
+
+def test_a_class_may_say_that_the_description_holds():
+    model = network(DescribedAgain(name="attention"))
+    assert channel_groups(model)["first"].locked is None
 
 
 def test_reason_names_the_method_to_write():

@@ -17,7 +17,9 @@ from support.copies import (
 
 from keras_channel_attn import (
     SqueezeExcite,
+    attention_layers,
     expand_attention,
+    freeze_attention,
     fuse_attention,
     insert_attention,
     remove_attention,
@@ -312,15 +314,38 @@ def test_blocks_that_hold_attention_are_named(name):
 
 
 @pytest.mark.parametrize("name", CHANGES)
+def test_attention_that_stays_is_a_warning(name):
+    x = image()
+    y = SqueezeExcite(2, name="shown", **LAST)(x)
+    model = keras.Model(x, Block(name="block")(y))
+    message = rf"`{name}` leaves .* layers \['block'\].*classes of these"
+    with pytest.warns(UserWarning, match=message):
+        copy = CHANGES[name](model)
+    (path,) = [x for x in attention_layers(copy) if "/" in x]
+    assert path.startswith("block/")
+
+
+def test_attention_that_was_not_chosen_is_no_warning():
+    x = image()
+    y = SqueezeExcite(2, name="shown", **LAST)(x)
+    model = keras.Model(x, Block(name="block")(y))
+    remove_attention(model, layers=["shown"])
+
+
+def frozen(model):
+    return freeze_attention(model, array((2, 3, 6, 6, 8)), verbose=0)
+
+
+@pytest.mark.parametrize("name", [*CHANGES, "freeze_attention"])
 def test_models_in_wrappers_are_named(name):
     """The line of the message works."""
     a, x = image(), keras.Input((3, 6, 6, 8))
-    frame = keras.Model(a, SqueezeExcite(2, **LAST)(a))
+    frame = keras.Model(a, SqueezeExcite(2, **LAST)(layers.Dense(8)(a)))
     model = keras.Model(x, layers.TimeDistributed(frame, name="frames")(x))
     with pytest.raises(ValueError, match="Change the model") as error:
-        CHANGES[name](model)
+        {**CHANGES, "freeze_attention": frozen}[name](model)
     line = str(error.value).split("`")[-2]
     assert line.startswith(f"keras.layers.TimeDistributed({name}(")
     names = {"keras": keras, "model": model, "attention": SqueezeExcite(2)}
-    names |= {name: globals()[name]}
+    names |= {name: globals()[name], "frames": array((2, 6, 6, 8))}
     assert eval(line, names)(x).shape == model.output.shape

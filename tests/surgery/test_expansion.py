@@ -551,11 +551,27 @@ def two_ranks(x):
     return layers.Reshape((6, 6, 8))(y)
 
 
+def mask_of_a_nested_model(x):
+    inputs = keras.Input((36, 8))
+    y = SqueezeExcite(2, name="attention", data_format="channels_last")(inputs)
+    inner = keras.Model(inputs, layers.Dense(8)(y), name="inner")
+    return inner(layers.Masking()(layers.Reshape((36, 8))(x)))
+
+
+def mask_behind_a_nested_model(x):
+    inputs = keras.Input((36, 8))
+    inner = keras.Model(inputs, layers.Dense(8)(inputs), name="inner")
+    y = inner(layers.Masking()(layers.Reshape((36, 8))(x)))
+    return SqueezeExcite(2, name="attention", data_format="channels_last")(y)
+
+
 REFUSED = {
     masked: "is called with a mask.*`ignore_masks=True`",
     masked_by_position: "is called with a mask",
     mask_of_the_input: "is called with a mask",
-    scores: "uses its attention scores",
+    mask_of_a_nested_model: "is called with a mask",
+    mask_behind_a_nested_model: "is called with a mask",
+    scores: "is called with `return_attention_scores=True` or",
     time_distributed: "wraps attention in `TimeDistributed`",
     own_class: "its class Plain is none of",
     subclass: "its class Louder is none of",
@@ -567,6 +583,13 @@ REFUSED = {
 }
 
 
+# Keras says that nested models drop masks, which it passes on nonetheless.
+of_nested_models = pytest.mark.filterwarnings(
+    "ignore:.*Functional.*does not support masking:UserWarning"
+)
+
+
+@of_nested_models
 @pytest.mark.parametrize("build", REFUSED)
 def test_what_is_refused(build):
     keras.config.set_image_data_format("channels_last")
@@ -574,7 +597,7 @@ def test_what_is_refused(build):
     model = keras.Model(x, build(x))
     with pytest.raises(ValueError, match=REFUSED[build]) as error:
         expand_attention(model)
-    assert "'attention'" in str(error.value)
+    assert "attention'" in str(error.value)
 
 
 def test_nothing_to_expand():
@@ -603,16 +626,28 @@ def mask_that_comes_with_the_input(attention, x):
     return attention(layers.Masking()(x))
 
 
+def mask_of_a_nested_call(attention, x):
+    inputs = keras.Input((6, 8))
+    return keras.Model(inputs, attention(inputs))(layers.Masking()(x))
+
+
 def both(attention, x):
     return computed_mask(attention, layers.Masking()(x))
 
 
 # The tensors of OpenVINO carry no masks.
+@of_nested_models
 @pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
 @pytest.mark.parametrize("pooling", ["avg", "avg_max_separate"])
 @pytest.mark.parametrize(
     "apply",
-    [computed_mask, mask_by_position, mask_that_comes_with_the_input, both],
+    [
+        computed_mask,
+        mask_by_position,
+        mask_that_comes_with_the_input,
+        mask_of_a_nested_call,
+        both,
+    ],
 )
 def test_ignored_masks(apply, pooling, rng, tmp_path):
     """As without a mask, also where the signals are padded."""
@@ -636,6 +671,19 @@ def test_ignored_masks(apply, pooling, rng, tmp_path):
     tuple(map(int, keras.__version__.split(".")[:2])) < (3, 14),
     reason="Keras refused a model with an input that nothing takes",
 )
+@pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning")
+def test_a_mask_that_ends_before_the_attention():
+    """In a nested model, where Keras records no masks."""
+    inputs = keras.Input((6, 8))
+    y = layers.Conv1D(8, 1, data_format="channels_last")(inputs)
+    inner = keras.Model(
+        inputs, SqueezeExcite(2, data_format="channels_last")(y)
+    )
+    x = keras.Input((6, 8))
+    model = randomize(keras.Model(x, inner(layers.Masking()(x))))
+    assert_same_outputs(model, expand_attention(model))
+
+
 def test_an_ignored_mask_that_is_an_input_stays_one():
     """It has no effect: a model of the other input needs no mask."""
     x, mask = keras.Input((6, 8)), keras.Input((6,), dtype="bool")

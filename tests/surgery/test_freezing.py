@@ -488,6 +488,26 @@ def test_masks_reach_the_layers_behind(rng):
     assert_frozen(model, frozen(model, x), x)
 
 
+@pytest.mark.backend("tensorflow", "torch", "jax", "numpy")
+@pytest.mark.filterwarnings("ignore:.*not support masking:UserWarning")
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_a_mask_ends_in_a_nested_model(is_folded, rng):
+    """With the channels first, the outputs of attention carry no mask.
+
+    The mask that Keras passes must fit: as many channels as positions.
+    """
+    inputs = keras.Input((6, 6))
+    y = layers.Activation("linear" if is_folded else "swish")(inputs)
+    inner = keras.Model(inputs, attention(**FIRST)(y), name="inner")
+    x = keras.Input((6, 6))
+    y = layers.Dense(6, activation="relu")(layers.Masking()(x))
+    model = randomized(keras.Model(x, layers.LSTM(3)(inner(y))))
+    values = np.random.default_rng(0).normal(size=(SAMPLES, 6, 6))
+    values[:, 2:] = 0
+    values = values.astype("float32")
+    assert_frozen(model, frozen(model, values), values)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision(policy, rng):
     keras.config.set_dtype_policy(policy)
@@ -666,7 +686,7 @@ def nothing(x):
 @pytest.mark.parametrize(
     ("build", "arguments", "message"),
     [
-        (scores_in_use, {}, "uses its attention scores"),
+        (scores_in_use, {}, "is called with `return_attention_scores=True`"),
         (only_positions, {}, "do not determine the outputs of Convolut"),
         (nothing, {}, "found no channel attention"),
         (first_and_last, {"layers": ["other"]}, "Near it"),

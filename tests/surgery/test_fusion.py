@@ -869,6 +869,25 @@ def test_maps_shared_by_two_blocks():
         fuse_attention(model)
 
 
+def test_blocks_are_in_the_order_of_computation():
+    """Those of a nested model are where it is called first."""
+
+    def block(x, name):
+        return layers.Multiply(name=name)([x, bottleneck(squeeze(x))])
+
+    inputs = keras.Input((6, 6, 8))
+    inner = keras.Model(inputs, block(inputs, "b"), name="inner")
+    middle = keras.Input((6, 6, 8))
+    other = keras.Model(middle, block(inner(middle), "c"), name="outer")
+    x = image()
+    y = keras.Sequential([keras.Input((6, 6, 8)), other], name="s")(x)
+    # Layers of one name are in models of their own.
+    first = keras.Model(inputs, block(inputs, "a"), name="first")
+    model = keras.Model(x, layers.Add(name="last")([first(y), inner(y)]))
+    paths = [found.path for found in attention_blocks(model).blocks]
+    assert paths == ["s/outer/inner/b", "s/outer/c", "first/a"]
+
+
 def test_one_layer_needs_no_fusion():
     x = image()
     with pytest.raises(ValueError, match="that is one layer needs no fusion"):
@@ -1000,6 +1019,58 @@ def test_own_layers_that_are_not_replaced(attend, error, message):
     functions = dict.fromkeys((OwnSqueezeExcite, OwnWithSkip), lambda x: None)
     with pytest.raises(error, match=message):
         fuse_attention(keras.Model(x, attend(x)), layers=functions)
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [[OwnSqueezeExcite], {"own": equal_layer}, {OwnSqueezeExcite: None}],
+    ids=["list", "name", "no function"],
+)
+def test_functions_for_own_layers(functions):
+    with pytest.raises(TypeError, match="`layers` must be a dictionary from"):
+        fuse_attention(own_network(), layers=functions)
+
+
+class Subclass(OwnSqueezeExcite):
+    """A function for a class is not one for what is derived of it."""
+
+
+def wrapped():
+    x = keras.Input((3, 6, 6, 8))
+    one = OwnSqueezeExcite()
+    one.compute_output_shape = lambda shape: shape
+    return keras.Model(x, layers.TimeDistributed(one)(x))
+
+
+def of_a_subclass():
+    x = image()
+    return keras.Model(x, Subclass(name="own")(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (wrapped, r"\['OwnSqueezeExcite'\].*inside other layers"),
+        (of_a_subclass, r"\['OwnSqueezeExcite'\].*{'own': 'Subclass'}"),
+    ],
+)
+def test_own_layers_that_the_model_does_not_call(build, message):
+    with pytest.raises(ValueError, match=message):
+        fuse_attention(build(), layers={OwnSqueezeExcite: equal_layer})
+
+
+def test_one_layer_for_two_own_layers_is_refused():
+    """The weights of the second would overwrite those of the first."""
+    x = image()
+    y = OwnSqueezeExcite(name="one")(x)
+    model = randomize(keras.Model(x, OwnSqueezeExcite(name="two")(y)))
+    attention = SqueezeExcite(bottleneck_units=4, use_bias=True)
+
+    def same_layer(layer):
+        return attention, equal_layer(layer)[1]
+
+    with pytest.raises(ValueError, match=r"'two' .*'one', which is in use al"):
+        fuse_attention(model, layers={OwnSqueezeExcite: same_layer})
 
 
 # Files

@@ -32,11 +32,14 @@ from support.networks import (
 
 from keras_channel_attn import (
     ChannelAttention,
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
     EfficientChannelAttention,
     LinearSqueezeExcite,
     SqueezeExcite,
     SqueezeGate,
     attention_sites,
+    expand_attention,
     insert_attention,
     remove_attention,
     replace_attention,
@@ -628,7 +631,7 @@ def unbuilt():
         (
             subclassed,
             ValueError,
-            "'mine' computes.*functional",
+            "'mine' computes.*does not know its graph.*functional",
         ),
         (unbuilt, ValueError, "'mine' is not built.*`keras.Input`"),
         (lambda: 3, TypeError, "must be a Keras model.*3"),
@@ -897,6 +900,40 @@ def test_layers_to_remove_that_the_model_does_not_show():
         remove_attention(model, layers=["first"])
 
 
+class Louder(layers.Wrapper):
+    """Attention in the attribute `layer`, beside a weight of the user."""
+
+    def __init__(self, layer=None, **arguments):
+        super().__init__(layer or SqueezeExcite(2, name="se"), **arguments)
+
+    def build(self, input_shape):
+        self.layer.build(input_shape)
+        self.volume = self.add_weight(shape=(), initializer="ones")
+        self.built = True
+
+    def call(self, inputs):
+        return self.volume * self.layer(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        remove_attention,
+        expand_attention,
+        lambda model: replace_attention(model, SqueezeExcite(2)),
+    ],
+    ids=["remove", "expand", "replace"],
+)
+def test_a_wrapper_of_the_user_is_no_attention(function):
+    x = image()
+    model = keras.Model(x, Louder(name="louder")(x))
+    with pytest.raises(ValueError, match=r"inside the layers \['louder'\]"):
+        function(model)
+
+
 def test_removal_between_an_input_and_an_output():
     x = image()
     model = keras.Model(x, SqueezeExcite(2)(x))
@@ -925,7 +962,7 @@ def with_scores():
 
 
 def test_scores_that_are_used_cannot_be_removed():
-    with pytest.raises(ValueError, match=r"'se'.*uses its attention scores"):
+    with pytest.raises(ValueError, match=r"'se': it is called with `return_at"):
         remove_attention(with_scores())
 
 
@@ -973,6 +1010,22 @@ def test_replacement_with_another_start_warns(start, message):
     model = insert_attention(residual(), old)
     with pytest.warns(UserWarning, match=message):
         replace_attention(model, SqueezeExcite(4, identity_start=start))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SqueezeExcite(2, identity_start=True), ConcurrentSqueezeExcite(2)),
+        (ConvolutionalBlockAttention(2, identity_start=True), SqueezeExcite(2)),
+    ],
+    ids=["new", "old"],
+)
+def test_the_start_of_layers_with_several_gates(old, new):
+    """Their outputs are not about half or twice as large."""
+    model = insert_attention(residual(), old)
+    with pytest.warns(UserWarning, match="start at another size") as warned:
+        replace_attention(model, new)
+    assert "as large" not in str(warned[0].message)
 
 
 def test_replacement_by_another_class_does_not_warn_of_its_start():
