@@ -146,6 +146,9 @@ class Block(layers.Layer):
     def call(self, inputs):
         return self.attention(self.dense(inputs))
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 8)
+
 
 def block(rng):
     inputs = keras.Input((5, 3))
@@ -177,6 +180,32 @@ def masked(rng):
     return keras.Model(inputs, layers.Dense(2)(x)), signals
 
 
+def frame_model():
+    inputs = keras.Input((5, 8))
+    attention = Attention(name="se", data_format="channels_last")
+    return keras.Model(inputs, attention(layers.Dense(8)(inputs)))
+
+
+def frames_of(layer):
+    """Masked frames, and a layer behind them that uses the mask."""
+
+    def build(rng):
+        inputs = keras.Input((4, 5, 8))
+        x = layers.TimeDistributed(layer())(layers.Masking()(inputs))
+        x = Attention(name="last", data_format="channels_last")(x)
+        frames = rng.normal(size=(SAMPLES, 4, 5, 8)).astype("float32")
+        for number, frame in enumerate(frames):
+            frame[:, 1 + number % 5 :] = 0
+        return keras.Model(inputs, layers.Dense(2)(x)), frames
+
+    build.__name__ = f"frames_of_{layer.__name__}"
+    return build
+
+
+def frame_layer():
+    return Attention(name="se", data_format="channels_last")
+
+
 def channels_first(rng):
     inputs = keras.Input((8, 3, 4))
     x = Attention(name="se", data_format="channels_first")(inputs)
@@ -193,7 +222,15 @@ def scores_as_outputs(rng):
 
 
 @pytest.mark.parametrize(
-    "build", [own_call, block, in_time, masked, channels_first]
+    "build",
+    [
+        own_call,
+        block,
+        in_time,
+        masked,
+        *map(frames_of, (frame_layer, frame_model, Block)),
+        channels_first,
+    ],
 )
 def test_changes_in_other_models(build, rng):
     model, x = build(rng)
@@ -262,6 +299,14 @@ def test_costs(rng):
         assert row.macs == costs[row.path].macs
         assert 0 < row.time_share < 1
     assert report.time_share == sum(row.time_share for row in report.layers)
+
+
+def test_costs_of_masked_frames(rng):
+    """Each call is counted once."""
+    model, x = frames_of(frame_model)(rng)
+    report = attention_report(model, x, verbose=0)
+    macs = model_costs(model).attention_macs
+    assert sum(row.macs for row in report.layers) == macs
 
 
 def test_layers_before_are_computed_once(rng):
