@@ -20,7 +20,10 @@ from keras_channel_attn.analysis.output_changes import (
     OutputSpread,
 )
 from keras_channel_attn.analysis.running_statistics import RunningStatistics
-from keras_channel_attn.analysis.shared_computation import SharedComputation
+from keras_channel_attn.analysis.shared_computation import (
+    SharedComputation,
+    out_of_list,
+)
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.layers.observation import (
@@ -133,7 +136,9 @@ class Measurement:
                     outputs = self._computation.outputs_with(x, layers)
                 difference.update(arrays, _arrays(outputs))
                 if metric is not None:
-                    value.update(y, outputs, weights)
+                    is_single = not keras.tree.is_nested(outputs)
+                    labels = out_of_list(y) if is_single else y
+                    value.update(labels, outputs, weights)
 
         self._batches.for_each(on_batch)
         return [

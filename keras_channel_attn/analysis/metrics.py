@@ -12,6 +12,10 @@ _ALLOWED = (
     '"accuracy", or a function of the labels and the predictions, arrays of a '
     "batch, to a number or an array with one number for each sample. "
 )
+_SEVERAL_OUTPUTS = (
+    "`metric` must be a function for a model with several outputs, which gets "
+    "all labels and all predictions, in the structure of the outputs. "
+)
 
 
 def check_metric(metric: Any) -> None:
@@ -50,7 +54,12 @@ class MetricValue:
         """Add a batch of labels and predictions, tensors or arrays."""
         if self._value is None:
             self._value = _new_value(self._metric, labels, predictions)
-        self._value.update_state(labels, predictions, sample_weight=weights)
+        update = self._value.update_state
+        if isinstance(self._metric, keras.metrics.Metric) and _is_structure(
+            labels, predictions
+        ):
+            update = _for_several_outputs(update, self._metric)
+        update(labels, predictions, sample_weight=weights)
 
     def result(self) -> float:
         """The value over all batches so far."""
@@ -106,12 +115,8 @@ def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
     if isinstance(metric, keras.metrics.Metric):
         return _copy(metric)
     if isinstance(metric, str):
-        if any(map(keras.tree.is_nested, (labels, predictions))):
-            raise ValueError(
-                "`metric` must be a function for a model with several "
-                "outputs, which gets all labels and all predictions, in the "
-                f"structure of the outputs. Received: metric={metric!r}."
-            )
+        if _is_structure(labels, predictions):
+            raise ValueError(f"{_SEVERAL_OUTPUTS}Received: metric={metric!r}.")
         if metric in _ACCURACIES:
             return _accuracy(labels, predictions)
         metric = _named(metric)
@@ -119,6 +124,28 @@ def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
             return metric
         return keras.metrics.MeanMetricWrapper(metric)
     return _MeanOfFunction(metric)
+
+
+def _is_structure(labels: Any, predictions: Any) -> bool:
+    return any(map(keras.tree.is_nested, (labels, predictions)))
+
+
+def _for_several_outputs(
+    update: Callable[..., Any], metric: Any
+) -> Callable[..., None]:
+    """`update_state` of a metric that may not take structures."""
+
+    def checked(*args: Any, **kwargs: Any) -> None:
+        try:
+            update(*args, **kwargs)
+        except Exception as error:
+            raise ValueError(
+                f"{_SEVERAL_OUTPUTS}Received: the metric "
+                f"'{name_of_metric(metric)}', which fails with these: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    return checked
 
 
 def _copy(metric: Any) -> Any:

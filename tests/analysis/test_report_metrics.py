@@ -216,7 +216,8 @@ def test_function_with_another_number_of_samples(rng):
         attention_report(model, x, y, one, verbose=0)
 
 
-def test_name_of_a_metric_for_several_outputs(rng):
+@pytest.mark.parametrize("metric", ["mse", keras.metrics.MeanSquaredError()])
+def test_metric_of_one_output_for_several(metric, rng):
     inputs = keras.Input((5, 8))
     x = Attention(name="se", data_format="channels_last")(inputs)
     model = keras.Model(inputs, [x, layers.Dense(2)(x)])
@@ -224,4 +225,37 @@ def test_name_of_a_metric_for_several_outputs(rng):
     y = [np.zeros((SAMPLES, 5, 8)), np.zeros((SAMPLES, 5, 2))]
     for labels in (y, y[0]):
         with pytest.raises(ValueError, match="must be a function for a model"):
-            attention_report(model, x, labels, "mse", verbose=0)
+            attention_report(model, x, labels, metric, verbose=0)
+
+
+class ErrorOfAll(keras.metrics.MeanSquaredError):
+    """A metric of a user for several outputs."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        for labels, predictions in zip(y_true, y_pred, strict=True):
+            super().update_state(labels, predictions)
+
+
+def test_metric_of_several_outputs(rng):
+    inputs = keras.Input((5, 8))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, [x, layers.Dense(8)(x)])
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    y = [np.zeros((SAMPLES, 5, 8), "float32")] * 2
+    report = attention_report(model, x, y, ErrorOfAll(), verbose=0)
+    expected = np.mean(np.square(model.predict(x, verbose=0)))
+    assert report.metric == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "metric", ["accuracy", correct, keras.metrics.SparseCategoricalAccuracy()]
+)
+def test_list_of_one_output(metric, rng):
+    """Keras takes it out of the list, and so does the report."""
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+    expected = attention_report(model, x, y, metric, verbose=0).metric
+    model = keras.Model(model.inputs, [model.outputs[0]])
+    for labels in (y, [y]):
+        report = attention_report(model, x, labels, metric, verbose=0)
+        assert report.metric == pytest.approx(expected)
