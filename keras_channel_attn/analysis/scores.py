@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_channel_attn.analysis.batches import batch_size_for, check_samples
 from keras_channel_attn.analysis.computation import computation_of
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.observable_layers import (
@@ -68,12 +69,18 @@ def attention_scores(
         the structure of arrays that `y` is.
 
     Raises:
-        TypeError: If `model` is not a model of Keras, or `layers` is neither a
-            list of names nor a callable.
+        TypeError: If `model` is not a model of Keras, `layers` is neither a
+            list of names nor a callable, `batch_size` or `steps` is no integer,
+            or `return_labels` is no boolean.
         ValueError: If the model is not built, or calls no attention layer; if a
             name in `layers` is unknown, or `layers` selects nothing; if
+            `batch_size` or `steps` is below 1; if `x` has no samples; if
             `return_labels=True` and the batches of `x` have no labels; on the
             openvino backend.
+
+    Warns:
+        UserWarning: If attention is called step by step inside a layer, and
+            its scores are missing.
 
     Examples:
 
@@ -93,6 +100,8 @@ def attention_scores(
     boolean("return_labels", return_labels)
     paths = observable_paths(model)
     chosen = selected_layers(model, paths, layers)
+    check_samples(x)
+    batch_size = batch_size_for(x, batch_size)
     with keep_names():
         predictor = _Predictor(model, chosen, return_labels)
     with keep_state(model, predictor), keep_names():

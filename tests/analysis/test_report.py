@@ -507,6 +507,12 @@ def test_some_layers(rng):
     )
 
 
+def test_steps_of_arrays(rng):
+    """A batch has 32 samples, also with `steps`."""
+    model, x = small(rng), images(rng)
+    assert attention_report(model, x, steps=1, verbose=0).samples == 32
+
+
 def test_model_is_not_changed(rng):
     model, x = small(rng), images(rng)
     outputs = outputs_of(model, x)

@@ -274,6 +274,23 @@ def test_steps(rng):
     assert scores["se"].shape == (6, 8)
 
 
+@pytest.mark.parametrize(
+    ("options", "samples"), [({}, 32), ({"batch_size": 3}, 3)]
+)
+def test_steps_of_arrays(options, samples, rng):
+    """A batch has 32 samples, also with `steps`."""
+    model, _ = small(rng)
+    x = data_for(model, rng, samples=40)
+    scores = attention_scores(model, x, steps=1, verbose=0, **options)
+    assert scores["se"].shape == (samples, 8)
+
+
+def test_no_samples(rng):
+    model, x = small(rng)
+    with pytest.raises(ValueError, match=r"one sample.*\(0, 6, 8\)"):
+        attention_scores(model, x[:0], verbose=0)
+
+
 def test_progress(rng, capsys):
     model, x = small(rng)
     attention_scores(model, x, batch_size=3, verbose=0)
