@@ -136,9 +136,7 @@ class Measurement:
                     outputs = self._computation.outputs_with(x, layers)
                 difference.update(arrays, _arrays(outputs))
                 if metric is not None:
-                    is_single = not keras.tree.is_nested(outputs)
-                    labels = out_of_list(y) if is_single else y
-                    value.update(labels, outputs, weights)
+                    value.update(*_as_outputs(outputs, y, weights))
 
         self._batches.for_each(on_batch)
         return [
@@ -230,6 +228,13 @@ def _wait_for(tensors: Any) -> None:
 
 def _arrays(outputs: Any) -> list[Any]:
     return [as_array(tensor) for tensor in keras.tree.flatten(outputs)]
+
+
+def _as_outputs(outputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
+    """Labels, outputs and weights, those of one output without a list."""
+    if not keras.tree.is_nested(outputs):
+        labels, weights = out_of_list(labels), out_of_list(weights)
+    return labels, outputs, weights
 
 
 def _substitutes(replacement: Replacement) -> dict[Any, Any]:

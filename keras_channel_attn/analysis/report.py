@@ -87,7 +87,9 @@ def attention_report(
         metric: A `keras.metrics.Metric`; the name of one, such as
             `"accuracy"`; or a function of the labels and the predictions of a
             batch, NumPy arrays, to a number or to an array with one for each
-            sample. Of a function the mean over all samples is reported.
+            sample. Of a function the mean over all samples is reported, the
+            weighted mean with sample weights in `x`. With several outputs it
+            must be a function, or a metric that takes their structure.
             Defaults to `None`: the outputs alone are compared.
         layers: As in `attention_scores`. Defaults to `None`: all of them.
         batch_size: Integer, samples in a batch, for arrays. Defaults to
