@@ -18,6 +18,7 @@ from keras_channel_attn.analysis.metrics import check_metric, name_of_metric
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
+    not_called,
     observable_paths,
     selected_layers,
 )
@@ -29,6 +30,7 @@ from keras_channel_attn.analysis.running_statistics import RunningStatistics
 from keras_channel_attn.analysis.shapes import ShapedCall
 from keras_channel_attn.analysis.verdicts import verdict
 from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.graph import warn
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers import AttentionLayer
 
@@ -142,6 +144,11 @@ def attention_report(
         measurement = Measurement(model, list(chosen), batches)
         measurement.observe_gates()
         called = {x: chosen[x] for x in chosen if x in measurement.gates}
+        others = [chosen[x] for x in chosen if x not in called]
+        if not called:
+            raise ValueError(not_called(model, others))
+        if others:
+            warn(f"{not_called(model, others)} The report leaves them out.")
         return _report(model, called, measurement, metric)
 
 

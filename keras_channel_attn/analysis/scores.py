@@ -1,5 +1,6 @@
 """The attention scores of a model over data."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
+    not_called,
     observable_paths,
     selected_layers,
 )
@@ -103,7 +105,7 @@ def attention_scores(
     check_samples(x)
     batch_size = batch_size_for(x, batch_size)
     with keep_names():
-        predictor = _Predictor(model, chosen, return_labels)
+        predictor = _Predictor(model, paths, chosen, return_labels)
     with keep_state(model, predictor), keep_names():
         arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
@@ -123,14 +125,19 @@ class _Predictor(keras.Model):
     """
 
     def __init__(
-        self, model: Any, paths: dict[Any, str], returns_labels: bool
+        self,
+        model: Any,
+        every: dict[Any, str],
+        chosen: Iterable[Any],
+        returns_labels: bool,
     ) -> None:
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
         self.observed = model
         self.keys: list[str] = []
         self._compute = computation_of(model)
-        self._paths = paths
+        self._paths = {x: every[x] for x in chosen}
+        self._all_paths = list(every.values())
         self._returns_labels = returns_labels
         if model.compiled:
             self.run_eagerly = model.run_eagerly
@@ -158,11 +165,8 @@ class _Predictor(keras.Model):
         with observe_scores(observe):
             self._compute(inputs)
         if not arrays:
-            raise ValueError(
-                f"The model '{self.observed.name}' did not call the attention "
-                f"layers {[*self._paths.values()]} that it holds."
-            )
-        self.keys = unique_keys(paths)
+            raise ValueError(not_called(self.observed, self._paths.values()))
+        self.keys = unique_keys(paths, self._all_paths)
         return arrays
 
 

@@ -134,8 +134,8 @@ def own_call(rng):
 class Block(layers.Layer):
     """A layer of a user with attention inside."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options):
+        super().__init__(**options)
         self.dense = layers.Dense(8)
         self.attention = Attention(name="se", data_format="channels_last")
 
@@ -571,6 +571,73 @@ def test_wrong_arguments(arguments, error, message, rng):
         attention_report(
             **{"model": model, "x": images(rng), "verbose": 0, **arguments}
         )
+
+
+class HoldsTwo(OwnCall):
+    """It calls one attention layer, or none, and holds another."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+        self.unused = Attention(name="unused", data_format="channels_last")
+        self.unused.build((None, 5, 8))
+
+    def call(self, inputs):
+        if self.calls:
+            return super().call(inputs)
+        self.attention.built = True
+        return self.last(self.first(inputs)[:, 0])
+
+
+def holds_two(calls, rng):
+    model, x = HoldsTwo(calls), rng.normal(size=(SAMPLES, 5, 3))
+    model(x[:1].astype("float32"))
+    return model, x.astype("float32")
+
+
+def test_attention_that_is_held_and_not_called(rng):
+    model, x = holds_two(calls=True, rng=rng)
+    with pytest.warns(UserWarning, match=r"not call .* \['unused'\]"):
+        report = attention_report(model, x, verbose=0)
+    assert [row.path for row in report.layers] == ["se"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "chosen"), [(True, ["unused"]), (False, None)]
+)
+def test_no_attention_that_is_called(calls, chosen, rng):
+    model, x = holds_two(calls, rng)
+    with pytest.raises(ValueError, match=r"did not call .*'unused'.* holds"):
+        attention_report(model, x, layers=chosen, verbose=0)
+
+
+class TwoOfOneName(layers.Layer):
+    """Blocks of the same name."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = [Block(name="block"), Block(name="block")]
+
+    def build(self, input_shape):
+        self.blocks[0].build(input_shape)
+        self.blocks[1].build((*input_shape[:-1], 8))
+
+    def call(self, inputs):
+        return self.blocks[1](self.blocks[0](inputs))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 8)
+
+
+def test_two_layers_of_one_path(rng):
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, TwoOfOneName()(inputs))
+    x = rng.normal(size=(SAMPLES, 5, 3)).astype("float32")
+    paths = list(attention_layers(model))
+    report = attention_report(model, x, verbose=0)
+    assert [row.path for row in report.layers] == paths
+    report = attention_report(model, x, layers=paths[1:], verbose=0)
+    assert [row.path for row in report.layers] == paths[1:]
 
 
 def test_labels_beside_a_dataset(rng):
