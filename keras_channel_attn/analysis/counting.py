@@ -266,6 +266,17 @@ def total(counts: Iterable[int | None]) -> int | None:
 # Attention over channels, and over positions.
 
 
+def reason_of_unknown(layer: AttentionLayer) -> str:
+    """Why the multiply-adds of an attention layer are unknown."""
+    method, by = ("excite", "excitation_macs")
+    if isinstance(layer, SpatialAttention):
+        method, by = ("attend", "attention_macs")
+    return (
+        f"the products in `{method}` of {type(layer).__name__} are unknown; "
+        f"write its method `{by}`"
+    )
+
+
 def _spatial_attention(call: ShapedCall) -> int | None:
     layer, (batch, *shape) = call.operation, call.inputs[0]
     if not layer.is_described("attend", by="attention_macs"):

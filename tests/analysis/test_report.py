@@ -361,6 +361,52 @@ def test_gates_that_cannot_be_fixed(layer, rng):
     np.testing.assert_allclose(row.change_if_removed, expected, rtol=1e-3)
 
 
+class Opaque(Attention):
+    """Its excitation takes no symbolic tensor."""
+
+    def excite(self, descriptor):
+        if keras.utils.is_keras_tensor(descriptor):
+            raise TypeError
+        return super().excite(descriptor)
+
+
+def test_costs_that_are_unknown(rng):
+    inputs = keras.Input((5, 8))
+    x = Opaque(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, x)
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.macs is None
+    assert "`excitation_macs`" in row.reason
+
+
+@pytest.mark.parametrize("identity_start", [False, True])
+def test_scores_that_are_added_are_no_gates(identity_start, rng):
+    """Also where all of them are zero."""
+    inputs = keras.Input((5, 8))
+    layer = GlobalContext(
+        2,
+        fuse="add",
+        identity_start=identity_start,
+        data_format="channels_last",
+    )
+    model = keras.Model(inputs, layer(inputs))
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.open_channels is row.closed_channels is None
+    assert "are added" in row.reason
+
+
+def test_one_constant_output_of_several(rng):
+    inputs = keras.Input((5, 8))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, [x, ops.zeros_like(x)])
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.change_if_removed is None
+    assert "one of the outputs of the model" in row.reason
+
+
 @pytest.mark.parametrize("fuse", ["add", "scale"])
 def test_global_context_with_fixed_numbers(fuse, rng):
     inputs = keras.Input((6, 6, 8))
