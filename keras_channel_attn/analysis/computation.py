@@ -98,9 +98,16 @@ class Computation:
             outputs_of = self._outputs_of_model if is_nested else self._outputs
             observer = score_observer()
 
-            def observe(attention: Any, scores: Any) -> None:
-                if observer is not None:
-                    observer(attention, _with_time(scores, steps))
+            def observe(
+                attention: Any, scores: Any, is_empty: Any = None
+            ) -> None:
+                if observer is None:
+                    return
+                if is_empty is not None:
+                    is_empty = _with_time(is_empty, steps)
+                elif mask is not None:
+                    is_empty = _is_empty(mask)
+                observer(attention, _with_time(scores, steps), is_empty)
 
             with observe_scores(observe):
                 outputs = outputs_of(
@@ -169,6 +176,12 @@ def _entry(model: Any) -> Any:
     # Without it Keras warns, although the masks are passed on.
     entry.supports_masking = True
     return entry
+
+
+def _is_empty(mask: Any) -> Any:
+    """Of a mask `(batch, time, ...)`, the steps without a true element."""
+    axes = tuple(range(2, len(mask.shape)))
+    return keras.ops.logical_not(keras.ops.any(mask, axes) if axes else mask)
 
 
 def _without_time(tensor: Any) -> Any:

@@ -78,7 +78,8 @@ class Measurement:
     Attributes:
         gates: Dictionary from each attention layer that is called to
             `RunningStatistics` of its scores, over all samples, time steps and
-            calls of the layer. Known after `observe_gates`.
+            calls of the layer, without the time steps that are wholly masked.
+            Known after `observe_gates`.
         samples: Integer, how many samples there are. Known then, too.
     """
 
@@ -93,13 +94,22 @@ class Measurement:
         self.samples = 0
 
     def observe_gates(self) -> None:
-        """Read the data once, for the statistics of the scores."""
+        """Read the data once, for the statistics of the scores.
 
-        def observe(layer: Any, scores: Any) -> None:
+        Raises:
+            ValueError: If all time steps of a layer are masked.
+        """
+
+        def observe(layer: Any, scores: Any, is_empty: Any = None) -> None:
             if layer in self._layers:
                 array = as_array(scores)
+                rows = array.reshape(-1, array.shape[-1])
+                if is_empty is not None:
+                    # A step may hold several rows, steps within steps.
+                    empty = keras.ops.convert_to_numpy(is_empty).reshape(-1)
+                    rows = rows[~np.repeat(empty, len(rows) // len(empty))]
                 gates = self.gates.setdefault(layer, RunningStatistics())
-                gates.update(array.reshape(-1, array.shape[-1]))
+                gates.update(rows)
 
         def on_batch(x: Any, y: Any, weights: Any) -> None:
             self.samples += _sample_count(x)
@@ -107,6 +117,12 @@ class Measurement:
                 self._computation.outputs(x)
 
         self._batches.for_each(on_batch)
+        empty = [x.name for x in self.gates if not self.gates[x].count]
+        if empty:
+            raise ValueError(
+                f"All time steps of the attention layers {empty} are masked. "
+                "Pass data with steps that are not."
+            )
 
     def effects(
         self, replacements: Sequence[Replacement], metric: Any = None

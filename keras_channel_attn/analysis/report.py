@@ -80,9 +80,10 @@ def attention_report(
     has no gates of channels that could be fixed. It is measured as it is and
     removed. Removed, a layer returns its inputs.
 
-    The model computes as in `model.predict`, and is not changed. The data are
-    read twice, and one batch more. For each batch, what comes before a layer in
-    the graph of the model is computed once.
+    The model computes as in `model.predict`, and is not changed. Time steps of
+    `TimeDistributed` that are wholly masked are left out of the means. The data
+    are read twice, and one batch more. For each batch, what comes before a
+    layer in the graph of the model is computed once.
 
     Args:
         model: Model of Keras, built, as in `attention_scores`.

@@ -157,7 +157,7 @@ class _Predictor(keras.Model):
         paths: list[str] = []
         arrays: list[Any] = []
 
-        def observe(layer: Any, scores: Any) -> None:
+        def observe(layer: Any, scores: Any, is_empty: Any = None) -> None:
             if layer in self._paths:
                 paths.append(self._paths[layer])
                 arrays.append(_single_precision(scores))

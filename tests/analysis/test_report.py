@@ -301,6 +301,33 @@ def test_costs(rng):
     assert report.time_share == sum(row.time_share for row in report.layers)
 
 
+def in_frames_of_frames():
+    attention = Attention(name="se", data_format="channels_last")
+    return layers.TimeDistributed(attention)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(frame_layer, (4, 5, 8)), (in_frames_of_frames, (4, 2, 5, 8))],
+)
+def test_steps_that_are_wholly_masked(layer, shape, rng):
+    """They are no samples of the gates."""
+    inputs = keras.Input(shape)
+    x = layers.TimeDistributed(layer())(layers.Masking()(inputs))
+    model = keras.Model(inputs, x)
+    randomize(model, rng)
+    x = rng.normal(size=(SAMPLES, *shape)).astype("float32")
+    x[::2, 1:] = 0
+    (scores,) = attention_scores(model, x, verbose=0).values()
+    gates = scores[x.any((-2, -1))]
+    (row,) = attention_report(model, x, verbose=0).layers
+    actual = (row.spread_over_samples, row.spread_over_channels)
+    expected = (gates.std(0).mean(), gates.mean(0).std())
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
+    with pytest.raises(ValueError, match="All time steps of the attention"):
+        attention_report(model, np.zeros_like(x), verbose=0)
+
+
 def test_costs_of_masked_frames(rng):
     """Each call is counted once."""
     model, x = frames_of(frame_model)(rng)
