@@ -1,6 +1,6 @@
 """The attention layers of a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -48,9 +48,8 @@ def attention_layers(model: Any) -> dict[str, AttentionLayer]:
     ...     print(path, layer.count_params())
     se 128
     """
-    places = attention_places(model)
-    keys = unique_keys(map(path_of, places.values()))
-    return dict(zip(keys, places, strict=True))
+    paths = attention_paths(attention_places(model))
+    return {path: layer for layer, path in paths.items()}
 
 
 def attention_places(model: Any) -> dict[AttentionLayer, list[Any]]:
@@ -66,6 +65,14 @@ def attention_places(model: Any) -> dict[AttentionLayer, list[Any]]:
     for place in _places_in([model]):
         found.setdefault(place[-1], place)
     return found
+
+
+def attention_paths(
+    places: Mapping[AttentionLayer, list[Any]],
+) -> dict[AttentionLayer, str]:
+    """The path of each layer, as in `attention_layers`."""
+    keys = unique_keys(map(path_of, places.values()))
+    return dict(zip(places, keys, strict=True))
 
 
 def path_of(place: list[Any]) -> str:

@@ -9,6 +9,9 @@ import keras
 # From the inputs, labels and weights of one batch; the last two may be `None`.
 OnBatch = Callable[[Any, Any, Any], None]
 
+# The default of `model.predict`.
+_BATCH_SIZE = 32
+
 
 class Batches:
     """Data for a model, batch by batch.
@@ -39,7 +42,7 @@ class Batches:
         self._has_labels = y is not None
         self._needs_labels = needs_labels
         self._options = {
-            "batch_size": batch_size,
+            "batch_size": batch_size_for(x, batch_size),
             "steps": steps,
             "verbose": verbose,
         }
@@ -107,6 +110,14 @@ class _Reader(keras.Model):
         return (outputs, *state) if state else outputs
 
 
+def batch_size_for(x: Any, batch_size: int | None) -> int | None:
+    """The argument `batch_size` of `predict`.
+
+    With `steps` alone Keras would compute all arrays, in so many batches.
+    """
+    return _BATCH_SIZE if batch_size is None and _is_arrays(x) else batch_size
+
+
 def _check_data(x: Any, is_repeatable: bool) -> None:
     if is_repeatable and isinstance(x, collections.abc.Iterator):
         raise ValueError(
@@ -115,6 +126,11 @@ def _check_data(x: Any, is_repeatable: bool) -> None:
             "`keras.utils.PyDataset` or a torch `DataLoader`. "
             f"Received: x={x!r} (of type {type(x).__name__})."
         )
+    check_samples(x)
+
+
+def check_samples(x: Any) -> None:
+    """Raise an error if something is arrays without samples."""
     if _is_arrays(x) and 0 in _lengths(x):
         raise ValueError(
             "`x` must have at least one sample. Received: arrays of the shapes "
@@ -138,13 +154,20 @@ def _check_labels(x: Any, y: Any) -> None:
 
 
 def _is_arrays(data: Any) -> bool:
-    leaves = keras.tree.flatten(data)
+    leaves = _leaves(data)
     return bool(leaves) and all(getattr(x, "shape", ()) for x in leaves)
 
 
 def _lengths(arrays: Any) -> set[int]:
-    return {leaf.shape[0] for leaf in keras.tree.flatten(arrays)}
+    return {leaf.shape[0] for leaf in _leaves(arrays)}
+
+
+def _leaves(structure: Any) -> list[Any]:
+    # An optional input may be `None`.
+    return [x for x in keras.tree.flatten(structure) if x is not None]
 
 
 def _shapes(arrays: Any) -> Any:
-    return keras.tree.map_structure(lambda leaf: tuple(leaf.shape), arrays)
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else tuple(leaf.shape), arrays
+    )

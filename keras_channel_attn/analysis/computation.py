@@ -14,8 +14,9 @@ from keras_channel_attn.graph import (
     interpret,
     is_model,
     new_input,
+    parameters_of_call,
 )
-from keras_channel_attn.graph.keras_internals import functional_model, mask_of
+from keras_channel_attn.graph.keras_internals import functional_model
 from keras_channel_attn.layers.observation import (
     observe_scores,
     score_observer,
@@ -87,27 +88,57 @@ class Computation:
             return self._outputs_in_time(layer, *args, **kwargs)
         return layer(*args, **kwargs)
 
-    def _outputs_in_time(
-        self, layer: Any, inputs: Any, mask: Any = None
-    ) -> Any:
-        steps = keras.ops.shape(inputs)[1]
-        mask = mask_of(inputs) if mask is None else mask
-        options = {} if mask is None else {"mask": _without_time(mask)}
-        is_nested = layer.layer in self.graph.nested
-        compute = self._outputs_of_model if is_nested else self._outputs
-        observer = score_observer()
+    def _outputs_in_time(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        def compute(inputs: Any, mask: Any) -> Any:
+            steps = keras.ops.shape(inputs)[1]
+            options = {}
+            if mask is not None and "mask" in parameters_of_call(layer.layer):
+                options["mask"] = _without_time(mask)
+            is_nested = layer.layer in self.graph.nested
+            outputs_of = self._outputs_of_model if is_nested else self._outputs
+            observer = score_observer()
 
-        def observe(attention: Any, scores: Any) -> None:
-            if observer is not None:
-                observer(attention, _with_time(scores, steps))
+            def observe(
+                attention: Any, scores: Any, is_empty: Any = None
+            ) -> None:
+                if observer is None:
+                    return
+                if is_empty is not None:
+                    is_empty = _with_time(is_empty, steps)
+                elif mask is not None:
+                    is_empty = _is_empty(mask)
+                observer(attention, _with_time(scores, steps), is_empty)
 
-        with observe_scores(observe):
-            outputs = compute(layer.layer, _without_time(inputs), **options)
-        if mask is not None:
-            # Keras gives the outputs a mask.
-            with observe_scores(None):
-                return layer(inputs, mask=mask)
-        return _with_time(keras.tree.flatten(outputs)[0], steps)
+            with observe_scores(observe):
+                outputs = outputs_of(
+                    layer.layer, _without_time(inputs), **options
+                )
+            return _with_time(keras.tree.flatten(outputs)[0], steps)
+
+        return _InTime(layer, compute)(*args, **kwargs)
+
+
+class _InTime(keras.layers.Layer):
+    """A `TimeDistributed` whose outputs a function computes.
+
+    It is called as the original is: Keras finds the mask of the inputs and
+    gives the outputs theirs.
+    """
+
+    def __init__(
+        self, original: Any, compute: Callable[[Any, Any], Any]
+    ) -> None:
+        super().__init__(autocast=False, name=original.name)
+        self.supports_masking = original.supports_masking
+        self.original = original
+        self.compute = compute
+        self.built = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return self.compute(inputs, mask)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return self.original.compute_mask(inputs, previous_mask)
 
 
 def _nest_wrapped_models(graph: Graph) -> None:
@@ -141,7 +172,16 @@ def _entry(model: Any) -> Any:
         keras.layers.Identity(dtype=tensor.dtype, name=f"{position}")(tensor)
         for position, tensor in enumerate(keras.tree.flatten(inputs))
     ]
-    return keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+    entry = keras.Model(inputs, outputs, name=f"{model.name}_inputs")
+    # Without it Keras warns, although the masks are passed on.
+    entry.supports_masking = True
+    return entry
+
+
+def _is_empty(mask: Any) -> Any:
+    """Of a mask `(batch, time, ...)`, the steps without a true element."""
+    axes = tuple(range(2, len(mask.shape)))
+    return keras.ops.logical_not(keras.ops.any(mask, axes) if axes else mask)
 
 
 def _without_time(tensor: Any) -> Any:

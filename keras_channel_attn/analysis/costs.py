@@ -8,7 +8,11 @@ from typing import Any
 import keras
 
 from keras_channel_attn.analysis.attention_layers import attention_inside
-from keras_channel_attn.analysis.counting import multiply_adds, total
+from keras_channel_attn.analysis.counting import (
+    multiply_adds,
+    reason_of_unknown,
+    total,
+)
 from keras_channel_attn.analysis.inner_calls import leaf_calls
 from keras_channel_attn.analysis.input_shapes import input_shapes
 from keras_channel_attn.analysis.keys import unique_keys
@@ -23,7 +27,7 @@ from keras_channel_attn.analysis.tables import (
     shorten,
 )
 from keras_channel_attn.graph import first_lines, graph_of, warn
-from keras_channel_attn.layers import AttentionLayer, SpatialAttention
+from keras_channel_attn.layers import AttentionLayer
 
 # How many uncounted layers a warning names.
 _NAMED = 5
@@ -251,13 +255,7 @@ def _reason(call: ShapedCall) -> str:
     """Why the multiply-adds of a call are unknown."""
     name = type(call.operation).__name__
     if isinstance(call.operation, AttentionLayer):
-        method, by = ("excite", "excitation_macs")
-        if isinstance(call.operation, SpatialAttention):
-            method, by = ("attend", "attention_macs")
-        return (
-            f"the products in `{method}` of {name} are unknown; write its "
-            f"method `{by}`"
-        )
+        return reason_of_unknown(call.operation)
     return call.problem or f"the shapes do not tell the products in {name}"
 
 

@@ -18,11 +18,15 @@ from keras_channel_attn.analysis.shapes import (
 )
 from keras_channel_attn.graph import (
     graph_of,
+    inner_layers,
     is_from_keras,
     matrix_count,
     snake_name,
 )
+from keras_channel_attn.graph.copying import build_as, copy_of
 from keras_channel_attn.graph.keras_internals import argument, keep_names
+from keras_channel_attn.graph.random_state import keep_random_state
+from keras_channel_attn.graph.rebuilding import copy_of_model
 from keras_channel_attn.layers import (
     AttentionLayer,
     ChannelAttention,
@@ -262,6 +266,17 @@ def total(counts: Iterable[int | None]) -> int | None:
 # Attention over channels, and over positions.
 
 
+def reason_of_unknown(layer: AttentionLayer) -> str:
+    """Why the multiply-adds of an attention layer are unknown."""
+    method, by = ("excite", "excitation_macs")
+    if isinstance(layer, SpatialAttention):
+        method, by = ("attend", "attention_macs")
+    return (
+        f"the products in `{method}` of {type(layer).__name__} are unknown; "
+        f"write its method `{by}`"
+    )
+
+
 def _spatial_attention(call: ShapedCall) -> int | None:
     layer, (batch, *shape) = call.operation, call.inputs[0]
     if not layer.is_described("attend", by="attention_macs"):
@@ -296,17 +311,26 @@ def _excitation(layer: Any, features: int) -> int | None:
         count: int | None = layer.excitation_macs(features)
         if count is not None:
             return count
-    with keep_names():
+    with keep_names(), keep_random_state():
         descriptor = keras.Input(
             (features,), batch_size=1, dtype=layer.compute_dtype
         )
         try:
-            model = keras.Model(descriptor, layer.excite(descriptor))
+            outputs = _without_own_layers(layer).excite(descriptor)
+            model = keras.Model(descriptor, outputs)
         except Exception:
-            # It calls functions of a backend, which take no symbolic tensors.
+            # It cannot be copied, or calls functions of a backend, which take
+            # no symbolic tensors.
             return None if layer.weights else 0
     calls = shaped_calls(graph_of(model), [(1, features)])
     return total(map(multiply_adds, calls))
+
+
+def _without_own_layers(layer: Any) -> Any:
+    """A layer whose calls may be recorded: a copy if it holds layers."""
+    if len([*inner_layers(layer)]) == 1:
+        return layer
+    return build_as(layer, copy_of(layer, copy_of_model))
 
 
 # Operations of `keras.ops`.

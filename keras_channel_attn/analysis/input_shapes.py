@@ -38,7 +38,7 @@ def input_shapes(model: Any, input_shape: Any) -> list[Shape]:
             f"The inputs of the model '{model.name}' have the shapes "
             f"{symbolic}. Pass `input_shape` without the batch axis, such as "
             "`input_shape=(224, 224, 3)`: the number of multiply-adds depends "
-            "on it."
+            f"on it. Received: input_shape={input_shape!r}."
         )
     return shapes
 
@@ -58,7 +58,7 @@ def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
                 f"input_shape={input_shape!r}."
             )
         shapes = [input_shape[key] for key in keys]
-    elif _has_shapes(input_shape):
+    elif _has_shapes(model, input_shape):
         shapes = input_shape
     try:
         return [_shape(shape) for shape in shapes]
@@ -72,9 +72,11 @@ def _flat_shapes(model: Any, input_shape: Any) -> list[Any]:
         ) from error
 
 
-def _has_shapes(input_shape: Any) -> bool:
-    return isinstance(input_shape, (list, tuple)) and any(
-        hasattr(shape, "__len__") for shape in input_shape
+def _has_shapes(model: Any, input_shape: Any) -> bool:
+    # Integers for several inputs are a shape each.
+    return isinstance(input_shape, (list, tuple)) and (
+        len(model.inputs) > 1
+        or any(hasattr(shape, "__len__") for shape in input_shape)
     )
 
 

@@ -20,7 +20,10 @@ from keras_channel_attn.analysis.output_changes import (
     OutputSpread,
 )
 from keras_channel_attn.analysis.running_statistics import RunningStatistics
-from keras_channel_attn.analysis.shared_computation import SharedComputation
+from keras_channel_attn.analysis.shared_computation import (
+    SharedComputation,
+    out_of_list,
+)
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers import AttentionLayer
 from keras_channel_attn.layers.observation import (
@@ -75,7 +78,8 @@ class Measurement:
     Attributes:
         gates: Dictionary from each attention layer that is called to
             `RunningStatistics` of its scores, over all samples, time steps and
-            calls of the layer. Known after `observe_gates`.
+            calls of the layer, without the time steps that are wholly masked.
+            Known after `observe_gates`.
         samples: Integer, how many samples there are. Known then, too.
     """
 
@@ -90,13 +94,22 @@ class Measurement:
         self.samples = 0
 
     def observe_gates(self) -> None:
-        """Read the data once, for the statistics of the scores."""
+        """Read the data once, for the statistics of the scores.
 
-        def observe(layer: Any, scores: Any) -> None:
+        Raises:
+            ValueError: If all time steps of a layer are masked.
+        """
+
+        def observe(layer: Any, scores: Any, is_empty: Any = None) -> None:
             if layer in self._layers:
                 array = as_array(scores)
+                rows = array.reshape(-1, array.shape[-1])
+                if is_empty is not None:
+                    # A step may hold several rows, steps within steps.
+                    empty = keras.ops.convert_to_numpy(is_empty).reshape(-1)
+                    rows = rows[~np.repeat(empty, len(rows) // len(empty))]
                 gates = self.gates.setdefault(layer, RunningStatistics())
-                gates.update(array.reshape(-1, array.shape[-1]))
+                gates.update(rows)
 
         def on_batch(x: Any, y: Any, weights: Any) -> None:
             self.samples += _sample_count(x)
@@ -104,6 +117,12 @@ class Measurement:
                 self._computation.outputs(x)
 
         self._batches.for_each(on_batch)
+        empty = [x.name for x in self.gates if not self.gates[x].count]
+        if empty:
+            raise ValueError(
+                f"All time steps of the attention layers {empty} are masked. "
+                "Pass data with steps that are not."
+            )
 
     def effects(
         self, replacements: Sequence[Replacement], metric: Any = None
@@ -133,7 +152,7 @@ class Measurement:
                     outputs = self._computation.outputs_with(x, layers)
                 difference.update(arrays, _arrays(outputs))
                 if metric is not None:
-                    value.update(y, outputs, weights)
+                    value.update(*_as_outputs(outputs, y, weights))
 
         self._batches.for_each(on_batch)
         return [
@@ -225,6 +244,13 @@ def _wait_for(tensors: Any) -> None:
 
 def _arrays(outputs: Any) -> list[Any]:
     return [as_array(tensor) for tensor in keras.tree.flatten(outputs)]
+
+
+def _as_outputs(outputs: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
+    """Labels, outputs and weights, those of one output without a list."""
+    if not keras.tree.is_nested(outputs):
+        labels, weights = out_of_list(labels), out_of_list(weights)
+    return labels, outputs, weights
 
 
 def _substitutes(replacement: Replacement) -> dict[Any, Any]:

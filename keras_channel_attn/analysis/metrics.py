@@ -12,12 +12,16 @@ _ALLOWED = (
     '"accuracy", or a function of the labels and the predictions, arrays of a '
     "batch, to a number or an array with one number for each sample. "
 )
+_SEVERAL_OUTPUTS = (
+    "`metric` must be a function for a model with several outputs, which gets "
+    "all labels and all predictions, in the structure of the outputs. "
+)
 
 
 def check_metric(metric: Any) -> None:
     """Raise an error if something is no metric."""
     if isinstance(metric, str):
-        if metric not in _ACCURACIES:
+        if not _is_accuracy(metric):
             _named(metric)
     elif isinstance(metric, type) or not (
         isinstance(metric, keras.metrics.Metric) or callable(metric)
@@ -50,7 +54,12 @@ class MetricValue:
         """Add a batch of labels and predictions, tensors or arrays."""
         if self._value is None:
             self._value = _new_value(self._metric, labels, predictions)
-        self._value.update_state(labels, predictions, sample_weight=weights)
+        update = self._value.update_state
+        if isinstance(self._metric, keras.metrics.Metric) and _is_structure(
+            labels, predictions
+        ):
+            update = _for_several_outputs(update, self._metric)
+        update(labels, predictions, sample_weight=weights)
 
     def result(self) -> float:
         """The value over all batches so far."""
@@ -89,36 +98,87 @@ class _MeanOfFunction:
                 f"{_ALLOWED}Received: a function that returns an array of the "
                 f"shape {values.shape} for {count} samples."
             )
-        weights = np.ones(len(values))
+        weights = np.ones_like(values)
         if sample_weight is not None:
-            weights = keras.ops.convert_to_numpy(sample_weight).reshape(-1)
+            weights = _weights_like(values, sample_weight)
         # The mean over the positions of a sample.
-        values = values.reshape(len(values), -1).mean(1)
-        self._sum += float((values * weights).sum())
-        self._weight += float(weights.sum())
+        self._sum += float(_of_samples(values * weights).sum())
+        self._weight += float(_of_samples(weights).sum())
 
     def result(self) -> float:
         # As in Keras, where all weights are zero.
         return self._sum / self._weight if self._weight else 0.0
 
 
+def _of_samples(values: Any) -> Any:
+    """The mean over all axes but the first."""
+    return values.reshape(len(values), -1).mean(1)
+
+
+def _weights_like(values: Any, sample_weight: Any) -> Any:
+    """Weights of the shape of values.
+
+    Values have the weight of their sample, or of their position if both have
+    positions. Weights of positions that values do not have are averaged.
+    """
+    if keras.tree.is_nested(sample_weight):
+        raise ValueError(
+            "A function as `metric` needs one array of sample weights in `x`. "
+            "Received: weights in a structure of type "
+            f"{type(sample_weight).__name__}. Leave them out, or weigh in the "
+            "function."
+        )
+    weights = keras.ops.convert_to_numpy(sample_weight).astype("float64")
+    rank, shape = values.ndim, weights.shape
+    weights = weights.mean(tuple(range(rank, weights.ndim)))
+    weights = weights.reshape(weights.shape + (1,) * (rank - weights.ndim))
+    sizes = zip(weights.shape[1:], values.shape[1:], strict=True)
+    fits = all(size in (1, other) for size, other in sizes)
+    if not fits or len(weights) != len(values):
+        raise ValueError(
+            "The sample weights in `x` must fit what the function `metric` "
+            "returns: one for each sample, or one for each of its values. "
+            f"Received: weights of shape {shape} for values of shape "
+            f"{values.shape}."
+        )
+    return np.broadcast_to(weights, values.shape)
+
+
 def _new_value(metric: Any, labels: Any, predictions: Any) -> Any:
     if isinstance(metric, keras.metrics.Metric):
         return _copy(metric)
     if isinstance(metric, str):
-        if any(map(keras.tree.is_nested, (labels, predictions))):
-            raise ValueError(
-                "`metric` must be a function for a model with several "
-                "outputs, which gets all labels and all predictions, in the "
-                f"structure of the outputs. Received: metric={metric!r}."
-            )
-        if metric in _ACCURACIES:
+        if _is_structure(labels, predictions):
+            raise ValueError(f"{_SEVERAL_OUTPUTS}Received: metric={metric!r}.")
+        if _is_accuracy(metric):
             return _accuracy(labels, predictions)
         metric = _named(metric)
         if isinstance(metric, keras.metrics.Metric):
             return metric
         return keras.metrics.MeanMetricWrapper(metric)
     return _MeanOfFunction(metric)
+
+
+def _is_structure(labels: Any, predictions: Any) -> bool:
+    return any(map(keras.tree.is_nested, (labels, predictions)))
+
+
+def _for_several_outputs(
+    update: Callable[..., Any], metric: Any
+) -> Callable[..., None]:
+    """`update_state` of a metric that may not take structures."""
+
+    def checked(*args: Any, **kwargs: Any) -> None:
+        try:
+            update(*args, **kwargs)
+        except Exception as error:
+            raise ValueError(
+                f"{_SEVERAL_OUTPUTS}Received: the metric "
+                f"'{name_of_metric(metric)}', which fails with these: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    return checked
 
 
 def _copy(metric: Any) -> Any:
@@ -133,6 +193,12 @@ def _copy(metric: Any) -> Any:
             "`keras.saving.register_keras_serializable()`, or pass a function "
             "of the labels and the predictions."
         ) from error
+
+
+def _is_accuracy(name: str) -> bool:
+    # As `compile` reads it: `keras.metrics.Accuracy` compares labels, not
+    # probabilities.
+    return name.lower() in _ACCURACIES
 
 
 def _named(name: str) -> Any:

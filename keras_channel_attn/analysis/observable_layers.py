@@ -2,17 +2,17 @@
 
 import contextlib
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import keras
 
 from keras_channel_attn.analysis.attention_layers import (
+    attention_paths,
     attention_places,
     loop_around,
-    path_of,
 )
-from keras_channel_attn.graph import warn
+from keras_channel_attn.graph import is_model, warn
 from keras_channel_attn.graph.keras_internals import sync_jax_state
 from keras_channel_attn.layers import AttentionLayer
 
@@ -35,8 +35,8 @@ def observable_paths(model: Any) -> dict[AttentionLayer, str]:
     places = attention_places(model)
     loops = {layer: loop_around(place) for layer, place in places.items()}
     paths = {
-        layer: path_of(place)
-        for layer, place in places.items()
+        layer: path
+        for layer, path in attention_paths(places).items()
         if not loops[layer]
     }
     hidden = sorted({path for path in loops.values() if path})
@@ -47,33 +47,65 @@ def observable_paths(model: Any) -> dict[AttentionLayer, str]:
         "or let the layers return the scores as a second output, and call "
         "`keras.Model(inputs, scores).predict(x)`."
     )
+    if not model.built and not hidden:
+        # It may make its layers when it is built.
+        raise _not_built(f"The model '{model.name}'")
     if not paths:
         raise ValueError(
             f"The model '{model.name}' calls no attention layer of "
             "`keras_channel_attn`. "
-            + (
-                advice
-                if hidden
-                else "Squeeze-and-Excitation that is written as several "
-                "layers, as in the MobileNetV3 and EfficientNet of "
-                "`keras.applications`, becomes a layer by "
-                "`fuse_attention(model)`."
-            )
+            + (advice if hidden else _advice_for(model))
         )
     if hidden:
         warn(f"Some attention scores are missing. {advice}")
-    if not model.built or not all(layer.built for layer in paths):
-        raise ValueError(
-            f"The model '{model.name}' is not built. Call it on a batch first: "
-            "`model(x[:1])`."
-        )
+    if not model.built:
+        raise _not_built(f"The model '{model.name}'")
+    unbuilt = [path for layer, path in paths.items() if not layer.built]
+    if unbuilt:
+        raise _not_built(f"The attention {unbuilt} of '{model.name}'")
     return paths
 
 
+def _not_built(what: str) -> ValueError:
+    return ValueError(
+        f"{what} is not built. Call the model on a batch first: `model(x[:1])`."
+    )
+
+
+def _advice_for(model: Any) -> str:
+    """What to do for a model without attention layers."""
+    if not is_model(model):
+        return "It holds none in an attribute."
+    return (
+        "Squeeze-and-Excitation that is written as several layers, as in the "
+        "MobileNetV3 and EfficientNet of `keras.applications`, becomes a layer "
+        "by `fuse_attention(model)`."
+    )
+
+
+def not_called(model: Any, paths: Iterable[str]) -> str:
+    """What an error or a warning says of layers that a model only holds."""
+    return (
+        f"The model '{model.name}' did not call the attention layers "
+        f"{[*paths]} that it holds."
+    )
+
+
 def selected_layers(
-    model: Any, paths: dict[AttentionLayer, str], layers: Any
+    model: Any,
+    paths: dict[AttentionLayer, str],
+    layers: Any,
+    others: str = "",
 ) -> dict[AttentionLayer, str]:
-    """The attention layers that the argument `layers` selects."""
+    """The attention layers that the argument `layers` selects.
+
+    Args:
+        model: Model of Keras.
+        paths: Dictionary from the attention layers to their paths.
+        layers: As in `attention_scores`.
+        others: String, what else a caller takes, for the error. Defaults to
+            nothing.
+    """
     if layers is None:
         return paths
     if callable(layers) and not isinstance(layers, (type, keras.layers.Layer)):
@@ -85,7 +117,7 @@ def selected_layers(
     else:
         raise TypeError(
             "`layers` must be a list of names, or a callable from an attention "
-            f"layer to a boolean. Received: layers={layers!r}."
+            f"layer to a boolean{others}. Received: layers={layers!r}."
         )
     if not chosen:
         raise ValueError(

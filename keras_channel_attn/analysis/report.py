@@ -7,7 +7,10 @@ import keras
 import numpy as np
 
 from keras_channel_attn.analysis.batches import Batches
-from keras_channel_attn.analysis.counting import multiply_adds
+from keras_channel_attn.analysis.counting import (
+    multiply_adds,
+    reason_of_unknown,
+)
 from keras_channel_attn.analysis.measurement import (
     Costs,
     Effect,
@@ -18,6 +21,7 @@ from keras_channel_attn.analysis.metrics import check_metric, name_of_metric
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
+    not_called,
     observable_paths,
     selected_layers,
 )
@@ -29,6 +33,7 @@ from keras_channel_attn.analysis.running_statistics import RunningStatistics
 from keras_channel_attn.analysis.shapes import ShapedCall
 from keras_channel_attn.analysis.verdicts import verdict
 from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.graph import warn
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers import AttentionLayer
 
@@ -61,8 +66,9 @@ def attention_report(
     where the spread is the root mean square of the outputs minus their mean
     over the samples: with a change of 1 they differ from the outputs as much as
     these do from their mean. With several outputs it is the root mean square of
-    their changes. It is unknown for a single sample, where all samples have the
-    same outputs, and where samples have outputs of several sizes.
+    their changes. It is unknown for a single sample, where one of the outputs
+    is not finite or the same for all samples, and where samples have outputs of
+    several sizes.
 
     The verdict on a layer needs 32 samples. A change below 0.05 is negligible:
     the outputs have 99.75 % of their variance in common with those of the
@@ -74,9 +80,10 @@ def attention_report(
     has no gates of channels that could be fixed. It is measured as it is and
     removed. Removed, a layer returns its inputs.
 
-    The model computes as in `model.predict`, and is not changed. The data are
-    read twice, and one batch more. For each batch, what comes before a layer in
-    the graph of the model is computed once.
+    The model computes as in `model.predict`, and is not changed. Time steps of
+    `TimeDistributed` that are wholly masked are left out of the means. The data
+    are read twice, and one batch more. For each batch, what comes before a
+    layer in the graph of the model is computed once.
 
     Args:
         model: Model of Keras, built, as in `attention_scores`.
@@ -87,7 +94,9 @@ def attention_report(
         metric: A `keras.metrics.Metric`; the name of one, such as
             `"accuracy"`; or a function of the labels and the predictions of a
             batch, NumPy arrays, to a number or to an array with one for each
-            sample. Of a function the mean over all samples is reported.
+            sample. Of a function the mean over all samples is reported, the
+            weighted mean with sample weights in `x`. With several outputs it
+            must be a function, or a metric that takes their structure.
             Defaults to `None`: the outputs alone are compared.
         layers: As in `attention_scores`. Defaults to `None`: all of them.
         batch_size: Integer, samples in a batch, for arrays. Defaults to
@@ -105,10 +114,19 @@ def attention_report(
         TypeError: If `model` is not a model of Keras, or an argument has
             another type.
         ValueError: If the model is not built, or calls no attention layer; if
-            `layers` has an unknown name; if `x` has no samples or can be read
-            only once; if `y` does not fit `x`, or there are labels without
-            metric or a metric without labels; if Keras does not know the name
-            of the metric; on the openvino backend.
+            `layers` has an unknown name, selects nothing, or selects layers of
+            which none is called; if `batch_size` or `steps` is below 1; if `x`
+            has no samples or can be read only once; if `y` does not fit `x`, or
+            there are labels without metric or a metric without labels; if Keras
+            does not know the name of the metric, or there is a name for several
+            outputs; if the metric does not take several outputs, has a result
+            that is not one number, or cannot be made again from its
+            configuration; if a function returns an array of another length, or
+            the sample weights do not fit it; on the openvino backend.
+
+    Warns:
+        UserWarning: If attention is called step by step inside a layer, or is
+            held and not called: the report has no row for it.
 
     Examples:
 
@@ -140,6 +158,11 @@ def attention_report(
         measurement = Measurement(model, list(chosen), batches)
         measurement.observe_gates()
         called = {x: chosen[x] for x in chosen if x in measurement.gates}
+        others = [chosen[x] for x in chosen if x not in called]
+        if not called:
+            raise ValueError(not_called(model, others))
+        if others:
+            warn(f"{not_called(model, others)} The report leaves them out.")
         return _report(model, called, measurement, metric)
 
 
@@ -203,10 +226,11 @@ def _row(
     costs: Costs,
 ) -> LayerReport:
     gates = measurement.gates[layer]
-    factors, terms = layer.constant_terms(gates.mean) or (gates.mean, 0.0)
+    factors, _ = layer.constant_terms(gates.mean) or (gates.mean, None)
     is_finite = bool(np.isfinite(gates.mean).all())
     # Numbers that are added are no gates, neither open nor closed.
-    are_gates = is_finite and not np.any(terms)
+    are_gates = is_finite and not _is_added(layer, len(gates.mean))
+    macs = _macs(layer, costs)
     conclusion = verdict(measurement.samples, constant.change, removed.change)
     return LayerReport(
         path=path,
@@ -224,15 +248,26 @@ def _row(
         metric_if_constant=constant.metric,
         metric_if_removed=removed.metric,
         parameters=layer.count_params(),
-        macs=_macs(layer, costs),
+        macs=macs,
         time_share=costs.share,
         verdict=conclusion,
-        reason=_reason(layer, gates, removed, measurement.samples),
+        reason="; ".join(
+            [
+                *_reasons(layer, gates, removed, measurement.samples),
+                *([reason_of_unknown(layer)] if macs is None else []),
+            ]
+        ),
     )
 
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _is_added(layer: AttentionLayer, channels: int) -> bool:
+    """Whether scores are added, whatever they are: they may be 0."""
+    terms = layer.constant_terms(np.ones(channels))
+    return terms is not None and bool(np.any(terms[1]))
 
 
 def _share_near(value: float, gates: Any) -> float:
@@ -254,26 +289,25 @@ def _macs(layer: AttentionLayer, costs: Costs) -> int | None:
     return sum(known) // costs.samples if len(known) == len(counts) else None
 
 
-def _reason(
+def _reasons(
     layer: AttentionLayer,
     gates: RunningStatistics,
     removed: Effect,
     samples: int,
-) -> str:
-    """Why a number is unknown."""
+) -> list[str]:
+    """Why a change, or a share of the channels, is unknown."""
     if removed.change is None:
         if samples == 1:
-            return "a change is relative to the spread over several samples"
-        return (
-            "the outputs of the model are not finite, are the same for all "
-            "samples, or have other sizes for some of them"
-        )
-    terms = layer.constant_terms(gates.mean)
-    if terms is None:
-        return (
+            return ["a change is relative to the spread over several samples"]
+        return [
+            "one of the outputs of the model is not finite, is the same for "
+            "all samples, or has other sizes for some of them"
+        ]
+    if layer.constant_terms(gates.mean) is None:
+        return [
             "the gates of the channels do not determine the outputs of "
             f"{type(layer).__name__}, so they cannot be fixed"
-        )
-    if np.any(terms[1]):
-        return "its scores are added, and are no gates, closed or open"
-    return ""
+        ]
+    if _is_added(layer, len(gates.mean)):
+        return ["its scores are added, and are no gates, closed or open"]
+    return []

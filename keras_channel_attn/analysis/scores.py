@@ -1,14 +1,17 @@
 """The attention scores of a model over data."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
+from keras_channel_attn.analysis.batches import batch_size_for, check_samples
 from keras_channel_attn.analysis.computation import computation_of
 from keras_channel_attn.analysis.keys import unique_keys
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
+    not_called,
     observable_paths,
     selected_layers,
 )
@@ -68,12 +71,18 @@ def attention_scores(
         the structure of arrays that `y` is.
 
     Raises:
-        TypeError: If `model` is not a model of Keras, or `layers` is neither a
-            list of names nor a callable.
+        TypeError: If `model` is not a model of Keras, `layers` is neither a
+            list of names nor a callable, `batch_size` or `steps` is no integer,
+            or `return_labels` is no boolean.
         ValueError: If the model is not built, or calls no attention layer; if a
             name in `layers` is unknown, or `layers` selects nothing; if
+            `batch_size` or `steps` is below 1; if `x` has no samples; if
             `return_labels=True` and the batches of `x` have no labels; on the
             openvino backend.
+
+    Warns:
+        UserWarning: If attention is called step by step inside a layer, and
+            its scores are missing.
 
     Examples:
 
@@ -93,8 +102,10 @@ def attention_scores(
     boolean("return_labels", return_labels)
     paths = observable_paths(model)
     chosen = selected_layers(model, paths, layers)
+    check_samples(x)
+    batch_size = batch_size_for(x, batch_size)
     with keep_names():
-        predictor = _Predictor(model, chosen, return_labels)
+        predictor = _Predictor(model, paths, chosen, return_labels)
     with keep_state(model, predictor), keep_names():
         arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
@@ -114,14 +125,19 @@ class _Predictor(keras.Model):
     """
 
     def __init__(
-        self, model: Any, paths: dict[Any, str], returns_labels: bool
+        self,
+        model: Any,
+        every: dict[Any, str],
+        chosen: Iterable[Any],
+        returns_labels: bool,
     ) -> None:
         super().__init__(autocast=False, name="attention_scores")
         # As an attribute, so that Keras finds its variables.
         self.observed = model
         self.keys: list[str] = []
         self._compute = computation_of(model)
-        self._paths = paths
+        self._paths = {x: every[x] for x in chosen}
+        self._all_paths = list(every.values())
         self._returns_labels = returns_labels
         if model.compiled:
             self.run_eagerly = model.run_eagerly
@@ -141,7 +157,7 @@ class _Predictor(keras.Model):
         paths: list[str] = []
         arrays: list[Any] = []
 
-        def observe(layer: Any, scores: Any) -> None:
+        def observe(layer: Any, scores: Any, is_empty: Any = None) -> None:
             if layer in self._paths:
                 paths.append(self._paths[layer])
                 arrays.append(_single_precision(scores))
@@ -149,11 +165,8 @@ class _Predictor(keras.Model):
         with observe_scores(observe):
             self._compute(inputs)
         if not arrays:
-            raise ValueError(
-                f"The model '{self.observed.name}' did not call the attention "
-                f"layers {[*self._paths.values()]} that it holds."
-            )
-        self.keys = unique_keys(paths)
+            raise ValueError(not_called(self.observed, self._paths.values()))
+        self.keys = unique_keys(paths, self._all_paths)
         return arrays
 
 

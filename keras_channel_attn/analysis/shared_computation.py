@@ -19,6 +19,12 @@ from keras_channel_attn.layers.observation import substitute_calls
 Substitutes = Mapping[AttentionLayer, Callable[..., Any]]
 
 
+def out_of_list(structure: Any) -> Any:
+    """What a model returns for a list of outputs: of one, that output."""
+    is_single = isinstance(structure, (list, tuple)) and len(structure) == 1
+    return structure[0] if is_single else structure
+
+
 class SharedComputation:
     """Computes a model in inference, with substitutes for attention layers.
 
@@ -73,7 +79,9 @@ class SharedComputation:
         outputs = self._inference(inputs, training=False)
         if self._structure is None:
             return outputs
-        return keras.tree.pack_sequence_as(self._structure, outputs)
+        return out_of_list(
+            keras.tree.pack_sequence_as(self._structure, outputs)
+        )
 
     def _run_step(self, compute: Callable[[], Any], count: int) -> Any:
         if self._is_inside:

@@ -5,8 +5,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# From an attention layer and its scores.
-Observer = Callable[[Any, Any], None]
+# From an attention layer and its scores. Steps in time that are wholly masked
+# may come as a third argument, a boolean tensor of the first axes.
+Observer = Callable[..., None]
 # From an attention layer to what is called in its place, or to `None`.
 Substitution = Callable[[Any], Callable[..., Any] | None]
 

@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from keras_channel_attn.analysis.attention_layers import (
+    attention_paths,
+    attention_places,
+)
 from keras_channel_attn.analysis.batches import Batches
 from keras_channel_attn.analysis.measurement import Effect, Measurement
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
+    selected_layers,
 )
 from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import (
@@ -24,7 +29,6 @@ from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     attention_of,
     check_scores_unused,
-    chosen_paths,
 )
 from keras_channel_attn.surgery.constants import Constants, axis_of
 
@@ -178,7 +182,12 @@ def _freezable_paths(
     model: Any, calls: list[Call], layers: Any
 ) -> dict[AttentionLayer, str]:
     """The paths of the layers to freeze, which can all be frozen."""
-    chosen = chosen_paths(model, layers)
+    chosen = selected_layers(
+        model,
+        attention_paths(attention_places(model)),
+        layers,
+        others=', or "auto"',
+    )
     shown = {attention_of(call): call for call in calls}
     reasons = {
         layer: reason

@@ -11,6 +11,7 @@ from keras import layers, ops
 from support.networks import nested, shared, siamese
 
 from keras_channel_attn import (
+    ChannelAttention,
     EfficientChannelAttention,
     SqueezeExcite,
     insert_attention,
@@ -203,9 +204,18 @@ def test_several_input_shapes(structure, shape):
     assert costs.layers[-1].output_shape == (1, 7, 8)
 
 
-def test_unknown_sizes_are_asked_for():
-    with pytest.raises(ValueError, match="Pass `input_shape`"):
-        model_costs(two_inputs(list))
+@pytest.mark.parametrize("shape", [[3, 4], (3, 4), [(3,), 4], {"a": 3, "b": 4}])
+def test_several_inputs_with_one_axis(shape):
+    a, b = keras.Input((None,), name="a"), keras.Input((None,), name="b")
+    model = keras.Model([a, b], layers.Concatenate()([a, b]))
+    assert model_costs(model, shape).input_shapes == [(1, 3), (1, 4)]
+
+
+@pytest.mark.parametrize("shape", [None, [(None, 8), (4, 8)]])
+def test_unknown_sizes_are_asked_for(shape):
+    received = re.escape(f"Received: input_shape={shape}.")
+    with pytest.raises(ValueError, match=f"Pass `input_shape`.*{received}"):
+        model_costs(two_inputs(list), input_shape=shape)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +398,24 @@ def test_attention_in_an_unknown_layer():
     assert str(costs).endswith("0 MACs (incomplete)")
 
 
-@pytest.mark.parametrize("build", [Block, OwnModel])
+class Gated(ChannelAttention):
+    """Attention of a user whose `excite` calls a layer."""
+
+    def build_excitation(self, features):
+        self.conv = layers.Dense(features, dtype=self.dtype_policy)
+        self.conv.build((None, features))
+
+    def excite(self, descriptor):
+        return self.conv(descriptor)
+
+
+def test_attention_that_calls_a_layer():
+    inputs = keras.Input(IMAGE)
+    model = keras.Model(inputs, Gated(**LAST)(inputs))
+    assert model_costs(model).attention_macs == 3 * 3
+
+
+@pytest.mark.parametrize("build", [Block, OwnModel, lambda: Gated(**LAST)])
 def test_layers_that_are_counted_are_not_changed(build):
     inputs = keras.Input(IMAGE)
     outer = build()

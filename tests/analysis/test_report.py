@@ -134,8 +134,8 @@ def own_call(rng):
 class Block(layers.Layer):
     """A layer of a user with attention inside."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options):
+        super().__init__(**options)
         self.dense = layers.Dense(8)
         self.attention = Attention(name="se", data_format="channels_last")
 
@@ -145,6 +145,9 @@ class Block(layers.Layer):
 
     def call(self, inputs):
         return self.attention(self.dense(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 8)
 
 
 def block(rng):
@@ -177,6 +180,32 @@ def masked(rng):
     return keras.Model(inputs, layers.Dense(2)(x)), signals
 
 
+def frame_model():
+    inputs = keras.Input((5, 8))
+    attention = Attention(name="se", data_format="channels_last")
+    return keras.Model(inputs, attention(layers.Dense(8)(inputs)))
+
+
+def frames_of(layer):
+    """Masked frames, and a layer behind them that uses the mask."""
+
+    def build(rng):
+        inputs = keras.Input((4, 5, 8))
+        x = layers.TimeDistributed(layer())(layers.Masking()(inputs))
+        x = Attention(name="last", data_format="channels_last")(x)
+        frames = rng.normal(size=(SAMPLES, 4, 5, 8)).astype("float32")
+        for number, frame in enumerate(frames):
+            frame[:, 1 + number % 5 :] = 0
+        return keras.Model(inputs, layers.Dense(2)(x)), frames
+
+    build.__name__ = f"frames_of_{layer.__name__}"
+    return build
+
+
+def frame_layer():
+    return Attention(name="se", data_format="channels_last")
+
+
 def channels_first(rng):
     inputs = keras.Input((8, 3, 4))
     x = Attention(name="se", data_format="channels_first")(inputs)
@@ -193,7 +222,15 @@ def scores_as_outputs(rng):
 
 
 @pytest.mark.parametrize(
-    "build", [own_call, block, in_time, masked, channels_first]
+    "build",
+    [
+        own_call,
+        block,
+        in_time,
+        masked,
+        *map(frames_of, (frame_layer, frame_model, Block)),
+        channels_first,
+    ],
 )
 def test_changes_in_other_models(build, rng):
     model, x = build(rng)
@@ -264,6 +301,41 @@ def test_costs(rng):
     assert report.time_share == sum(row.time_share for row in report.layers)
 
 
+def in_frames_of_frames():
+    attention = Attention(name="se", data_format="channels_last")
+    return layers.TimeDistributed(attention)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(frame_layer, (4, 5, 8)), (in_frames_of_frames, (4, 2, 5, 8))],
+)
+def test_steps_that_are_wholly_masked(layer, shape, rng):
+    """They are no samples of the gates."""
+    inputs = keras.Input(shape)
+    x = layers.TimeDistributed(layer())(layers.Masking()(inputs))
+    model = keras.Model(inputs, x)
+    randomize(model, rng)
+    x = rng.normal(size=(SAMPLES, *shape)).astype("float32")
+    x[::2, 1:] = 0
+    (scores,) = attention_scores(model, x, verbose=0).values()
+    gates = scores[x.any((-2, -1))]
+    (row,) = attention_report(model, x, verbose=0).layers
+    actual = (row.spread_over_samples, row.spread_over_channels)
+    expected = (gates.std(0).mean(), gates.mean(0).std())
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
+    with pytest.raises(ValueError, match="All time steps of the attention"):
+        attention_report(model, np.zeros_like(x), verbose=0)
+
+
+def test_costs_of_masked_frames(rng):
+    """Each call is counted once."""
+    model, x = frames_of(frame_model)(rng)
+    report = attention_report(model, x, verbose=0)
+    macs = model_costs(model).attention_macs
+    assert sum(row.macs for row in report.layers) == macs
+
+
 def test_layers_before_are_computed_once(rng):
     """However many layers of attention follow, and however often."""
     calls = []
@@ -314,6 +386,52 @@ def test_gates_that_cannot_be_fixed(layer, rng):
         outputs_of(model, x), outputs_of(remove_attention(model), x)
     )
     np.testing.assert_allclose(row.change_if_removed, expected, rtol=1e-3)
+
+
+class Opaque(Attention):
+    """Its excitation takes no symbolic tensor."""
+
+    def excite(self, descriptor):
+        if keras.utils.is_keras_tensor(descriptor):
+            raise TypeError
+        return super().excite(descriptor)
+
+
+def test_costs_that_are_unknown(rng):
+    inputs = keras.Input((5, 8))
+    x = Opaque(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, x)
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.macs is None
+    assert "`excitation_macs`" in row.reason
+
+
+@pytest.mark.parametrize("identity_start", [False, True])
+def test_scores_that_are_added_are_no_gates(identity_start, rng):
+    """Also where all of them are zero."""
+    inputs = keras.Input((5, 8))
+    layer = GlobalContext(
+        2,
+        fuse="add",
+        identity_start=identity_start,
+        data_format="channels_last",
+    )
+    model = keras.Model(inputs, layer(inputs))
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.open_channels is row.closed_channels is None
+    assert "are added" in row.reason
+
+
+def test_one_constant_output_of_several(rng):
+    inputs = keras.Input((5, 8))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, [x, ops.zeros_like(x)])
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    (row,) = attention_report(model, x, verbose=0).layers
+    assert row.change_if_removed is None
+    assert "one of the outputs of the model" in row.reason
 
 
 @pytest.mark.parametrize("fuse", ["add", "scale"])
@@ -462,6 +580,12 @@ def test_some_layers(rng):
     )
 
 
+def test_steps_of_arrays(rng):
+    """A batch has 32 samples, also with `steps`."""
+    model, x = small(rng), images(rng)
+    assert attention_report(model, x, steps=1, verbose=0).samples == 32
+
+
 def test_model_is_not_changed(rng):
     model, x = small(rng), images(rng)
     outputs = outputs_of(model, x)
@@ -520,6 +644,73 @@ def test_wrong_arguments(arguments, error, message, rng):
         attention_report(
             **{"model": model, "x": images(rng), "verbose": 0, **arguments}
         )
+
+
+class HoldsTwo(OwnCall):
+    """It calls one attention layer, or none, and holds another."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+        self.unused = Attention(name="unused", data_format="channels_last")
+        self.unused.build((None, 5, 8))
+
+    def call(self, inputs):
+        if self.calls:
+            return super().call(inputs)
+        self.attention.built = True
+        return self.last(self.first(inputs)[:, 0])
+
+
+def holds_two(calls, rng):
+    model, x = HoldsTwo(calls), rng.normal(size=(SAMPLES, 5, 3))
+    model(x[:1].astype("float32"))
+    return model, x.astype("float32")
+
+
+def test_attention_that_is_held_and_not_called(rng):
+    model, x = holds_two(calls=True, rng=rng)
+    with pytest.warns(UserWarning, match=r"not call .* \['unused'\]"):
+        report = attention_report(model, x, verbose=0)
+    assert [row.path for row in report.layers] == ["se"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "chosen"), [(True, ["unused"]), (False, None)]
+)
+def test_no_attention_that_is_called(calls, chosen, rng):
+    model, x = holds_two(calls, rng)
+    with pytest.raises(ValueError, match=r"did not call .*'unused'.* holds"):
+        attention_report(model, x, layers=chosen, verbose=0)
+
+
+class TwoOfOneName(layers.Layer):
+    """Blocks of the same name."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = [Block(name="block"), Block(name="block")]
+
+    def build(self, input_shape):
+        self.blocks[0].build(input_shape)
+        self.blocks[1].build((*input_shape[:-1], 8))
+
+    def call(self, inputs):
+        return self.blocks[1](self.blocks[0](inputs))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 8)
+
+
+def test_two_layers_of_one_path(rng):
+    inputs = keras.Input((5, 3))
+    model = keras.Model(inputs, TwoOfOneName()(inputs))
+    x = rng.normal(size=(SAMPLES, 5, 3)).astype("float32")
+    paths = list(attention_layers(model))
+    report = attention_report(model, x, verbose=0)
+    assert [row.path for row in report.layers] == paths
+    report = attention_report(model, x, layers=paths[1:], verbose=0)
+    assert [row.path for row in report.layers] == paths[1:]
 
 
 def test_labels_beside_a_dataset(rng):

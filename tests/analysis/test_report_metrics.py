@@ -42,6 +42,8 @@ def keras_function(y, predictions):
     [
         "accuracy",
         "acc",
+        "Accuracy",
+        "ACC",
         "sparse_categorical_accuracy",
         "SparseCategoricalAccuracy",
         keras.metrics.SparseCategoricalAccuracy(),
@@ -125,6 +127,82 @@ def test_shuffled_dataset_with_weights(metric, rng):
     expected = (hits * weights).sum() / weights.sum()
     assert report.samples == SAMPLES
     assert report.metric == pytest.approx(expected, rel=1e-5)
+
+
+class WeightedBatch(keras.utils.PyDataset):
+    """One batch of what it is given."""
+
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.arrays
+
+
+def largest(y, predictions):
+    """In NumPy, a number for each position of each sample."""
+    return predictions.max(-1)
+
+
+def largest_of_samples(y, predictions):
+    return predictions.max(-1).mean(1)
+
+
+def largest_of_batch(y, predictions):
+    return predictions.max()
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "expected"),
+    [
+        (largest, (4, 5), lambda v, w: (v * w).sum() / w.sum()),
+        (largest, (4, 1), lambda v, w: (v.mean(1) * w[:, 0]).sum() / w.sum()),
+        (largest, (4,), lambda v, w: (v.mean(1) * w).sum() / w.sum()),
+        (
+            largest_of_samples,
+            (4, 5),
+            lambda v, w: (v.mean(1) * w.mean(1)).sum() / w.mean(1).sum(),
+        ),
+        (
+            largest,
+            (4, 5, 2),
+            lambda v, w: (v * w.mean(2)).sum() / w.mean(2).sum(),
+        ),
+        (largest_of_batch, (4, 5), lambda v, w: v.max()),
+    ],
+)
+def test_weights_of_a_function(function, shape, expected, rng):
+    inputs = keras.Input((5, 4))
+    attention = Attention(name="se", data_format="channels_last")
+    model = keras.Model(inputs, attention(inputs))
+    x = rng.normal(size=(4, 5, 4)).astype("float32")
+    weights = rng.uniform(size=shape).astype("float32")
+    data = WeightedBatch(x, np.zeros((4, 5), "float32"), weights)
+    report = attention_report(model, data, metric=function, verbose=0)
+    values = model.predict(x, verbose=0).max(-1)
+    assert report.metric == pytest.approx(expected(values, weights), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(1), r"weights of shape \(1,\) for values of shape"),
+        (np.ones((4, 3)), r"weights of shape \(4, 3\) for values of shape"),
+        ({"a": np.ones(4)}, "one array of sample weights.*type dict"),
+    ],
+)
+def test_weights_that_do_not_fit(weights, message, rng):
+    inputs = keras.Input((5, 4))
+    attention = Attention(name="se", data_format="channels_last")
+    model = keras.Model(inputs, attention(inputs))
+    x = rng.normal(size=(4, 5, 4)).astype("float32")
+    data = WeightedBatch(x, np.zeros((4, 5), "float32"), weights)
+    with pytest.raises(ValueError, match=message):
+        attention_report(model, data, metric=largest, verbose=0)
 
 
 def test_weights_that_are_zero(rng):
@@ -216,7 +294,8 @@ def test_function_with_another_number_of_samples(rng):
         attention_report(model, x, y, one, verbose=0)
 
 
-def test_name_of_a_metric_for_several_outputs(rng):
+@pytest.mark.parametrize("metric", ["mse", keras.metrics.MeanSquaredError()])
+def test_metric_of_one_output_for_several(metric, rng):
     inputs = keras.Input((5, 8))
     x = Attention(name="se", data_format="channels_last")(inputs)
     model = keras.Model(inputs, [x, layers.Dense(2)(x)])
@@ -224,4 +303,37 @@ def test_name_of_a_metric_for_several_outputs(rng):
     y = [np.zeros((SAMPLES, 5, 8)), np.zeros((SAMPLES, 5, 2))]
     for labels in (y, y[0]):
         with pytest.raises(ValueError, match="must be a function for a model"):
-            attention_report(model, x, labels, "mse", verbose=0)
+            attention_report(model, x, labels, metric, verbose=0)
+
+
+class ErrorOfAll(keras.metrics.MeanSquaredError):
+    """A metric of a user for several outputs."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        for labels, predictions in zip(y_true, y_pred, strict=True):
+            super().update_state(labels, predictions)
+
+
+def test_metric_of_several_outputs(rng):
+    inputs = keras.Input((5, 8))
+    x = Attention(name="se", data_format="channels_last")(inputs)
+    model = keras.Model(inputs, [x, layers.Dense(8)(x)])
+    x = rng.normal(size=(SAMPLES, 5, 8)).astype("float32")
+    y = [np.zeros((SAMPLES, 5, 8), "float32")] * 2
+    report = attention_report(model, x, y, ErrorOfAll(), verbose=0)
+    expected = np.mean(np.square(model.predict(x, verbose=0)))
+    assert report.metric == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "metric", ["accuracy", correct, keras.metrics.SparseCategoricalAccuracy()]
+)
+def test_list_of_one_output(metric, rng):
+    """Keras takes it out of the list, and so does the report."""
+    model, x = network(rng)
+    y = rng.integers(0, 3, SAMPLES)
+    expected = attention_report(model, x, y, metric, verbose=0).metric
+    model = keras.Model(model.inputs, [model.outputs[0]])
+    for labels in (y, [y]):
+        report = attention_report(model, x, labels, metric, verbose=0)
+        assert report.metric == pytest.approx(expected)

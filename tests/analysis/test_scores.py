@@ -274,6 +274,23 @@ def test_steps(rng):
     assert scores["se"].shape == (6, 8)
 
 
+@pytest.mark.parametrize(
+    ("options", "samples"), [({}, 32), ({"batch_size": 3}, 3)]
+)
+def test_steps_of_arrays(options, samples, rng):
+    """A batch has 32 samples, also with `steps`."""
+    model, _ = small(rng)
+    x = data_for(model, rng, samples=40)
+    scores = attention_scores(model, x, steps=1, verbose=0, **options)
+    assert scores["se"].shape == (samples, 8)
+
+
+def test_no_samples(rng):
+    model, x = small(rng)
+    with pytest.raises(ValueError, match=r"one sample.*\(0, 6, 8\)"):
+        attention_scores(model, x[:0], verbose=0)
+
+
 def test_progress(rng, capsys):
     model, x = small(rng)
     attention_scores(model, x, batch_size=3, verbose=0)
@@ -487,6 +504,29 @@ class Twice(Block):
         return x * keras.ops.mean(scores)
 
 
+# The first layer is called twice.
+KEYS_OF_TWO = ("two/block/se", "two/block/se:2", "two/block/se:1")
+
+
+class TwoOfOneName(layers.Layer):
+    """Blocks of the same name."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first = Block(name="block")
+        self.second = Block(name="block")
+
+    def build(self, input_shape):
+        self.first.build(input_shape)
+        self.second.build(input_shape)
+
+    def call(self, inputs):
+        return self.second(self.first(self.first(inputs)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 class OwnModel(keras.Model):
     """Blocks, and a functional model, called in a method."""
 
@@ -662,6 +702,22 @@ class Holder(keras.Model):
         return inputs
 
 
+def test_two_layers_of_one_path(rng):
+    """Each has the key that `attention_layers` gives it."""
+    inputs = keras.Input((6, 8))
+    model = keras.Model(inputs, TwoOfOneName(name="two")(inputs))
+    x = data_for(model, rng)
+    expected = dict(zip(KEYS_OF_TWO, scores_seen(model, x), strict=True))
+    scores = attention_scores(model, x, verbose=0)
+    assert list(scores) == list(KEYS_OF_TWO)
+    for key in attention_layers(model):
+        some = attention_scores(model, x, layers=[key], verbose=0)
+        assert key in some
+        for name, values in some.items():
+            np.testing.assert_allclose(values, scores[name], rtol=1e-5)
+            np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+
+
 def test_attention_that_is_not_called():
     block = Block(name="block")
     block.build((None, 6, 8))
@@ -672,7 +728,7 @@ def test_attention_that_is_not_called():
 
 
 def test_own_model_that_is_not_built():
-    with pytest.raises(ValueError, match=r"not built\. Call it on a batch"):
+    with pytest.raises(ValueError, match=r"not built\. Call the model on a"):
         attention_scores(OwnModel(), np.zeros((1, 6, 8), "float32"))
 
 
@@ -818,11 +874,24 @@ class Own(keras.Model):
         return inputs
 
 
+def built_own():
+    model = Own()
+    model(np.zeros((1, 6, 8), "float32"))
+    return model
+
+
+class BuildsLater(Own):
+    def build(self, input_shape):
+        self.attention = SqueezeExcite(2)
+
+
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
         (networks.residual, ValueError, "fuse_attention"),
-        (Own, ValueError, "calls no attention layer"),
+        (Own, ValueError, "'own' is not built"),
+        (BuildsLater, ValueError, "is not built"),
+        (built_own, ValueError, r"calls no attention.* none in an attribute"),
         (lambda: keras.Sequential([Block()]), ValueError, "is not built"),
         (lambda: "model.keras", TypeError, "must be a Keras model"),
     ],

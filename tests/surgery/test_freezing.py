@@ -718,6 +718,13 @@ def test_refusals(build, arguments, message, rng):
         freeze_attention(**{"model": model, "x": x, "verbose": 0, **arguments})
 
 
+def test_a_string_that_is_not_auto(rng):
+    model = chain(attention())
+    x = networks.sample(model, SAMPLES)
+    with pytest.raises(TypeError, match='to a boolean, or "auto"'):
+        freeze_attention(model, x, layers="Auto", verbose=0)
+
+
 def test_layers_that_are_named_must_be_frozen(rng):
     model = chain(
         attention(), ConvolutionalBlockAttention(2, name="cbam", **LAST)
