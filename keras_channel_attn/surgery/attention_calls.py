@@ -6,8 +6,8 @@ import keras
 
 from keras_channel_attn.analysis.attention_layers import (
     attention_inside,
+    attention_paths,
     attention_places,
-    path_of,
 )
 from keras_channel_attn.analysis.observable_layers import selected_layers
 from keras_channel_attn.graph import (
@@ -114,11 +114,15 @@ def attention_of(call: Call) -> Any:
     return layer if isinstance(layer, AttentionLayer) else None
 
 
-def chosen_paths(model: Any, layers: Any) -> dict[AttentionLayer, str]:
-    """The attention layers that the argument `layers` selects, with paths."""
-    places = attention_places(model)
-    paths = {layer: path_of(place) for layer, place in places.items()}
-    return selected_layers(model, paths, layers)
+def chosen_paths(
+    model: Any, layers: Any, others: str = ""
+) -> dict[AttentionLayer, str]:
+    """The attention layers that the argument `layers` selects, with paths.
+
+    `others` is what else it may be, for the error.
+    """
+    paths = attention_paths(attention_places(model))
+    return selected_layers(model, paths, layers, others)
 
 
 def check_scores_unused(call: Call, verb: str) -> None:

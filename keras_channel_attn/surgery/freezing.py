@@ -5,16 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_channel_attn.analysis.attention_layers import (
-    attention_paths,
-    attention_places,
-)
 from keras_channel_attn.analysis.batches import Batches
 from keras_channel_attn.analysis.measurement import Effect, Measurement
 from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
-    selected_layers,
 )
 from keras_channel_attn.arguments import finite_number, positive_integer
 from keras_channel_attn.graph import (
@@ -29,6 +24,7 @@ from keras_channel_attn.surgery.attention_calls import (
     attention_calls,
     attention_of,
     check_scores_unused,
+    chosen_paths,
 )
 from keras_channel_attn.surgery.constants import Constants, axis_of
 
@@ -100,13 +96,15 @@ def freeze_attention(
         TypeError: If `model` is not a model of Keras, or an argument has
             another type.
         ValueError: If the model has no graph, is not built or has no attention;
-            if `layers` names attention that is unknown or cannot be frozen; if
-            all of it cannot; if attention is called with
+            if `layers` selects nothing, or names attention that is unknown or
+            cannot be frozen; if `batch_size` or `steps` is below 1; if all of
+            it cannot; if attention is called with
             `return_attention_scores=True` or `return_spatial_scores=True`; if
-            `x` has no samples, or some whose gates are not finite; if
-            `tolerance` is missing for `"auto"`, or given without it, or the
-            change is unknown, as it is for one sample; if no layer can be
-            frozen within the tolerance; if the model cannot be copied: see
+            `x` has no samples, or some whose gates are not finite, or is a
+            generator with `layers="auto"`; if all time steps of a layer are
+            masked; if `tolerance` is missing for `"auto"`, or given without it,
+            or the change is unknown, as it is for one sample; if no layer can
+            be frozen within the tolerance; if the model cannot be copied: see
             `insert_attention`; on the openvino backend.
 
     Warns:
@@ -182,12 +180,7 @@ def _freezable_paths(
     model: Any, calls: list[Call], layers: Any
 ) -> dict[AttentionLayer, str]:
     """The paths of the layers to freeze, which can all be frozen."""
-    chosen = selected_layers(
-        model,
-        attention_paths(attention_places(model)),
-        layers,
-        others=', or "auto"',
-    )
+    chosen = chosen_paths(model, layers, others=', or "auto"')
     shown = {attention_of(call): call for call in calls}
     reasons = {
         layer: reason

@@ -51,10 +51,11 @@ def remove_attention(model: Any, layers: Any = None) -> Any:
         TypeError: If `model` is not a model of Keras, or `layers` has another
             type.
         ValueError: If it has no graph, is not built or has no attention; if
-            `layers` has an unknown name, or one inside a layer that a user
-            wrote; if attention is called with `return_attention_scores=True`
-            or `return_spatial_scores=True`; if its class or one of its layers
-            cannot be copied: see `insert_attention`.
+            `layers` selects nothing, or has an unknown name, or one inside a
+            layer that a user wrote; if attention is called with
+            `return_attention_scores=True` or `return_spatial_scores=True`; if
+            its class or one of its layers cannot be copied: see
+            `insert_attention`.
 
     Warns:
         UserWarning: If `layers` is `None` and attention stays inside layers
