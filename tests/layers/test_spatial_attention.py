@@ -295,7 +295,7 @@ def test_a_map_that_is_used_is_kept():
     inputs = keras.Input((3, 4, 8))
     layer = ConcurrentSqueezeExcite(2, data_format="channels_last", name="old")
     model = keras.Model(inputs, layer(inputs, return_spatial_scores=True))
-    with pytest.raises(ValueError, match=r"cannot replace 'old'.* scores"):
+    with pytest.raises(ValueError, match=r"replace 'old'.*spatial_scores"):
         replace_attention(model, SqueezeExcite(2, data_format="channels_last"))
     context = GlobalContext(2, data_format="channels_last")
     copy = replace_attention(model, context)
