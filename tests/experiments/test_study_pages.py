@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments import ablation, context, frozen, transfer
+from experiments import ablation, context, transfer
 from experiments.statistics import Measure, comparisons, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,25 +63,6 @@ def test_tables_of_five_seeds(module, name, test_images, monkeypatch):
     for table in printed[::2]:
         assert f"\n{table}\n" in page(name)
     assert len(printed[::2]) == (2 if module is context else 1)
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [name for name, row in frozen.ROWS.items() if row.attention],
-        [name for name, row in frozen.ROWS.items() if row.task == "scenes"],
-        [name for name, row in frozen.ROWS.items() if row.tested_on],
-    ],
-    ids=["digits", "detector", "person"],
-)
-def test_tables_of_constant_gates(rows):
-    runs = published_runs(frozen, "frozen")
-    runs = runs[runs["row"].isin(rows)]
-    assert set(runs.groupby("row", observed=True).size()) == {5}
-    printed = tables(frozen.table(frozen.Plan(), runs))
-    assert len(printed) == 3
-    for table in printed:
-        assert f"\n{table}\n" in page("frozen")
 
 
 def means(path, row):
