@@ -136,9 +136,7 @@ def test_blocks_are_short():
             assert len(lines) <= 10, heading
 
 
-@pytest.mark.backend("tensorflow", "jax")
 def test_freezing(tmp_path, monkeypatch):
-    names = run(["When to freeze"], tmp_path, monkeypatch)
-    kinds = [type(layer).__name__ for layer in names["frozen"].layers]
-    assert "SqueezeExcite" not in kinds
-    assert (tmp_path / "frozen" / "saved_model.pb").exists()
+    run(["When to freeze"], tmp_path, monkeypatch)
+    loaded = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert "SqueezeExcite" not in {type(x).__name__ for x in loaded.layers}
