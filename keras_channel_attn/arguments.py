@@ -33,6 +33,11 @@ def positive_integer(name: str, value: Any, or_all: bool = False) -> int:
     return integer
 
 
+def positive_integer_or_none(name: str, value: Any) -> int | None:
+    """`value` as a positive `int`, or `None`."""
+    return None if value is None else positive_integer(name, value)
+
+
 def odd_integer(name: str, value: Any) -> int:
     """`value` as a positive odd `int`."""
     value = positive_integer(name, value)
@@ -65,7 +70,7 @@ def image_shape(name: str, value: Any) -> tuple[int | None, ...]:
     )
     _check_length(name, value, 3, rule)
     return tuple(
-        None if size is None else positive_integer(f"{name}[{index}]", size)
+        positive_integer_or_none(f"{name}[{index}]", size)
         for index, size in enumerate(value)
     )
 
@@ -134,11 +139,15 @@ def keras_object(name: str, value: Any, get: Callable[[Any], Any]) -> Any:
         raise _error(type(error), name, value, rule, advice) from error
 
 
-def _check_length(name: str, value: Any, length: int, rule: str) -> None:
-    is_text = isinstance(value, (str, bytes))
-    # An array without axes has the attribute, and no length.
+def is_sequence(value: Any) -> bool:
+    """Whether a value has entries: no text, and no array without axes."""
+    # Such an array has the attribute, and no length.
     has_length = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
-    if is_text or not has_length:
+    return has_length and not isinstance(value, (str, bytes))
+
+
+def _check_length(name: str, value: Any, length: int, rule: str) -> None:
+    if not is_sequence(value):
         raise _error(TypeError, name, value, rule)
     if len(value) != length:
         raise _error(ValueError, name, value, rule)

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_channel_attn._tensors import Tensor
-from keras_channel_attn.arguments import one_of, positive_integer
+from keras_channel_attn.arguments import is_sequence, one_of, positive_integer
 
 
 def mask_after_convolution(
@@ -135,9 +135,7 @@ def _after_axis(
 def _one_for_each_axis(
     name: str, value: Any, rank: int, check: Any = positive_integer
 ) -> list[Any]:
-    # An array without axes has the attribute `__len__`, and no length.
-    has_length = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
-    if isinstance(value, str) or not has_length:
+    if not is_sequence(value):
         return [check(name, value)] * rank
     if len(value) != rank:
         raise ValueError(

@@ -154,16 +154,16 @@ def _check_labels(x: Any, y: Any) -> None:
 
 
 def _is_arrays(data: Any) -> bool:
-    leaves = _leaves(data)
+    leaves = leaves_of(data)
     return bool(leaves) and all(getattr(x, "shape", ()) for x in leaves)
 
 
 def _lengths(arrays: Any) -> set[int]:
-    return {leaf.shape[0] for leaf in _leaves(arrays)}
+    return {leaf.shape[0] for leaf in leaves_of(arrays)}
 
 
-def _leaves(structure: Any) -> list[Any]:
-    # An optional input may be `None`.
+def leaves_of(structure: Any) -> list[Any]:
+    """The tensors or arrays of data; an optional input may be `None`."""
     return [x for x in keras.tree.flatten(structure) if x is not None]
 
 

@@ -4,7 +4,7 @@ import numbers
 from typing import Any
 
 from keras_channel_attn.analysis.shapes import Shape
-from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.arguments import positive_integer_or_none
 
 
 def input_shapes(model: Any, input_shape: Any) -> list[Shape]:
@@ -83,6 +83,4 @@ def _has_shapes(model: Any, input_shape: Any) -> bool:
 def _shape(sizes: Any) -> tuple[int | None, ...]:
     if isinstance(sizes, numbers.Integral):
         sizes = (sizes,)
-    return tuple(
-        None if x is None else positive_integer("input_shape", x) for x in sizes
-    )
+    return tuple(positive_integer_or_none("input_shape", x) for x in sizes)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_channel_attn.analysis.batches import Batches
+from keras_channel_attn.analysis.batches import Batches, leaves_of
 from keras_channel_attn.analysis.constant_attention import (
     ConstantAttention,
 )
@@ -231,9 +231,7 @@ def as_array(tensor: Any) -> Any:
 
 
 def _sample_count(x: Any) -> int:
-    # An optional input may be `None`.
-    leaves = (leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-    return len(next(leaves))
+    return len(leaves_of(x)[0])
 
 
 def _wait_for(tensors: Any) -> None:

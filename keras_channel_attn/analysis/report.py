@@ -32,7 +32,7 @@ from keras_channel_attn.analysis.report_rows import (
 from keras_channel_attn.analysis.running_statistics import RunningStatistics
 from keras_channel_attn.analysis.shapes import ShapedCall
 from keras_channel_attn.analysis.verdicts import verdict
-from keras_channel_attn.arguments import positive_integer
+from keras_channel_attn.arguments import positive_integer_or_none
 from keras_channel_attn.graph import warn
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers import AttentionLayer
@@ -139,10 +139,8 @@ def attention_report(
     'constant: can be frozen'
     """
     check_backend("attention_report")
-    if batch_size is not None:
-        batch_size = positive_integer("batch_size", batch_size)
-    if steps is not None:
-        steps = positive_integer("steps", steps)
+    batch_size = positive_integer_or_none("batch_size", batch_size)
+    steps = positive_integer_or_none("steps", steps)
     if metric is not None:
         check_metric(metric)
     elif y is not None:

@@ -15,7 +15,7 @@ from keras_channel_attn.analysis.observable_layers import (
     observable_paths,
     selected_layers,
 )
-from keras_channel_attn.arguments import boolean, positive_integer
+from keras_channel_attn.arguments import boolean, positive_integer_or_none
 from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.layers.observation import observe_scores
 
@@ -95,17 +95,15 @@ def attention_scores(
     (5, 16)
     """
     check_backend("attention_scores")
-    if batch_size is not None:
-        batch_size = positive_integer("batch_size", batch_size)
-    if steps is not None:
-        steps = positive_integer("steps", steps)
+    batch_size = positive_integer_or_none("batch_size", batch_size)
+    steps = positive_integer_or_none("steps", steps)
     boolean("return_labels", return_labels)
     paths = observable_paths(model)
     chosen = selected_layers(model, paths, layers)
     check_samples(x)
     batch_size = batch_size_for(x, batch_size)
     with keep_names():
-        predictor = _Predictor(model, paths, chosen, return_labels)
+        predictor = _Predictor(model, chosen, paths.values(), return_labels)
     with keep_state(model, predictor), keep_names():
         arrays, *labels = predictor.predict(
             x, batch_size=batch_size, steps=steps, verbose=verbose
@@ -127,8 +125,8 @@ class _Predictor(keras.Model):
     def __init__(
         self,
         model: Any,
-        every: dict[Any, str],
-        chosen: Iterable[Any],
+        paths: dict[Any, str],
+        all_paths: Iterable[str],
         returns_labels: bool,
     ) -> None:
         super().__init__(autocast=False, name="attention_scores")
@@ -136,8 +134,8 @@ class _Predictor(keras.Model):
         self.observed = model
         self.keys: list[str] = []
         self._compute = computation_of(model)
-        self._paths = {x: every[x] for x in chosen}
-        self._all_paths = list(every.values())
+        self._paths = paths
+        self._all_paths = list(all_paths)
         self._returns_labels = returns_labels
         if model.compiled:
             self.run_eagerly = model.run_eagerly

@@ -10,6 +10,7 @@ from keras_channel_attn.arguments import (
     boolean,
     keras_object,
     positive_integer,
+    positive_integer_or_none,
 )
 from keras_channel_attn.backend import bottleneck
 from keras_channel_attn.layers.torch_arrays import (
@@ -48,11 +49,9 @@ class BottleneckAttention(WeightedAttention):
         super().__init__(**kwargs)
         self.use_bias = boolean("use_bias", use_bias)
         self.reduction = positive_integer("reduction", reduction)
-        self.bottleneck_units = bottleneck_units
-        if bottleneck_units is not None:
-            self.bottleneck_units = positive_integer(
-                "bottleneck_units", bottleneck_units
-            )
+        self.bottleneck_units = positive_integer_or_none(
+            "bottleneck_units", bottleneck_units
+        )
         self.divisor = positive_integer("divisor", divisor)
         self.activation = keras_object(
             "activation", activation, keras.activations.get

@@ -14,6 +14,8 @@ from keras_channel_attn.layers import (
     LinearSqueezeExcite,
     SqueezeExcite,
 )
+from keras_channel_attn.models.network_layers import Layers
+from keras_channel_attn.surgery.attention_layers import check_data_format_is
 
 # From the number of channels and the index of the stage to a new layer.
 Attention = Callable[[int, int], keras.layers.Layer | None]
@@ -94,12 +96,12 @@ def check_attention(attention: Any) -> None:
 
 
 def apply_attention(
+    layers: Layers,
     attention: Attention | None,
     x: Any,
     channels: int,
     stage: int,
     name: str,
-    data_format: str,
 ) -> Any:
     """What a new layer computes, or `x` itself where there is none.
 
@@ -115,11 +117,7 @@ def apply_attention(
             "`attention` must return a new layer or None. It returned: "
             f"{layer!r} (of type {type(layer).__name__})."
         )
-    if isinstance(layer, AttentionLayer) and layer.data_format != data_format:
-        raise ValueError(
-            f"The network is {data_format}, and `attention` returned a layer "
-            f"that is {layer.data_format}. Pass `data_format='{data_format}'` "
-            f"to {type(layer).__name__}."
-        )
+    if isinstance(layer, AttentionLayer):
+        check_data_format_is(layer, layers.data_format, name)
     # A copy, because the paths of weights can contain the name already.
     return type(layer).from_config({**layer.get_config(), "name": name})(x)

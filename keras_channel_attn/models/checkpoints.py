@@ -66,10 +66,17 @@ def preprocessing(
     )
 
 
+def without_owner(name: Any) -> str:
+    """The name of a checkpoint or a network, from that of a repository.
+
+    Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
+    """
+    return str(name).removeprefix("timm/")
+
+
 def find_checkpoint(name: str) -> dict[str, str]:
     """The row of `checkpoints.csv` for a name with or without a tag."""
-    # Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
-    name = str(name).removeprefix("timm/")
+    name = without_owner(name)
     rows = checkpoint_rows()
     for checkpoint, row in rows.items():
         # The first row of a network is timm's default checkpoint.

@@ -164,12 +164,7 @@ def _apply_block(
     branch = _apply_branch(layers, x, block)
     gates = block.name("attn_last")
     x = apply_attention(
-        attention,
-        branch,
-        block.channels,
-        block.stage,
-        gates,
-        layers.data_format,
+        layers, attention, branch, block.channels, block.stage, gates
     )
     scale = _ALPHA if x is branch else _ALPHA * _ATTENTION_GAIN
     x = _rescale(layers, x, scale, block.name("branch_scale"))

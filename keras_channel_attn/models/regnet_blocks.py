@@ -65,7 +65,7 @@ def apply_bottleneck(
     channels = x.shape[layers.channel_axis]
     gates = f"{block.name}_{parts.attention}"
     branch = apply_attention(
-        attention, branch, channels, block.stage, gates, layers.data_format
+        layers, attention, branch, channels, block.stage, gates
     )
     branch = layers.convolution(branch, Convolution(block.channels, 1), third)
     shortcut = x

@@ -75,12 +75,7 @@ def apply_block(
     if block.architecture.activation_before_attention:
         branch = layers.activation(branch, before)
     branch = apply_attention(
-        attention,
-        branch,
-        block.channels,
-        block.stage,
-        gates,
-        layers.data_format,
+        layers, attention, branch, block.channels, block.stage, gates
     )
     shortcut = x
     if block.stride > 1 or x.shape[layers.channel_axis] != block.channels:

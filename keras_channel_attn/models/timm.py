@@ -7,7 +7,11 @@ from typing import Any
 import keras
 
 from keras_channel_attn.arguments import positive_integer
-from keras_channel_attn.models.checkpoints import download, find_checkpoint
+from keras_channel_attn.models.checkpoints import (
+    download,
+    find_checkpoint,
+    without_owner,
+)
 from keras_channel_attn.models.network import NamedNetwork
 from keras_channel_attn.models.nfnet import timm_nfnets
 from keras_channel_attn.models.regnet import timm_regnets
@@ -98,8 +102,7 @@ def from_timm(
     >>> network.count_params()
     11789224
     """
-    # Repositories on the Hub are named `timm/seresnet50.ra2_in1k`.
-    name = str(name).removeprefix("timm/")
+    name = without_owner(name)
     network_name, _, tag = name.partition(".")
     if "num_classes" in options:
         raise TypeError(
@@ -114,8 +117,6 @@ def from_timm(
             "that has one, use `load_torch_weights(network, weights, "
             "include_top=False)`."
         )
-    if classes is not None:
-        classes = positive_integer("classes", classes)
     network = _find_network(network_name, name)
     is_pretrained = isinstance(weights, str) and weights == "pretrained"
     if is_pretrained or tag:
@@ -159,7 +160,7 @@ def _find_network(network: str, name: str) -> NamedNetwork:
 
 def _check_classes(checkpoint: dict[str, str], classes: int) -> None:
     published = int(checkpoint["classes"])
-    if classes != published:
+    if positive_integer("classes", classes) != published:
         raise ValueError(
             f"The checkpoint '{checkpoint['checkpoint']}' has {published} "
             f"classes. Received: classes={classes}. For another number of "

@@ -13,6 +13,7 @@ from keras_channel_attn.graph.keras_internals import keep_names
 from keras_channel_attn.graph.random_state import keep_random_state
 from keras_channel_attn.layers.torch_arrays import array_for_torch
 from keras_channel_attn.models.checkpoint_names import caffe_names
+from keras_channel_attn.models.checkpoints import without_owner
 from keras_channel_attn.models.layer_names import pools_as_caffe
 from keras_channel_attn.models.paired_layers import pair_layers
 from keras_channel_attn.models.safetensors_files import (
@@ -139,8 +140,8 @@ def _graph(network: Any) -> Graph:
 
 def _known_name(network: keras.Model, name: Any) -> str:
     """The name of a network in timm, without the tag of a checkpoint."""
-    given = network.name if name is None else str(name)
-    known = given.removeprefix("timm/").partition(".")[0]
+    given = network.name if name is None else name
+    known = without_owner(given).partition(".")[0]
     if known not in timm_networks():
         near = difflib.get_close_matches(known, timm_networks(), n=5)
         similar = f" Similar names: {near}." if near else ""

@@ -148,12 +148,7 @@ def _apply_stage(
         if index == stage.depth - 1:
             gates = f"{block}_attn"
             x = apply_attention(
-                attention,
-                x,
-                stage.channels,
-                stage.index,
-                gates,
-                layers.data_format,
+                layers, attention, x, stage.channels, stage.index, gates
             )
         if stage.residual and index > 0:
             x = layers.apply(keras.layers.Add, [x, shortcut], f"{block}_add")

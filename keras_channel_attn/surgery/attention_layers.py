@@ -45,7 +45,7 @@ class AttentionLayers:
             self._made[old] = self._new(old, path, freed=call.path)
         layer = self._made[old]
         if isinstance(layer, AttentionLayer):
-            _check_data_format_is(layer, old.data_format, call.path)
+            check_data_format_is(layer, old.data_format, call.path)
         return layer
 
     def _new(self, site: Any, path: str, freed: str = "") -> Any:
@@ -88,7 +88,7 @@ class AttentionLayers:
                 "`keras.layers.TimeDistributed` wraps."
             )
         data_format = "channels_first" if axis == 1 else "channels_last"
-        _check_data_format_is(layer, data_format, site.path)
+        check_data_format_is(layer, data_format, site.path)
 
 
 def free_name(name: str, outer: str, taken: set[str]) -> str:
@@ -103,9 +103,10 @@ def free_name(name: str, outer: str, taken: set[str]) -> str:
     return free
 
 
-def _check_data_format_is(
+def check_data_format_is(
     layer: AttentionLayer, data_format: str, path: str
 ) -> None:
+    """Raise an error if a new layer has another data format than its place."""
     if layer.data_format != data_format:
         raise ValueError(
             f"The network is {data_format} at '{path}', the attention for it "

@@ -11,7 +11,7 @@ from keras_channel_attn.analysis.observable_layers import (
     check_backend,
     keep_state,
 )
-from keras_channel_attn.arguments import finite_number, positive_integer
+from keras_channel_attn.arguments import finite_number, positive_integer_or_none
 from keras_channel_attn.graph import (
     Call,
     first_lines,
@@ -125,10 +125,8 @@ def freeze_attention(
     ['Conv2D', 'BatchNormalization', 'ReLU']
     """
     check_backend("freeze_attention")
-    if batch_size is not None:
-        batch_size = positive_integer("batch_size", batch_size)
-    if steps is not None:
-        steps = positive_integer("steps", steps)
+    batch_size = positive_integer_or_none("batch_size", batch_size)
+    steps = positive_integer_or_none("steps", steps)
     is_automatic = isinstance(layers, str) and layers == "auto"
     _check_tolerance(tolerance, is_automatic)
     graph = graph_of(model)
